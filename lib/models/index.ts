@@ -1,0 +1,1 @@
+export { RDLayer, type RDLayerOptions, RDNN, type RDNNOptions } from './rdnn';

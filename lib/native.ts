@@ -1,0 +1,89 @@
+import path from 'node:path';
+import { FluxionError, type ErrorCode } from './errors';
+
+/** What the addon exports; native/bindings/ is the other side. */
+export interface Native {
+  /** Memory of the call frame; see {@link Frame}. */
+  readonly frame: ArrayBuffer;
+  readonly ops: readonly NativeOp[];
+  readonly dtypes: readonly string[];
+  readonly errorCodes: readonly string[];
+  setErrorClass(errorClass: typeof FluxionError): void;
+  /** Runs an op; inputs and outputs through the frame, an object for each wanted output. */
+  run(op: number, params: object | undefined, ...outputs: (object | undefined)[]): void;
+  fromTypedArray(values: ArrayBufferView, dtype: number, handle: object): void;
+  release(id: number): void;
+  readSync(id: number, to: ArrayBufferView): void;
+  read(id?: number, to?: ArrayBufferView): Promise<void>;
+  memory(): { tensors: number; bytes: number; peakBytes: number; cachedBytes: number };
+  resetPeak(): void;
+  config(): { instructionSet: string; instructionSets: string; threads: number };
+  setNumThreads(count: number): void;
+  setInstructionSet(name: string): boolean;
+  setCheckedMemory(on: boolean): void;
+  devices(plugin: string): DeviceInfo[];
+}
+
+export interface NativeOp {
+  readonly name: string;
+  /** Number of inputs; -1 = any. */
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly view: boolean;
+  /** Names of the parameters, separated by blanks. */
+  readonly params: string;
+}
+
+/** A device and, where it cannot be used, the reason. */
+export interface DeviceInfo {
+  device: string;
+  name: string;
+  /** Bytes. */
+  memory?: number;
+  reason?: string;
+}
+
+/** Layout of the call frame, as `Frame` in native/bindings/addon.h. */
+export const Frame = {
+  /** Output k begins at k * stride: id, dtype, ndim, sizes. */
+  outputStride: 12,
+  inputCount: 63,
+  /** Input i: kind at inputs + 2 i, value behind it. */
+  inputs: 64,
+  maxOperands: 1024,
+  absent: 0,
+  tensor: 1,
+  number: 2,
+} as const;
+
+function load(): Native {
+  const root = path.join(__dirname, '..');
+  try {
+    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    const find = require('node-gyp-build') as (root: string) => Native;
+    return find(root);
+  } catch (cause) {
+    throw new FluxionError(
+      'FLUXION_BACKEND_FAILURE',
+      '',
+      `no native addon for ${process.platform}-${process.arch} was found (${String((cause as Error).message).split('\n')[0]}). ` +
+        'In a clone run `npm run build:native`, which needs CMake and a C++20 compiler.',
+      { cause },
+    );
+  }
+}
+
+/** The addon of this JavaScript environment. */
+export const native: Native = load();
+native.setErrorClass(FluxionError);
+
+/** Path of a CUDA plug-in that lies beside the addon; empty where there is none. */
+export function cudaPluginPath(): string {
+  try {
+    return require.resolve('fluxion-cuda/libfluxion_cuda.so');
+  } catch {
+    return '';
+  }
+}
+
+export type { ErrorCode };

@@ -1,0 +1,16 @@
+export { Module, parameter, type StateDict } from './module';
+export { Linear } from './linear';
+export { Conv2d, type Conv2dOptions } from './convolution';
+export { BatchNorm2d, type BatchNormOptions, LayerNorm } from './normalization';
+export { Activation, type ActivationName } from './activation';
+export {
+  AdaptiveAvgPool2d,
+  AvgPool2d,
+  Dropout,
+  Flatten,
+  type Layer,
+  MaxPool2d,
+  Sequential,
+} from './container';
+export { Diffusion2d, type Diffusion2dOptions } from './diffusion';
+export { Reaction, type ReactionOptions } from './reaction';

@@ -1,0 +1,355 @@
+import { requireArgument, show } from '../errors';
+import { type DType, isFloating, promote, requireDType } from '../tensor/dtype';
+import { type Tensor, isTensor } from '../tensor/tensor';
+import { sumTo } from './broadcast';
+import { type OpFunction, type Rule, type TensorLike, defineOp, publicName, withDefaults } from './define';
+
+// ---------------------------------------------------------------------------------------------------
+// Casting and promotion
+
+const castOp = defineOp<{ dtype: DType }>('cast', {
+  vjp: ({ g, dtype }) => [cast(g, dtype(0))],
+});
+
+/**
+ * Converts to another dtype. Floats become integers by truncation, saturating; NaN becomes 0.
+ *
+ * Gradient: through casts between floating types. Cost: one read and one write.
+ */
+export function cast(x: Tensor, dtype: DType): Tensor {
+  requireDType('cast', dtype);
+  return x.dtype === dtype ? x : castOp([x], { dtype });
+}
+
+/** Brings two operands to one dtype; a fractional number makes integers float32. */
+function promoted(op: string, a: TensorLike, b: TensorLike): [TensorLike, TensorLike] {
+  if (isTensor(a) && isTensor(b)) {
+    if (a.dtype === b.dtype) return [a, b];
+    const dtype = promote(a.dtype, b.dtype);
+    return [cast(a, dtype), cast(b, dtype)];
+  }
+  const tensor = isTensor(a) ? a : b;
+  const number = isTensor(a) ? b : a;
+  requireArgument(
+    isTensor(tensor) && typeof number === 'number',
+    op,
+    () => `operands must be tensors or one tensor and one number, got ${show(a)} and ${show(b)}`,
+  );
+  if (isFloating(tensor.dtype) || Number.isInteger(number)) return [a, b];
+  const wide = cast(tensor, 'float32');
+  return isTensor(a) ? [wide, b] : [a, wide];
+}
+
+function floating(op: string, x: Tensor): Tensor {
+  requireArgument(isTensor(x), op, () => `input must be a tensor, got ${show(x)}`);
+  return isFloating(x.dtype) ? x : cast(x, 'float32');
+}
+
+type Binary = (a: TensorLike, b: TensorLike) => Tensor;
+
+function binary(id: string, rule: Rule<undefined>): Binary {
+  const run = defineOp(id, rule);
+  const op = publicName(id);
+  return (a, b) => run(promoted(op, a, b), undefined);
+}
+
+function unary(id: string, rule: Rule<undefined>): (x: Tensor) => Tensor {
+  const run = defineOp(id, rule);
+  const op = publicName(id);
+  return (x) => run([floating(op, x)], undefined);
+}
+
+// ---------------------------------------------------------------------------------------------------
+// Arithmetic. All broadcast as NumPy and PyTorch do; two dtypes promote to the wider one.
+
+/** a + b. Broadcasts. Differentiable in both. Cost: 12 bytes an element in float32. */
+export const add: Binary = binary('add', {
+  vjp: ({ g, needs, shape }) => [
+    needs(0) ? sumTo(g, shape(0)) : null,
+    needs(1) ? sumTo(g, shape(1)) : null,
+  ],
+});
+
+/** a - b. Broadcasts. Differentiable in both. */
+export const sub: Binary = binary('sub', {
+  vjp: ({ g, needs, shape }) => [
+    needs(0) ? sumTo(g, shape(0)) : null,
+    needs(1) ? neg(sumTo(g, shape(1))) : null,
+  ],
+});
+
+/** a b, element by element. Broadcasts. Differentiable in both. */
+export const mul: Binary = binary('mul', {
+  saveInputs: [0, 1],
+  vjp: ({ g, needs, shape, operand }) => [
+    needs(0) ? sumTo(mul(g, operand(1)!), shape(0)) : null,
+    needs(1) ? sumTo(mul(g, operand(0)!), shape(1)) : null,
+  ],
+});
+
+const divOp = binary('div', {
+  saveInputs: [0, 1],
+  vjp: ({ g, needs, shape, operand }) => {
+    const a = operand(0)!;
+    const b = operand(1)!;
+    const da = div(g, b);
+    return [
+      needs(0) ? sumTo(da, shape(0)) : null,
+      needs(1) ? sumTo(neg(mul(da, div(a, b))), shape(1)) : null,
+    ];
+  },
+});
+
+/** a / b. Integers are divided as float32. Broadcasts. Differentiable in both. */
+export const div: Binary = (a, b) =>
+  divOp(isTensor(a) ? floating('div', a) : a, isTensor(b) ? floating('div', b) : b);
+
+const powOp = binary('pow', {
+  saveInputs: [0, 1],
+  saveOutputs: [0],
+  vjp: ({ g, needs, shape, operand, output }) => {
+    const a = operand(0)!;
+    const b = operand(1)!;
+    return [
+      needs(0) ? sumTo(mul(g, mul(pow(a, isTensor(b) ? sub(b, 1) : b - 1), b)), shape(0)) : null,
+      needs(1) ? sumTo(mul(g, powLog(a, b as Tensor, output(0))), shape(1)) : null,
+    ];
+  },
+});
+
+/** a^b log a, with 0 where a = 0 and b >= 0 (the limit from above, as PyTorch). */
+function powLog(a: TensorLike, b: Tensor, power: Tensor): Tensor {
+  if (typeof a === 'number') return a === 0 ? mul(power, 0) : mul(power, Math.log(a));
+  const zero = logicalAnd(eq(a, 0), ge(b, 0));
+  return where(zero, 0, mul(power, log(a)));
+}
+
+/** a^b. Broadcasts. Differentiable in both; NaN for a negative base with a fractional exponent. */
+export const pow: Binary = (a, b) =>
+  powOp(isTensor(a) ? floating('pow', a) : a, isTensor(b) ? floating('pow', b) : b);
+
+/** 1 where a > b, 1/2 where equal, else 0: how the cotangent of a maximum is shared, as in PyTorch. */
+function winner(a: TensorLike, b: TensorLike, dtype: DType): Tensor {
+  return add(cast(gt(a, b), dtype), mul(cast(eq(a, b), dtype), 0.5));
+}
+
+/** The larger of a and b; NaN where either is. Ties share the gradient equally. */
+export const maximum: Binary = binary('maximum', {
+  saveInputs: [0, 1],
+  vjp: ({ g, needs, shape, operand }) => {
+    const [a, b] = [operand(0)!, operand(1)!];
+    return [
+      needs(0) ? sumTo(mul(g, winner(a, b, g.dtype)), shape(0)) : null,
+      needs(1) ? sumTo(mul(g, winner(b, a, g.dtype)), shape(1)) : null,
+    ];
+  },
+});
+
+/** The smaller of a and b; NaN where either is. Ties share the gradient equally. */
+export const minimum: Binary = binary('minimum', {
+  saveInputs: [0, 1],
+  vjp: ({ g, needs, shape, operand }) => {
+    const [a, b] = [operand(0)!, operand(1)!];
+    return [
+      needs(0) ? sumTo(mul(g, winner(b, a, g.dtype)), shape(0)) : null,
+      needs(1) ? sumTo(mul(g, winner(a, b, g.dtype)), shape(1)) : null,
+    ];
+  },
+});
+
+// ---------------------------------------------------------------------------------------------------
+// Comparisons: uint8, 1 where true. No gradient.
+
+/** a = b, as uint8. Broadcasts. */
+export const eq: Binary = binary('eq', {});
+/** a != b, as uint8. Broadcasts. */
+export const ne: Binary = binary('ne', {});
+/** a < b, as uint8. Broadcasts. */
+export const lt: Binary = binary('lt', {});
+/** a <= b, as uint8. Broadcasts. */
+export const le: Binary = binary('le', {});
+/** a > b, as uint8. Broadcasts. */
+export const gt: Binary = binary('gt', {});
+/** a >= b, as uint8. Broadcasts. */
+export const ge: Binary = binary('ge', {});
+
+function logicalAnd(a: Tensor, b: Tensor): Tensor {
+  return mul(a, b);
+}
+
+const whereOp = defineOp('where', {
+  saveInputs: [0],
+  vjp: ({ g, needs, shape, input }) => [
+    null,
+    needs(1) ? sumTo(where(input(0), g, 0), shape(1)) : null,
+    needs(2) ? sumTo(where(input(0), 0, g), shape(2)) : null,
+  ],
+});
+
+/** a where the condition (uint8) is not 0, else b. All three broadcast. Differentiable in a and b. */
+export function where(condition: Tensor, a: TensorLike, b: TensorLike): Tensor {
+  requireArgument(isTensor(condition), 'where', () => `condition must be a tensor, got ${show(condition)}`);
+  const mask = condition.dtype === 'uint8' ? condition : ne(condition, 0);
+  const [x, y] = promoted('where', a, b);
+  return whereOp([mask, x, y], undefined);
+}
+
+// ---------------------------------------------------------------------------------------------------
+// Functions of one variable. Integers are taken as float32.
+
+/** -x. */
+export const neg: (x: Tensor) => Tensor = (x) => negOp([x], undefined);
+const negOp = defineOp('neg', { vjp: ({ g }) => [neg(g)] });
+
+/** |x|; the gradient at 0 is 0. */
+export const abs: (x: Tensor) => Tensor = (x) => absOp([x], undefined);
+const absOp = defineOp('abs', {
+  saveInputs: [0],
+  vjp: ({ g, input }) => [mul(g, sign(input(0)))],
+});
+
+/** -1, 0 or 1; NaN stays NaN. Its derivative, zero wherever there is one, is not taken. */
+export const sign: (x: Tensor) => Tensor = (x) => signOp([x], undefined);
+const signOp = defineOp('sign', {
+  reason: 'its derivative is zero wherever it exists; detach() its argument if that is meant',
+});
+
+/** e^x. */
+export const exp = unary('exp', { saveOutputs: [0], vjp: ({ g, output }) => [mul(g, output(0))] });
+
+/** Natural logarithm; -Infinity at 0, NaN below. */
+export const log = unary('log', { saveInputs: [0], vjp: ({ g, input }) => [div(g, input(0))] });
+
+/** Square root; NaN below 0, infinite gradient at 0. */
+export const sqrt = unary('sqrt', {
+  saveOutputs: [0],
+  vjp: ({ g, output }) => [div(g, mul(output(0), 2))],
+});
+
+/** Sine; x in radians. */
+export const sin = unary('sin', { saveInputs: [0], vjp: ({ g, input }) => [mul(g, cos(input(0)))] });
+
+/** Cosine; x in radians. */
+export const cos = unary('cos', { saveInputs: [0], vjp: ({ g, input }) => [neg(mul(g, sin(input(0))))] });
+
+/** x^2. */
+export function square(x: Tensor): Tensor {
+  return mul(x, x);
+}
+
+// ---------------------------------------------------------------------------------------------------
+// Activations, each with a fused adjoint
+
+const tanhVjp: OpFunction = defineOp('tanh_vjp', {
+  saveInputs: [0, 1],
+  vjp: ({ g, needs, input }) => [
+    needs(0) ? tanhVjp([g, input(1)], undefined) : null,
+    needs(1) ? mul(mul(mul(g, input(0)), input(1)), -2) : null,
+  ],
+});
+
+/** Hyperbolic tangent. */
+export const tanh = unary('tanh', {
+  saveOutputs: [0],
+  vjp: ({ g, output }) => [tanhVjp([g, output(0)], undefined)],
+});
+
+const sigmoidVjp: OpFunction = defineOp('sigmoid_vjp', {
+  saveInputs: [0, 1],
+  vjp: ({ g, needs, input }) => [
+    needs(0) ? sigmoidVjp([g, input(1)], undefined) : null,
+    needs(1) ? mul(mul(g, input(0)), sub(1, mul(input(1), 2))) : null,
+  ],
+});
+
+/** 1 / (1 + e^-x). */
+export const sigmoid = unary('sigmoid', {
+  saveOutputs: [0],
+  vjp: ({ g, output }) => [sigmoidVjp([g, output(0)], undefined)],
+});
+
+const reluVjp: OpFunction = defineOp('relu_vjp', {
+  saveInputs: [1],
+  vjp: ({ g, needs, input }) => [needs(0) ? reluVjp([g, input(1)], undefined) : null, null],
+});
+
+/** max(x, 0); the gradient at 0 is 0. NaN stays NaN. */
+export const relu = unary('relu', {
+  saveOutputs: [0],
+  vjp: ({ g, output }) => [reluVjp([g, output(0)], undefined)],
+});
+
+export interface LeakyReluOptions {
+  /** Slope below 0. Default 0.01. */
+  negativeSlope?: number;
+}
+const leakyReluVjp: OpFunction<{ negativeSlope: number }> = defineOp<{ negativeSlope: number }>('leaky_relu_vjp', {
+  saveInputs: [1],
+  vjp: ({ g, needs, input, params }) => [needs(0) ? leakyReluVjp([g, input(1)], params) : null, null],
+});
+const leakyReluOp = defineOp<{ negativeSlope: number }>('leaky_relu', {
+  saveInputs: [0],
+  vjp: ({ g, input, params }) => [leakyReluVjp([g, input(0)], params)],
+});
+/** x for x > 0, else negativeSlope x. */
+export function leakyRelu(x: Tensor, options?: LeakyReluOptions): Tensor {
+  const params = withDefaults('leakyRelu', options, { negativeSlope: 0.01 });
+  return leakyReluOp([floating('leakyRelu', x)], params);
+}
+
+export interface EluOptions {
+  /** Minus the limit at -Infinity. Default 1. */
+  alpha?: number;
+}
+const eluVjp = defineOp<{ alpha: number }>('elu_vjp', {});
+const eluOp = defineOp<{ alpha: number }>('elu', {
+  saveInputs: [0],
+  vjp: ({ g, input, params }) => [eluVjp([g, input(0)], params)],
+});
+/** x for x > 0, else alpha (e^x - 1). */
+export function elu(x: Tensor, options?: EluOptions): Tensor {
+  return eluOp([floating('elu', x)], withDefaults('elu', options, { alpha: 1 }));
+}
+
+const geluVjp = defineOp('gelu_vjp', {});
+/** x Phi(x), Phi the normal distribution function (the exact form, by erf). */
+export const gelu = unary('gelu', {
+  saveInputs: [0],
+  vjp: ({ g, input }) => [geluVjp([g, input(0)], undefined)],
+});
+
+const siluVjp = defineOp('silu_vjp', {});
+/** x sigmoid(x), also called swish. */
+export const silu = unary('silu', {
+  saveInputs: [0],
+  vjp: ({ g, input }) => [siluVjp([g, input(0)], undefined)],
+});
+
+/** log(1 + e^x), computed without overflow. */
+export const softplus = unary('softplus', {
+  saveInputs: [0],
+  vjp: ({ g, input }) => [mul(g, sigmoid(input(0)))],
+});
+
+export interface ClampOptions {
+  min?: number;
+  max?: number;
+}
+const clampVjp: OpFunction<{ min: number; max: number }> = defineOp<{ min: number; max: number }>('clamp_vjp', {
+  saveInputs: [1],
+  vjp: ({ g, needs, input, params }) => [needs(0) ? clampVjp([g, input(1)], params) : null, null],
+});
+const clampOp = defineOp<{ min: number; max: number }>('clamp', {
+  saveInputs: [0],
+  vjp: ({ g, input, params }) => [clampVjp([g, input(0)], params)],
+});
+/** Limits x to [min, max]; either may be left out. The gradient passes where min <= x <= max. */
+export function clamp(x: Tensor, options?: ClampOptions): Tensor {
+  const params = withDefaults('clamp', options, { min: -Infinity, max: Infinity });
+  requireArgument(
+    params.min <= params.max,
+    'clamp',
+    () => `min must be a number <= max, got ${show(params.min)} and ${show(params.max)}`,
+  );
+  return clampOp([x], params);
+}

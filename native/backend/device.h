@@ -1,0 +1,75 @@
+// A device as the engine uses it: a back end's handle and a stream-ordered cache of memory blocks.
+//
+// Blocks freed by the host go back to the cache at once, although the queue may still have to execute
+// items that use them: whatever gets the block next is enqueued later. All functions are called by the
+// one thread that owns the device.
+#pragma once
+
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+#include "backend/backend.h"
+#include "core/error.h"
+
+namespace fluxion {
+
+struct MemoryFigures {
+  uint64_t live = 0;    // bytes of live tensors and of workspaces in use
+  uint64_t peak = 0;    // highest value of live
+  uint64_t cached = 0;  // free bytes kept for reuse
+};
+
+class Device {
+ public:
+  Device(const BackendApi* api, void* handle, uint64_t memory_limit);
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  // Null when neither the cache nor the system has the memory.
+  void* alloc(size_t bytes);
+  void free(void* memory, size_t bytes);
+  void release_cache();  // drains the queue
+
+  uint64_t launch(const LaunchArgs& args);
+  uint64_t write(void* to, const void* from, size_t bytes) {
+    return last_ticket_ = api_->write(handle_, to, from, bytes);
+  }
+  uint64_t read(void* to, const void* from, size_t bytes) {
+    return last_ticket_ = api_->read(handle_, to, from, bytes);
+  }
+  uint64_t last_ticket() const { return last_ticket_; }
+  uint64_t done() const { return api_->done(handle_); }
+  void wait(uint64_t ticket) const { api_->wait(handle_, ticket); }
+  void drain() const { wait(last_ticket_); }
+  // Throws the fault that a kernel has recorded since the last call, if any.
+  void check_faults() const;
+
+  const MemoryFigures& memory() const { return figures_; }
+  void reset_peak() { figures_.peak = figures_.live; }
+  uint64_t memory_limit() const { return memory_limit_; }
+  void* handle() const { return handle_; }
+
+  // For tests: new blocks are filled with NaN patterns and followed by guard bytes, which are checked
+  // after each op and when the block is freed. Slow; the queue is drained for each.
+  void set_checked(bool on);
+  bool checked() const { return checked_; }
+
+ private:
+  void* alloc_from_system(size_t rounded);
+  void check_guard(const void* memory, size_t bytes) const;
+
+  const BackendApi* api_;
+  void* handle_;
+  uint64_t memory_limit_;
+  uint64_t last_ticket_ = 0;
+  MemoryFigures figures_;
+  std::unordered_map<size_t, std::vector<void*>> cache_;  // by rounded size
+  bool checked_ = false;
+};
+
+// Physical memory that this process may use: the machine's, or its control group's limit.
+uint64_t host_memory_limit();
+
+}  // namespace fluxion

@@ -1,0 +1,163 @@
+// The path of every op from validated parameters to the queue.
+#include "backend/engine.h"
+
+#include <cstring>
+#include <vector>
+
+#include "ops/shape.h"
+
+namespace fluxion {
+
+Tensor& Tensor::operator=(Tensor&& other) noexcept {
+  if (this != &other) {
+    reset();
+    storage_ = other.storage_;
+    view_ = other.view_;
+    other.storage_ = nullptr;
+  }
+  return *this;
+}
+
+Tensor Tensor::share() const {
+  ++storage_->references;
+  return Tensor(storage_, view_);
+}
+
+void Tensor::reset() {
+  if (!storage_) return;
+  if (--storage_->references == 0) {
+    storage_->device->free(storage_->data, storage_->bytes);
+    delete storage_;
+  }
+  storage_ = nullptr;
+}
+
+void* Engine::alloc(size_t bytes, const char* op) {
+  void* memory = device_.alloc(bytes);
+  if (!memory) {
+    const MemoryFigures& figures = device_.memory();
+    fail(ErrorCode::OutOfMemory, op,
+         format("no memory for %.1f MB (%.1f MB live, limit %.1f MB); dispose of tensors or use tidy()",
+                static_cast<double>(bytes) / 1e6, static_cast<double>(figures.live) / 1e6,
+                static_cast<double>(device_.memory_limit()) / 1e6));
+  }
+  return memory;
+}
+
+Tensor Engine::empty(DType dtype, const Shape& shape, const char* op) {
+  // Multiplied in floating point first: a shape may ask for more than 2^63 bytes.
+  double wanted = static_cast<double>(size_of(dtype));
+  for (int i = 0; i < shape.ndim; ++i) wanted *= static_cast<double>(shape[i]);
+  if (wanted > 9e15) fail(ErrorCode::OutOfMemory, op, format("no memory for %.3g MB", wanted / 1e6));
+  const size_t bytes = static_cast<size_t>(shape.size()) * size_of(dtype);
+  void* data = alloc(bytes, op);
+  TensorView view;
+  view.data = data;
+  view.dtype = dtype;
+  view.present = true;
+  view.shape = shape;
+  view.strides = contiguous_strides(shape);
+  return Tensor(new Storage{&device_, data, bytes, 1}, view);
+}
+
+Tensor Engine::contiguous(const Tensor& tensor) {
+  if (tensor.view().contiguous()) {
+    TensorView view = tensor.view();
+    view.strides = contiguous_strides(view.shape);  // those of unit axes may have been anything
+    ++tensor.storage()->references;
+    return Tensor(tensor.storage(), view);
+  }
+  const Operand input{&tensor, false, 0};
+  Tensor out;
+  const NoParams none;
+  run(OpId::copy, &none, {&input, 1}, 1, &out);
+  return out;
+}
+
+Tensor Engine::make_view(const Tensor& base, const Infer& infer) {
+  TensorView view = base.view();
+  view.data = static_cast<char*>(view.data) + infer.alias_offset * static_cast<int64_t>(size_of(view.dtype));
+  view.shape = infer.out_shape[0];
+  view.strides = infer.alias_strides;
+  ++base.storage()->references;
+  return Tensor(base.storage(), view);
+}
+
+void Engine::run(OpId op, const void* params, std::span<const Operand> inputs, uint32_t wanted,
+                 Tensor* outputs) {
+  const OpInfo& info = info_of(op);
+  const size_t n = inputs.size();
+  TensorView few[kMaxInputs];
+  std::vector<TensorView> many;
+  if (n > kMaxInputs) many.resize(n);
+  TensorView* views = n > kMaxInputs ? many.data() : few;
+  double numbers[kMaxInputs];
+
+  DType number_dtype = DType::f32;
+  for (const Operand& input : inputs) {
+    if (input.tensor) {
+      number_dtype = input.tensor->view().dtype;
+      break;
+    }
+  }
+  for (size_t i = 0; i < n; ++i) {
+    if (inputs[i].tensor) {
+      views[i] = inputs[i].tensor->view();
+    } else if (inputs[i].is_number && i < kMaxInputs) {
+      views[i].present = views[i].scalar = true;
+      views[i].dtype = number_dtype;
+      views[i].data = &numbers[i];
+      store_number(number_dtype, inputs[i].number, &numbers[i]);
+    }
+  }
+
+  Infer infer(info.name, {views, n}, wanted);
+  info.infer(params, infer);
+
+  // Inputs that the kernel wants contiguous; the copies live until the op is enqueued.
+  std::vector<Tensor> copies;
+  for (size_t i = 0; i < n && infer.contiguous_inputs != 0; ++i) {
+    const bool needed = (infer.contiguous_inputs >> (i < 31 ? i : 31)) & 1u;
+    if (!needed || !inputs[i].tensor) continue;
+    if (!views[i].contiguous()) {
+      copies.push_back(contiguous(*inputs[i].tensor));
+      views[i] = copies.back().view();
+      if (info.view) {
+        outputs[0] = make_view(copies.back(), infer);
+        return;
+      }
+    }
+  }
+  if (info.view) {
+    outputs[0] = make_view(*inputs[0].tensor, infer);
+    return;
+  }
+  launch(op, params, {views, n}, infer, wanted, outputs);
+}
+
+void Engine::launch(OpId op, const void* params, std::span<const TensorView> inputs, const Infer& infer,
+                    uint32_t wanted, Tensor* outputs) {
+  TensorView out_views[kMaxOutputs];
+  for (int i = 0; i < infer.outputs; ++i) {
+    if ((wanted >> i) & 1u) {
+      outputs[i] = empty(infer.out_dtype[i], infer.out_shape[i], infer.op());
+      out_views[i] = outputs[i].view();
+    }
+  }
+  void* workspace = infer.workspace ? alloc(infer.workspace, infer.op()) : nullptr;
+  LaunchArgs args;
+  args.op = op;
+  args.n_inputs = static_cast<int32_t>(inputs.size());
+  args.n_outputs = infer.outputs;
+  args.params = params;
+  args.params_bytes = info_of(op).params_bytes;
+  args.inputs = inputs.data();
+  args.outputs = out_views;
+  args.workspace = workspace;
+  args.scratch = infer.scratch;
+  args.work = infer.work;
+  device_.launch(args);
+  if (workspace) device_.free(workspace, infer.workspace);  // stream-ordered: reusable from now on
+}
+
+}  // namespace fluxion

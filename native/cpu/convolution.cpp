@@ -1,0 +1,408 @@
+// 2-d convolution, NCHW, and its gradients, as matrix products that never form the im2col matrix:
+//
+//   forward       y[m, p]  = sum_k weight[m, k] x[k at p]       k = (tap, input channel), p = output pixel
+//   input vjp     gx[m, p] = sum_k weight'[m, k] g[k at p]      once per phase of the stride (ops/convolution.h)
+//   weight vjp    gw[r, m] = sum_p x[r at p] g[m, p]            r = (input channel, tap)
+//
+// The first two pack one panel of pixels at a time, runs of a row at once, from the image into L1 (cf.
+// Chetlur et al., cuDNN, arXiv:1410.0759); parallel over (image, group, channel block, pixel block). The
+// third reads x unpacked from a zero-padded band of rows, one broadcast per row r, against transposed
+// cotangents; parallel over slices of (image, band), whose partial sums are added in order.
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "cpu/kernel.h"
+#include "ops/convolution.h"
+
+#define FLUXION_KERNELS "cpu/convolution.cpp"
+#include "cpu/targets.h"
+
+#ifdef FLUXION_TARGET
+#include "cpu/simd.h"
+#include "cpu/transpose.h"
+#include "cpu/gemm.h"
+#include "cpu/depthwise.h"
+
+namespace fluxion::cpu::FLUXION_TARGET {
+
+// --- correlation: forward pass and input gradient
+
+template <class T>
+struct Correlation {
+  ConvAxis h, w;
+  int64_t images, groups, rows, channels;  // rows and input channels of a group
+  int64_t out_height, out_width;           // of whole output planes
+  const T* in;
+  T* out;
+  const T* bias;
+  // weight(group, row, channel, kh, kw) = weights[.. * strides]
+  const T* weights;
+  int64_t group_stride, row_stride, channel_stride, kernel_width;
+
+  int64_t pixels() const { return h.out * w.out; }
+  int64_t depth() const { return channels * h.taps * w.taps; }
+  int64_t padded_rows() const { return round_up(rows, kTileRows); }
+  bool scattered() const { return h.out_step != 1 || w.out_step != 1; }
+};
+
+// A pointwise convolution without stride or padding sees an image as one long row.
+template <class T>
+static void flatten_pointwise(Correlation<T>& c) {
+  const auto plain = [](const ConvAxis& a) {
+    return a.taps == 1 && a.step == 1 && a.offset == 0 && a.out_step == 1 && a.in == a.out;
+  };
+  if (!plain(c.h) || !plain(c.w)) return;
+  c.w.in = c.w.out = c.out_width = c.h.in * c.w.in;
+  c.h.in = c.h.out = c.out_height = 1;
+}
+
+// packed: of each group [depth step][row panel][depth][kTileRows], depth = (tap, channel)
+template <class T>
+static void pack_weights(const Kernel& kernel, const Correlation<T>& c, T* packed) {
+  const int64_t panels = c.padded_rows() / kTileRows, depth = c.depth();
+  const int64_t step = gemm_depth_step(depth, sizeof(T));
+  kernel.parallel_for(c.groups * panels, [&](int64_t block, int) {
+    const int64_t group = block / panels, panel = block % panels;
+    const int valid = static_cast<int>(std::min<int64_t>(kTileRows, c.rows - panel * kTileRows));
+    const T* from = c.weights + group * c.group_stride + panel * kTileRows * c.row_stride;
+    for (int64_t k0 = 0; k0 < depth; k0 += step) {
+      const int64_t now = std::min(step, depth - k0);
+      T* to = packed + group * c.padded_rows() * depth + k0 * c.padded_rows() + panel * kTileRows * now;
+      for (int64_t k = k0, last; k < k0 + now; to += (last - k) * kTileRows, k = last) {
+        const int64_t tap = k / c.channels, channel = k % c.channels;
+        last = std::min(k0 + now, (tap + 1) * c.channels);
+        const int64_t kh = c.h.first_kernel + tap / c.w.taps * c.h.kernel_step;
+        const int64_t kw = c.w.first_kernel + tap % c.w.taps * c.w.kernel_step;
+        pack_strided<T, kTileRows>(from + channel * c.channel_stride + kh * c.kernel_width + kw,
+                                   c.channel_stride, c.row_stride, valid, last - k, to);
+      }
+    }
+  });
+}
+
+// What one tap needs of a row of the image for consecutive pixels: `count` elements from `source` on,
+// `step` apart, for the columns of a panel from `column` on. Columns in no run are padding.
+struct PixelRun {
+  int32_t column, count;
+  int64_t source;
+};
+
+// The runs of a panel of `valid` pixels from `pixel` on; at most one for each pixel.
+static int find_runs(const ConvAxis& h, const ConvAxis& w, int64_t tap, int64_t pixel, int valid,
+                     PixelRun* runs) {
+  const int64_t row_shift = h.offset + tap / w.taps * h.tap_step;
+  const int64_t shift = w.offset + tap % w.taps * w.tap_step;
+  // Columns x of a row of the output with 0 <= x * step + shift < in.
+  const int64_t first = shift >= 0 ? 0 : ceil_div(-shift, w.step);
+  const int64_t end = w.in > shift ? std::min(w.out, ceil_div(w.in - shift, w.step)) : 0;
+  int count = 0;
+  int64_t y = pixel / w.out, x = pixel % w.out;
+  for (int column = 0; column < valid; ++y, x = 0) {
+    const int64_t stop = std::min(w.out, x + valid - column);
+    const int64_t row = y * h.step + row_shift;
+    const int64_t from = std::max(x, first), to = std::min(stop, end);
+    if (row >= 0 && row < h.in && from < to) {
+      runs[count++] = {static_cast<int32_t>(column + from - x), static_cast<int32_t>(to - from),
+                       row * w.in + from * w.step + shift};
+    }
+    column += static_cast<int>(stop - x);
+  }
+  return count;
+}
+
+// count <= kTileCols elements; whole vectors, the last of which may overlap the one before.
+template <class T>
+inline __attribute__((always_inline)) void copy_run(const T* from, int count, T* to) {
+  constexpr int n = kLanes<T>;
+  if (count >= n) {
+    for (int i = 0; i + n < count; i += n) store(to + i, load(from + i));
+    store(to + count - n, load(from + count - n));
+  } else {
+    for (int i = 0; i < count; ++i) to[i] = from[i];
+  }
+}
+
+// One panel [depth][kTileCols] of the virtual im2col matrix.
+template <class T>
+static void pack_pixels(const Correlation<T>& c, const T* image, int64_t k, int64_t depth, int64_t pixel,
+                        int valid, T* to) {
+  PixelRun runs[kTileCols<T>];
+  const int64_t plane = c.h.in * c.w.in;
+  for (const int64_t end = k + depth; k < end;) {
+    const int64_t tap = k / c.channels, channel = k % c.channels;
+    const int64_t channels = std::min(end - k, c.channels - channel);
+    const int count = find_runs(c.h, c.w, tap, pixel, valid, runs);
+    int covered = 0;
+    for (int r = 0; r < count; ++r) covered += runs[r].count;
+    const T* from = image + channel * plane;
+    if (covered == kTileCols<T> && count == 1 && c.w.step == 1) {  // the inside of wide images
+      for (int64_t i = 0; i < channels; ++i, to += kTileCols<T>) {
+        const T* run = from + i * plane + runs[0].source;
+#pragma GCC unroll 3
+        for (int v = 0; v < kTileVectors; ++v) store(to + v * kLanes<T>, load(run + v * kLanes<T>));
+      }
+      k += channels;
+      continue;
+    }
+    for (int64_t i = 0; i < channels; ++i, from += plane, to += kTileCols<T>) {
+      if (covered < kTileCols<T>) {
+#pragma GCC unroll 3
+        for (int v = 0; v < kTileVectors; ++v) store(to + v * kLanes<T>, Vec<T>{});
+      }
+      for (int r = 0; r < count; ++r) {
+        const T* run = from + runs[r].source;
+        T* into = to + runs[r].column;
+        if (c.w.step == 1) {
+          copy_run(run, runs[r].count, into);
+        } else {
+          for (int j = 0; j < runs[r].count; ++j) into[j] = run[j * c.w.step];
+        }
+      }
+    }
+    k += channels;
+  }
+}
+
+// Writes rows of consecutive pixels of a phase to where they belong in the output plane.
+template <class T>
+static void scatter_pixels(const Correlation<T>& c, const T* values, int64_t pitch, int64_t rows,
+                           int64_t pixel, int64_t count, T* out) {
+  for (int64_t i = 0; i < rows; ++i, values += pitch, out += c.out_height * c.out_width) {
+    int64_t y = pixel / c.w.out, x = pixel % c.w.out;
+    for (int64_t j = 0; j < count; ++y, x = 0) {
+      T* row = out + (c.h.first_out + y * c.h.out_step) * c.out_width + c.w.first_out;
+      for (; x < c.w.out && j < count; ++x, ++j) row[x * c.w.out_step] = values[j];
+    }
+  }
+}
+
+template <class T>
+static void correlate(const Kernel& kernel, Correlation<T> c) {
+  flatten_pointwise(c);
+  if (c.images * c.groups * c.rows * c.pixels() == 0) return;
+  T* packed = kernel.workspace<T>();
+  pack_weights(kernel, c, packed);
+  const int64_t row_step = round_up(ceil_div(c.rows, ceil_div(c.rows, kConvBlockRows)), kTileRows);
+  const int64_t row_blocks = ceil_div(c.rows, row_step);
+  constexpr int64_t most_cols = kConvBlockColBytes / static_cast<int64_t>(sizeof(T));
+  const int64_t wanted = ceil_div(kConvMinBlocks, c.images * c.groups * row_blocks);
+  const int64_t col_step =
+      round_up(ceil_div(c.pixels(), std::max(wanted, ceil_div(c.pixels(), most_cols))), kTileCols<T>);
+  const int64_t col_blocks = ceil_div(c.pixels(), col_step), depth = c.depth();
+  const int64_t in_plane = c.h.in * c.w.in, out_plane = c.out_height * c.out_width;
+  kernel.parallel_for(c.images * c.groups * row_blocks * col_blocks, [&](int64_t block, int thread) {
+    const int64_t pixel = block % col_blocks * col_step;
+    const int64_t row = block / col_blocks % row_blocks * row_step;
+    const int64_t group = block / (col_blocks * row_blocks) % c.groups;
+    const int64_t image = block / (col_blocks * row_blocks * c.groups);
+    const int64_t rows = std::min(row_step, c.rows - row), cols = std::min(col_step, c.pixels() - pixel);
+    const T* in = c.in + (image * c.groups + group) * c.channels * in_plane;
+    T* out = c.out + ((image * c.groups + group) * c.rows + row) * out_plane;
+    T* panel = kernel.scratch<T>(thread);
+    T* values = panel + gemm_depth_step(depth, sizeof(T)) * kTileCols<T>;
+    const T* weights = packed + group * c.padded_rows() * depth;
+    const auto pack_a = [&](int64_t k, int64_t now) { return weights + k * c.padded_rows() + row * now; };
+    const auto pack_b = [&](int64_t k, int64_t now, int64_t col, int valid) {
+      pack_pixels(c, in, k, now, pixel + col, valid, panel);
+      return static_cast<const T*>(panel);
+    };
+    const T* bias = c.bias ? c.bias + group * c.rows + row : nullptr;
+    if (c.scattered()) {
+      gemm_block<T>(rows, cols, depth, pack_a, pack_b, values, col_step, bias);
+      scatter_pixels(c, values, col_step, rows, pixel, cols, out);
+    } else {
+      gemm_block<T>(rows, cols, depth, pack_a, pack_b, out + pixel, out_plane, bias);
+    }
+  });
+}
+
+template <class T>
+static void conv2d(const Conv2dParams& p, const Kernel& kernel) {
+  const Shape &x = kernel.in(0).shape, &weight = kernel.in(1).shape, &y = kernel.out(0).shape;
+  Correlation<T> c;
+  c.h = conv_forward_axis(x[2], weight[2], p.stride.h, p.padding.h, p.dilation.h);
+  c.w = conv_forward_axis(x[3], weight[3], p.stride.w, p.padding.w, p.dilation.w);
+  c.images = x[0], c.groups = p.groups, c.rows = weight[0] / p.groups, c.channels = weight[1];
+  c.out_height = y[2], c.out_width = y[3];
+  c.in = kernel.in(0).as<T>(), c.out = kernel.out(0).as<T>(), c.weights = kernel.in(1).as<T>();
+  c.bias = kernel.n_inputs > 2 && kernel.in(2).present ? kernel.in(2).as<T>() : nullptr;
+  c.kernel_width = weight[3], c.channel_stride = weight[2] * weight[3];
+  c.row_stride = c.channels * c.channel_stride, c.group_stride = c.rows * c.row_stride;
+  if (conv_is_depthwise(weight, p.groups)) {
+    depthwise_planes<T>(kernel, {c.h, c.w, c.images, c.groups, y[2], y[3], c.in, c.out, c.weights, weight[2], weight[3],
+                              c.bias});
+  } else {
+    correlate(kernel, c);
+  }
+}
+
+template <class T>
+static void conv2d_input_vjp(const Conv2dInputVjpParams& p, const Kernel& kernel) {
+  const Shape &g = kernel.in(0).shape, &weight = kernel.in(1).shape, &x = p.inputShape;
+  Correlation<T> c;
+  c.images = x[0], c.groups = p.groups, c.rows = weight[1], c.channels = weight[0] / p.groups;
+  c.out_height = x[2], c.out_width = x[3];
+  c.in = kernel.in(0).as<T>(), c.out = kernel.out(0).as<T>(), c.weights = kernel.in(1).as<T>();
+  c.bias = nullptr;
+  c.kernel_width = weight[3], c.row_stride = weight[2] * weight[3];
+  c.channel_stride = c.rows * c.row_stride, c.group_stride = c.channels * c.channel_stride;
+  for (int64_t ph = 0; ph < p.stride.h; ++ph) {
+    for (int64_t pw = 0; pw < p.stride.w; ++pw) {
+      c.h = conv_input_vjp_axis(x[2], weight[2], p.stride.h, p.padding.h, p.dilation.h, ph);
+      c.w = conv_input_vjp_axis(x[3], weight[3], p.stride.w, p.padding.w, p.dilation.w, pw);
+      c.h.in = g[2], c.w.in = g[3];
+      if (conv_is_depthwise(weight, p.groups)) {
+        depthwise_planes<T>(kernel, {c.h, c.w, c.images, c.groups, x[2], x[3], c.in, c.out, c.weights, weight[2],
+                                  weight[3], nullptr});
+      } else {
+        correlate(kernel, c);
+      }
+    }
+  }
+}
+
+// --- weight gradient
+
+// One tile of gw: rows r of x at the pixels of the band, times one panel of cotangents.
+template <class T, int R, int V>
+static __attribute__((noinline)) void weight_tile(const Tile<T>& tile, const T* const* x, int64_t band_rows,
+                                                  int64_t width, int64_t row_step, int64_t step, const T* g) {
+  Vec<T> acc[R][V] = {};
+  const T* row[R];
+  for (int i = 0; i < R; ++i) row[i] = x[i];
+  for (int64_t y = 0; y < band_rows; ++y, g += width * kTileCols<T>) {
+    accumulate<T, R, V>(acc, width, [&](int64_t k, int i) { return row[i][y * row_step + k * step]; }, g);
+  }
+  write_tile<T, R, V>(acc, tile);
+}
+
+template <class T>
+struct WeightVjp {
+  ConvAxis h, w;
+  Shape x, weight;
+  int64_t groups;
+  ConvWeightPlan plan;
+  const T *from_x, *from_g;
+
+  int64_t outputs() const { return weight[0] / groups; }
+  int64_t taps() const { return h.taps * w.taps; }
+
+  // Rows of x that a band of `rows` output rows from y on touches, zero-padded: [channel][row][column]
+  void pad_band(const T* image, int64_t channels, int64_t y, int64_t rows, T* to) const {
+    const int64_t height = band_height(rows), width = w.span();
+    const int64_t left = std::clamp<int64_t>(-w.offset, 0, width);
+    const int64_t count = std::min(w.in, width - left);
+    for (int64_t i = 0; i < channels * height; ++i, to += width) {
+      const int64_t row = y * h.step + h.offset + i % height;
+      if (row < 0 || row >= h.in) {
+        std::fill_n(to, width, T{});
+        continue;
+      }
+      std::fill_n(to, left, T{});
+      std::copy_n(image + (i / height * h.in + row) * w.in, count, to + left);
+      std::fill_n(to + left + count, width - left - count, T{});
+    }
+  }
+  int64_t band_height(int64_t rows) const { return (rows - 1) * h.step + (h.taps - 1) * h.tap_step + 1; }
+};
+
+// Adds one (image, band) to the partial gradient of a group's channels [first, first + channels).
+template <class T>
+static void add_band(const WeightVjp<T>& c, const T* x, const T* g, int64_t first, int64_t channels, int64_t y,
+                     T* scratch, T* partial) {
+  const int64_t rows = std::min(c.plan.band_rows, c.h.out - y), depth = rows * c.w.out;
+  const int64_t height = c.band_height(rows), width = c.w.span();
+  T *band = scratch, *cotangents = scratch + c.plan.band_elements;
+  c.pad_band(x + first * c.h.in * c.w.in, channels, y, rows, band);
+  // Panels of equal width: 64 channels are two panels of 32 lanes, not 48 and 16.
+  const int64_t vectors = ceil_div(c.outputs(), kLanes<T>);
+  const int64_t panel_cols = ceil_div(vectors, ceil_div(vectors, kTileVectors)) * kLanes<T>;
+  for (int64_t m = 0; m < c.outputs(); m += panel_cols) {
+    const int valid = static_cast<int>(std::min(panel_cols, c.outputs() - m));
+    pack_panel<T, kTileCols<T>>(g + m * c.h.out * c.w.out + y * c.w.out, 1, c.h.out * c.w.out, valid, depth,
+                                cotangents);
+    for (int64_t r = 0; r < channels * c.taps(); r += kTileRows) {
+      const int here = static_cast<int>(std::min<int64_t>(kTileRows, channels * c.taps() - r));
+      const T* row[kTileRows];
+      for (int i = 0; i < kTileRows; ++i) {
+        const int64_t k = r + std::min(i, here - 1), channel = k / c.taps(), tap = k % c.taps();
+        row[i] = band + (channel * height + tap / c.w.taps * c.h.tap_step) * width + tap % c.w.taps * c.w.tap_step;
+      }
+      const Tile<T> tile{depth, partial + (first * c.taps() + r) * c.plan.pitch + m, c.plan.pitch, here, valid, true,
+                         nullptr};
+      dispatch_tile<T>(here, valid, [&](auto shape) {
+        weight_tile<T, shape.rows, shape.vectors>(tile, row, rows, c.w.out, c.h.step * width, c.w.step, cotangents);
+      });
+    }
+  }
+}
+
+// gw[m][r] = sum over the slices of partial[slice][group][r][m]
+template <class T>
+static void sum_slices(const Kernel& kernel, const WeightVjp<T>& c, const T* partial, T* out) {
+  constexpr int64_t chunk = 64;
+  const int64_t chunks = ceil_div(c.plan.rows, chunk), all = c.groups * c.plan.rows * c.plan.pitch;
+  kernel.parallel_for(c.groups * chunks, [&](int64_t block, int) {
+    const int64_t group = block / chunks, begin = block % chunks * chunk;
+    const int64_t end = std::min(begin + chunk, c.plan.rows);
+    for (int64_t m = 0; m < c.outputs(); ++m) {
+      for (int64_t r = begin; r < end; ++r) {
+        const T* from = partial + (group * c.plan.rows + r) * c.plan.pitch + m;
+        T sum{};
+        for (int64_t s = 0; s < c.plan.slices; ++s) sum += from[s * all];
+        out[(group * c.outputs() + m) * c.plan.rows + r] = sum;
+      }
+    }
+  });
+}
+
+template <class T>
+static void conv2d_weight_vjp(const Conv2dWeightVjpParams& p, const Kernel& kernel) {
+  const Shape &x = kernel.in(1).shape, &weight = p.weightShape;
+  const ConvAxis h = conv_forward_axis(x[2], weight[2], p.stride.h, p.padding.h, p.dilation.h);
+  const ConvAxis w = conv_forward_axis(x[3], weight[3], p.stride.w, p.padding.w, p.dilation.w);
+  const T *g = kernel.in(0).as<T>(), *from_x = kernel.in(1).as<T>();
+  T* out = kernel.out(0).as<T>();
+  if (conv_is_depthwise(weight, p.groups)) {
+    return depthwise_weight_vjp<T>(kernel, {h, w, x[0], x[1], h.out, w.out, from_x, nullptr, nullptr, weight[2],
+                                            weight[3], nullptr}, g, out);
+  }
+  const WeightVjp<T> c{h, w, x, weight, p.groups, {h, w, x[0], p.groups, weight, sizeof(T)}, from_x, g};
+  const ConvWeightPlan& plan = c.plan;
+  T* partial = kernel.workspace<T>();
+  const int64_t units = x[0] * plan.bands, all = p.groups * plan.rows * plan.pitch;
+  kernel.parallel_for(plan.slices * p.groups * plan.channel_blocks, [&](int64_t block, int thread) {
+    const int64_t first = block % plan.channel_blocks * plan.block_channels;
+    const int64_t group = block / plan.channel_blocks % p.groups;
+    const int64_t slice = block / (plan.channel_blocks * p.groups);
+    const int64_t channels = std::min(plan.block_channels, weight[1] - first);
+    if (channels <= 0) return;
+    T* sum = partial + slice * all + group * plan.rows * plan.pitch;
+    std::fill_n(sum + first * c.taps() * plan.pitch, channels * c.taps() * plan.pitch, T{});
+    for (int64_t u = units * slice / plan.slices; u < units * (slice + 1) / plan.slices; ++u) {
+      const int64_t image = u / plan.bands, y = u % plan.bands * plan.band_rows;
+      add_band(c, from_x + (image * p.groups + group) * weight[1] * x[2] * x[3],
+               g + (image * p.groups + group) * c.outputs() * h.out * w.out, first, channels, y,
+               kernel.scratch<T>(thread), sum);
+    }
+  });
+  sum_slices(kernel, c, partial, out);
+}
+
+void k_conv2d(const Conv2dParams& params, const Kernel& kernel) {
+  dispatch_floating(kernel.out(0).dtype, [&](auto tag) { conv2d<typename decltype(tag)::type>(params, kernel); });
+}
+
+void k_conv2d_input_vjp(const Conv2dInputVjpParams& params, const Kernel& kernel) {
+  dispatch_floating(kernel.out(0).dtype,
+                    [&](auto tag) { conv2d_input_vjp<typename decltype(tag)::type>(params, kernel); });
+}
+
+void k_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, const Kernel& kernel) {
+  dispatch_floating(kernel.out(0).dtype,
+                    [&](auto tag) { conv2d_weight_vjp<typename decltype(tag)::type>(params, kernel); });
+}
+
+}  // namespace fluxion::cpu::FLUXION_TARGET
+#endif

@@ -1,0 +1,396 @@
+// In-order queue of the CPU device.
+//
+// launch, write and read append to a list; the executor thread takes items in order and runs each with the
+// pool. An op of little work is run at once by the calling thread when the queue is empty: the order is
+// kept (there is nothing before it, and the one caller cannot append meanwhile), and the two thread
+// switches, some 10 us, are saved. Only the thread that owns the device may call launch, write and read.
+#include "cpu/cpu_backend.h"
+
+#include <condition_variable>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "cpu/kernel_table.h"
+
+namespace fluxion::cpu {
+namespace {
+
+constexpr int64_t kInlineWork = 32768;           // element operations: 5 to 30 us on one core
+constexpr size_t kInlineBytes = size_t{1} << 18;  // of a read or write on an idle queue
+constexpr int kSpins = 400;                      // as in thread_pool.cpp
+constexpr size_t kHugePage = size_t{2} << 20;
+
+struct Task {
+  enum class Kind { launch, read, write } kind = Kind::launch;
+  Task* next = nullptr;
+  KernelFn kernel = nullptr;
+  OpId op{};
+  int n_inputs = 0, n_outputs = 0;
+  void* workspace = nullptr;
+  size_t scratch = 0;
+  void* to = nullptr;  // read and write
+  const void* from = nullptr;
+  size_t bytes = 0;
+  alignas(16) unsigned char params[kMaxParamBytes];
+  TensorView inputs[kMaxInputs];
+  TensorView outputs[kMaxOutputs];
+  std::vector<TensorView> many_inputs;  // of variadic ops with more than kMaxInputs
+  double scalars[kMaxInputs];
+
+  const TensorView* input_views() const {
+    return many_inputs.empty() ? inputs : many_inputs.data();
+  }
+};
+
+void* allocate_memory(size_t bytes) {
+#if defined(__linux__)
+  if (bytes >= kHugePage) {
+    // Whole pages of the system's own; large pages save most of the first-touch faults.
+    void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) return nullptr;
+    madvise(p, bytes, MADV_HUGEPAGE);
+    return p;
+  }
+#endif
+  return std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+}
+
+void release_memory(void* memory, size_t bytes) {
+#if defined(__linux__)
+  if (bytes >= kHugePage) {
+    munmap(memory, bytes);
+    return;
+  }
+#endif
+  (void)bytes;
+  std::free(memory);
+}
+
+int default_threads() {
+  if (const char* text = std::getenv("FLUXION_NUM_THREADS")) {
+    const int n = std::atoi(text);
+    if (n >= 1 && n <= 256) return n;
+  }
+  const unsigned n = std::thread::hardware_concurrency();
+  return n ? static_cast<int>(n) : 1;
+}
+
+class CpuDevice {
+ public:
+  CpuDevice() : pool_(default_threads()), serial_(1), isa_(best_isa()) {
+    if (const char* name = std::getenv("FLUXION_ISA")) {
+      const int isa = find_isa(name);
+      if (isa >= 0) isa_ = isa;
+    }
+    executor_ = std::thread([this] { execute(); });
+  }
+
+  ~CpuDevice() {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      stopping_.store(true, std::memory_order_seq_cst);
+    }
+    wake_.notify_all();
+    done_changed_.notify_all();
+    executor_.join();
+    while (Task* task = head_) {
+      head_ = task->next;
+      if (task->kind == Task::Kind::write) std::free(const_cast<void*>(task->from));
+      delete task;
+    }
+    while (spare_) delete std::exchange(spare_, spare_->next);
+    std::free(scratch_);
+  }
+
+  uint64_t launch(const LaunchArgs& args) {
+    KernelFn kernel = kKernels[isa_][static_cast<int>(args.op)];
+    if (args.work <= kInlineWork && idle()) {
+      const Kernel call = make_call(args.op, args.inputs, args.n_inputs, args.outputs, args.n_outputs,
+                                    args.workspace, args.scratch, serial_);
+      run_kernel(kernel, args.params, call, args.scratch);
+      return finish_inline();
+    }
+    Task* task = take_task();
+    task->kind = Task::Kind::launch;
+    task->kernel = kernel;
+    task->op = args.op;
+    task->n_inputs = args.n_inputs;
+    task->n_outputs = args.n_outputs;
+    task->workspace = args.workspace;
+    task->scratch = args.scratch;
+    std::memcpy(task->params, args.params, args.params_bytes);
+    copy_inputs(*task, args);
+    std::copy(args.outputs, args.outputs + args.n_outputs, task->outputs);
+    return append(task);
+  }
+
+  uint64_t write(void* to, const void* from, size_t bytes) {
+    if (idle()) {
+      std::memcpy(to, from, bytes);
+      return finish_inline();
+    }
+    void* staged = std::malloc(bytes ? bytes : 1);
+    if (!staged) {  // no memory for the copy: wait instead
+      wait(submitted_);
+      std::memcpy(to, from, bytes);
+      return finish_inline();
+    }
+    std::memcpy(staged, from, bytes);
+    return append_copy(Task::Kind::write, to, staged, bytes);
+  }
+
+  uint64_t read(void* to, const void* from, size_t bytes) {
+    if (bytes <= kInlineBytes && idle()) {
+      std::memcpy(to, from, bytes);
+      return finish_inline();
+    }
+    return append_copy(Task::Kind::read, to, from, bytes);
+  }
+
+  uint64_t done() const { return done_.load(std::memory_order_acquire); }
+
+  void wait(uint64_t ticket) {
+    for (int spin = 0; spin < kSpins; ++spin) {
+      if (done() >= ticket) return;
+      cpu_relax();
+    }
+    std::unique_lock<std::mutex> lock(mutex_);
+    waiters_.fetch_add(1, std::memory_order_seq_cst);
+    done_changed_.wait(lock, [&] {
+      return done_.load(std::memory_order_seq_cst) >= ticket || stopping_.load(std::memory_order_relaxed);
+    });
+    waiters_.fetch_sub(1, std::memory_order_relaxed);
+  }
+
+  bool take_fault(Fault* out) {
+    if (!fault_.ready.load(std::memory_order_acquire)) return false;
+    out->code = fault_.code;
+    out->op = fault_.op;
+    std::memcpy(out->message, fault_.message, sizeof fault_.message);
+    fault_.ready.store(0, std::memory_order_relaxed);
+    fault_.taken.store(0, std::memory_order_release);
+    return true;
+  }
+
+  int threads() const { return pool_.threads(); }
+  void set_threads(int count) {
+    wait(submitted_);
+    pool_.resize(count);
+    std::free(scratch_);
+    scratch_ = nullptr;
+    scratch_stride_ = 0;
+  }
+
+  int isa() const { return isa_; }
+  void set_isa(int isa) {
+    wait(submitted_);
+    isa_ = isa;
+  }
+
+ private:
+  bool idle() const { return done_.load(std::memory_order_acquire) == submitted_; }
+
+  uint64_t finish_inline() {
+    ++submitted_;
+    done_.store(submitted_, std::memory_order_release);
+    return submitted_;
+  }
+
+  // Scratch is grown between ops, when no kernel runs.
+  Kernel make_call(OpId op, const TensorView* inputs, int n_inputs, const TensorView* outputs,
+                   int n_outputs, void* workspace, size_t scratch, ThreadPool& pool) {
+    const size_t stride = (scratch + 63) / 64 * 64;
+    if (stride > scratch_stride_) {
+      std::free(scratch_);
+      scratch_ = static_cast<char*>(std::aligned_alloc(64, stride * static_cast<size_t>(pool_.threads())));
+      scratch_stride_ = scratch_ ? stride : 0;
+    }
+    return Kernel{inputs,          n_inputs, outputs,  n_outputs, workspace, scratch_,
+                  scratch_stride_, &pool,    &fault_, op};
+  }
+
+  static void run_kernel(KernelFn kernel, const void* params, const Kernel& call, size_t scratch) {
+    if (scratch > call.scratch_stride) {
+      call.fault(ErrorCode::OutOfMemory, "no memory for %zu bytes of scratch", scratch);
+      return;
+    }
+    kernel(params, call);
+  }
+
+  static void copy_inputs(Task& task, const LaunchArgs& args) {
+    TensorView* views = task.inputs;
+    if (args.n_inputs > kMaxInputs) {
+      task.many_inputs.resize(static_cast<size_t>(args.n_inputs));
+      views = task.many_inputs.data();
+    }
+    for (int i = 0; i < args.n_inputs; ++i) {
+      views[i] = args.inputs[i];
+      if (views[i].scalar) {  // ops with numbers as inputs have at most kMaxInputs of them
+        std::memcpy(&task.scalars[i], views[i].data, size_of(views[i].dtype));
+        views[i].data = &task.scalars[i];
+      }
+    }
+  }
+
+  uint64_t append_copy(Task::Kind kind, void* to, const void* from, size_t bytes) {
+    Task* task = take_task();
+    task->kind = kind;
+    task->to = to;
+    task->from = from;
+    task->bytes = bytes;
+    return append(task);
+  }
+
+  uint64_t append(Task* task) {
+    task->next = nullptr;
+    bool wake;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      (tail_ ? tail_->next : head_) = task;
+      tail_ = task;
+      ++submitted_;
+      appended_.store(submitted_, std::memory_order_release);
+      wake = sleeping_;
+    }
+    if (wake) wake_.notify_one();
+    return submitted_;
+  }
+
+  Task* take_task() {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (spare_) return std::exchange(spare_, spare_->next);
+    }
+    return new Task;
+  }
+
+  void run(Task& task) {
+    switch (task.kind) {
+      case Task::Kind::launch: {
+        const Kernel call = make_call(task.op, task.input_views(), task.n_inputs, task.outputs,
+                                      task.n_outputs, task.workspace, task.scratch, pool_);
+        run_kernel(task.kernel, task.params, call, task.scratch);
+        task.many_inputs.clear();
+        return;
+      }
+      case Task::Kind::read:
+        std::memcpy(task.to, task.from, task.bytes);
+        return;
+      case Task::Kind::write:
+        std::memcpy(task.to, task.from, task.bytes);
+        std::free(const_cast<void*>(task.from));
+        return;
+    }
+  }
+
+  void execute() {
+    Task* finished = nullptr;
+    for (;;) {
+      Task* task = next_task(finished);
+      if (!task) return;
+      run(*task);
+      finished = task;
+      done_.fetch_add(1, std::memory_order_seq_cst);
+      if (waiters_.load(std::memory_order_seq_cst) > 0) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        done_changed_.notify_all();
+      }
+    }
+  }
+
+  // Null when the device is being closed. The finished task goes back to the spare list.
+  Task* next_task(Task* finished) {
+    for (int spin = 0; spin < kSpins; ++spin) {
+      if (appended_.load(std::memory_order_acquire) > done_.load(std::memory_order_relaxed)) break;
+      if (stopping_.load(std::memory_order_relaxed)) break;
+      cpu_relax();
+    }
+    std::unique_lock<std::mutex> lock(mutex_);
+    if (finished) {
+      finished->next = spare_;
+      spare_ = finished;
+    }
+    sleeping_ = true;
+    wake_.wait(lock, [&] { return head_ || stopping_.load(std::memory_order_relaxed); });
+    sleeping_ = false;
+    if (stopping_.load(std::memory_order_relaxed)) return nullptr;
+    Task* task = head_;
+    head_ = task->next;
+    if (!head_) tail_ = nullptr;
+    return task;
+  }
+
+  ThreadPool pool_;
+  ThreadPool serial_;
+  int isa_;
+  Fault fault_;
+  char* scratch_ = nullptr;  // touched by whoever runs kernels: the executor, or the owner when idle
+  size_t scratch_stride_ = 0;
+
+  uint64_t submitted_ = 0;  // the owner's count
+  std::atomic<uint64_t> appended_{0};
+  std::atomic<uint64_t> done_{0};
+  std::atomic<int> waiters_{0};
+  std::atomic<bool> stopping_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_, done_changed_;
+  bool sleeping_ = false;
+  Task* head_ = nullptr;
+  Task* tail_ = nullptr;
+  Task* spare_ = nullptr;
+  std::thread executor_;
+};
+
+CpuDevice& as_cpu(void* device) { return *static_cast<CpuDevice*>(device); }
+
+const BackendApi kApi = {
+    kBackendAbi,
+    0,  // the addon's own back end needs no fingerprint check
+    [](char*, size_t) { return 1; },
+    [](int, DeviceDescription* out) {
+      std::snprintf(out->name, sizeof out->name, "CPU (%s)", kIsaNames[best_isa()]);
+      out->memory_bytes = 0;
+      return 1;
+    },
+    [](int, char*, size_t) -> void* { return new CpuDevice; },
+    [](void* device) { delete static_cast<CpuDevice*>(device); },
+    [](void*, size_t bytes) { return allocate_memory(bytes); },
+    [](void*, void* memory, size_t bytes) { release_memory(memory, bytes); },
+    [](void* device, const LaunchArgs* args) { return as_cpu(device).launch(*args); },
+    [](void* device, void* to, const void* from, size_t n) { return as_cpu(device).write(to, from, n); },
+    [](void* device, void* to, const void* from, size_t n) { return as_cpu(device).read(to, from, n); },
+    [](void* device) { return as_cpu(device).done(); },
+    [](void* device, uint64_t ticket) { as_cpu(device).wait(ticket); },
+    [](void* device, Fault* out) -> int { return as_cpu(device).take_fault(out); },
+};
+
+}  // namespace
+
+const BackendApi* backend() { return &kApi; }
+
+std::string instruction_sets() {
+  std::string names;
+  for (int i = 0; i <= best_isa(); ++i) names += (i ? " " : "") + std::string(kIsaNames[i]);
+  return names;
+}
+
+bool select_instruction_set(void* device, const char* name) {
+  const int isa = find_isa(name);
+  if (isa < 0) return false;
+  as_cpu(device).set_isa(isa);
+  return true;
+}
+
+const char* instruction_set(void* device) { return kIsaNames[as_cpu(device).isa()]; }
+int threads(void* device) { return as_cpu(device).threads(); }
+void set_threads(void* device, int count) { as_cpu(device).set_threads(count); }
+
+}  // namespace fluxion::cpu

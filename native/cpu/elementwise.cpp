@@ -1,0 +1,383 @@
+// Elementwise ops: out[i] = f(a[i], b[i], ...) with broadcasting.
+//
+// Layout: the output is contiguous; an input is any strided view, read through an Operand (strided.h) as
+// contiguous pieces of kChunk elements, so that each op is one loop over arrays, vectorised by the compiler.
+// Parallel: blocks of kElementsPerBlock output elements. Outputs larger than kStreamBytes are written
+// around the caches, which saves reading them first: an addition then moves 3 arrays, not 4.
+#include <cstdint>
+#include <type_traits>
+
+#include "cpu/kernel.h"
+#include "ops/elementwise.h"
+
+#define FLUXION_KERNELS "cpu/elementwise.cpp"
+#include "cpu/targets.h"
+
+#ifdef FLUXION_TARGET
+#include "cpu/simd.h"
+#include "cpu/strided.h"
+#include "cpu/vector_math.h"
+
+namespace fluxion::cpu::FLUXION_TARGET {
+namespace {
+
+constexpr int64_t kChunk = 1024;  // elements: three float32 buffers take 12 KiB of the 32 of an L1
+constexpr int kMaxOperands = 3;
+constexpr int64_t kStreamBytes = 4 << 20;
+
+// out[0..n) = op(in[0][0..n), in[1][0..n), ...) on contiguous arrays.
+using ChunkFn = void (*)(const void* op, void* out, const void* const* in, int64_t n);
+
+void stream_out(char* to, const char* from, int64_t bytes) {
+  int64_t i = 0;
+  for (; i + FLUXION_VECTOR_BYTES <= bytes; i += FLUXION_VECTOR_BYTES)
+    stream(reinterpret_cast<float*>(to + i), load(reinterpret_cast<const float*>(from + i)));
+  std::memcpy(to + i, from + i, static_cast<size_t>(bytes - i));
+}
+
+struct ChunkLoop {
+  Operand operands[kMaxOperands];
+  int count;
+  const void* op;
+  ChunkFn fn;
+  char* out;
+  int64_t element;
+  bool streams;
+
+  void run(int64_t begin, int64_t end) const {
+    alignas(64) char buffers[kMaxOperands][kChunk * sizeof(double)];
+    alignas(64) char result[kChunk * sizeof(double)];
+    const void* in[kMaxOperands];
+    for (int i = 0; i < count; ++i) {  // a repeated scalar is laid out once for the block
+      if (operands[i].constant())
+        in[i] = operands[i].read(0, std::min(kChunk, end - begin), buffers[i]);
+    }
+    for (int64_t at = begin; at < end; at += kChunk) {
+      const int64_t n = std::min(kChunk, end - at);
+      for (int i = 0; i < count; ++i)
+        if (!operands[i].constant()) in[i] = operands[i].read(at, n, buffers[i]);
+      char* to = out + at * element;
+      fn(op, streams ? result : to, in, n);
+      if (streams) stream_out(to, result, n * element);
+    }
+    if (streams) stream_fence();
+  }
+};
+
+// Runs fn over the whole output; the inputs [first, first + count) are its operands.
+void for_chunks(const Kernel& k, int first, int count, const void* op, ChunkFn fn) {
+  const TensorView& out = k.out(0);
+  const int64_t n = out.size();
+  if (n == 0) return;
+  ChunkLoop loop;
+  for (int i = 0; i < count; ++i) loop.operands[i] = Operand(k.in(first + i), out.shape);
+  loop.count = count;
+  loop.op = op;
+  loop.fn = fn;
+  loop.out = out.as<char>();
+  loop.element = static_cast<int64_t>(size_of(out.dtype));
+  loop.streams = n * loop.element >= kStreamBytes && reinterpret_cast<uintptr_t>(loop.out) % 64 == 0;
+  k.parallel_for(blocks_of(n, kElementsPerBlock), [&](int64_t block, int) {
+    const int64_t begin = block * kElementsPerBlock;
+    loop.run(begin, std::min(n, begin + kElementsPerBlock));
+  });
+}
+
+template <class Op, class T>
+void unary_chunk(const void* op, void* out, const void* const* in, int64_t n) {
+  const Op f = *static_cast<const Op*>(op);
+  const T* __restrict x = static_cast<const T*>(in[0]);
+  using R = decltype(f(T()));
+  R* __restrict y = static_cast<R*>(out);
+  for (int64_t i = 0; i < n; ++i) y[i] = f(x[i]);
+}
+
+template <class Op, class T>
+void binary_chunk(const void* op, void* out, const void* const* in, int64_t n) {
+  const Op f = *static_cast<const Op*>(op);
+  const T* __restrict a = static_cast<const T*>(in[0]);
+  const T* __restrict b = static_cast<const T*>(in[1]);
+  using R = decltype(f(T(), T()));
+  R* __restrict y = static_cast<R*>(out);
+  for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], b[i]);
+}
+
+template <class T>
+void where_chunk(const void*, void* out, const void* const* in, int64_t n) {
+  const uint8_t* __restrict condition = static_cast<const uint8_t*>(in[0]);
+  const T* __restrict a = static_cast<const T*>(in[1]);
+  const T* __restrict b = static_cast<const T*>(in[2]);
+  T* __restrict y = static_cast<T*>(out);
+  for (int64_t i = 0; i < n; ++i) {
+    const T yes = a[i], no = b[i];  // read both: a load under a condition would not be vectorised
+    y[i] = condition[i] != 0 ? yes : no;
+  }
+}
+
+// kFloating: the op exists for float32 and float64 only.
+template <bool kFloating, class Op>
+void run_unary(const Kernel& k, const Op& op) {
+  const auto run = [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    for_chunks(k, 0, 1, &op, unary_chunk<Op, T>);
+  };
+  if constexpr (kFloating) {
+    dispatch_floating(k.in(0).dtype, run);
+  } else {
+    dispatch_all(k.in(0).dtype, run);
+  }
+}
+
+template <bool kFloating, class Op>
+void run_binary(const Kernel& k, const Op& op) {
+  const auto run = [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    for_chunks(k, 0, 2, &op, binary_chunk<Op, T>);
+  };
+  if constexpr (kFloating) {
+    dispatch_floating(k.in(0).dtype, run);
+  } else {
+    dispatch_all(k.in(0).dtype, run);
+  }
+}
+
+// Integer arithmetic wraps: it is done in uint32_t, where wrapping is defined.
+template <class T>
+using Wrapping = std::conditional_t<std::is_floating_point_v<T>, T, uint32_t>;
+
+template <class T>
+T quotient(T a, T b) {
+  if constexpr (std::is_floating_point_v<T>) {
+    return a / b;
+  } else {
+    // -2^31 / -1 would trap; its wrapped value is the negation.
+    if constexpr (std::is_signed_v<T>)
+      if (b == -1) return static_cast<T>(0u - static_cast<uint32_t>(a));
+    return b == 0 ? T(0) : static_cast<T>(a / b);
+  }
+}
+
+}  // namespace
+
+#define FLUXION_BINARY(id, floating, expression)                                    \
+  namespace {                                                                       \
+  struct Op_##id {                                                                  \
+    template <class T>                                                              \
+    auto operator()(T a, T b) const {                                               \
+      return expression;                                                            \
+    }                                                                               \
+  };                                                                                \
+  }                                                                                 \
+  void k_##id(const NoParams&, const Kernel& k) { run_binary<floating>(k, Op_##id{}); }
+
+#define FLUXION_UNARY(id, floating, expression)                                     \
+  namespace {                                                                       \
+  struct Op_##id {                                                                  \
+    template <class T>                                                              \
+    T operator()(T x) const {                                                       \
+      return expression;                                                            \
+    }                                                                               \
+  };                                                                                \
+  }                                                                                 \
+  void k_##id(const NoParams&, const Kernel& k) { run_unary<floating>(k, Op_##id{}); }
+
+// The same with parameters p, of which the expression may use the fields.
+#define FLUXION_UNARY_WITH(id, Params, floating, expression)                        \
+  namespace {                                                                       \
+  struct Op_##id {                                                                  \
+    Params p;                                                                       \
+    template <class T>                                                              \
+    T operator()(T x) const {                                                       \
+      return expression;                                                            \
+    }                                                                               \
+  };                                                                                \
+  }                                                                                 \
+  void k_##id(const Params& p, const Kernel& k) { run_unary<floating>(k, Op_##id{p}); }
+
+#define FLUXION_BINARY_WITH(id, Params, floating, expression)                       \
+  namespace {                                                                       \
+  struct Op_##id {                                                                  \
+    Params p;                                                                       \
+    template <class T>                                                              \
+    T operator()(T a, T b) const {                                                  \
+      return expression;                                                            \
+    }                                                                               \
+  };                                                                                \
+  }                                                                                 \
+  void k_##id(const Params& p, const Kernel& k) { run_binary<floating>(k, Op_##id{p}); }
+
+FLUXION_BINARY(add, false, static_cast<T>(Wrapping<T>(a) + Wrapping<T>(b)))
+FLUXION_BINARY(sub, false, static_cast<T>(Wrapping<T>(a) - Wrapping<T>(b)))
+FLUXION_BINARY(mul, false, static_cast<T>(Wrapping<T>(a) * Wrapping<T>(b)))
+FLUXION_BINARY(div, false, quotient(a, b))
+// A NaN on either side gives NaN.
+FLUXION_BINARY(maximum, false, a > b || a != a ? a : b)
+FLUXION_BINARY(minimum, false, a < b || a != a ? a : b)
+FLUXION_BINARY(equal, false, static_cast<uint8_t>(a == b))
+FLUXION_BINARY(not_equal, false, static_cast<uint8_t>(a != b))
+FLUXION_BINARY(less, false, static_cast<uint8_t>(a < b))
+FLUXION_BINARY(less_equal, false, static_cast<uint8_t>(a <= b))
+FLUXION_BINARY(greater, false, static_cast<uint8_t>(a > b))
+FLUXION_BINARY(greater_equal, false, static_cast<uint8_t>(a >= b))
+
+FLUXION_UNARY(neg, false, static_cast<T>(std::is_floating_point_v<T> ? -x : T(0u - Wrapping<T>(x))))
+FLUXION_UNARY(abs, false, static_cast<T>(std::is_floating_point_v<T> ? T(std::fabs(x)) : x < T(0) ? T(0u - Wrapping<T>(x)) : x))
+FLUXION_UNARY(sign, false, x != x ? x : static_cast<T>((x > T(0)) - (x < T(0))))
+FLUXION_UNARY(relu, false, x < T(0) ? T(0) : x)  // a NaN stays
+FLUXION_UNARY(sqrt, true, std::sqrt(x))
+FLUXION_UNARY(exp, true, vexp(x))
+FLUXION_UNARY(log, true, vlog(x))
+FLUXION_UNARY(tanh, true, vtanh(x))
+FLUXION_UNARY(sigmoid, true, vsigmoid(x))
+FLUXION_UNARY(silu, true, x / (T(1) + vexp(-x)))
+FLUXION_UNARY(softplus, true, vsoftplus(x))
+FLUXION_UNARY(gelu, true, x * vnormal(x).cdf)
+
+// Adjoints: a is the cotangent g, b the saved output y or input x.
+FLUXION_BINARY(tanh_vjp, true, a * (T(1) - b * b))
+FLUXION_BINARY(sigmoid_vjp, true, a * (T(1) - b) * b)
+FLUXION_BINARY(relu_vjp, false, b > T(0) ? a : T(0))
+FLUXION_BINARY(gelu_vjp, true, a * (vnormal(b).cdf + b * vnormal(b).density))
+FLUXION_BINARY(silu_vjp, true, a * vsigmoid(b) * (T(1) + b * (T(1) - vsigmoid(b))))
+
+FLUXION_UNARY_WITH(leaky_relu, SlopeParams, true, x > T(0) ? x : x * T(p.negative_slope))
+FLUXION_BINARY_WITH(leaky_relu_vjp, SlopeParams, true, b > T(0) ? a : a * T(p.negative_slope))
+FLUXION_UNARY_WITH(elu, AlphaParams, true, x > T(0) ? x : T(p.alpha) * vexpm1(x))
+FLUXION_BINARY_WITH(elu_vjp, AlphaParams, true, b > T(0) ? a : a * T(p.alpha) * vexp(b))
+
+namespace {
+
+// Bounds are converted once, saturating for integers; as in PyTorch max wins where min > max.
+template <class T>
+struct Clamp {
+  T low, high;
+  T operator()(T x) const {
+    const T raised = x < low ? low : x;
+    return raised > high ? high : raised;
+  }
+  T operator()(T g, T x) const { return x < low || x > high ? T(0) : g; }
+};
+
+struct Convert {};
+
+template <class To, class From>
+void cast_chunk(const void*, void* out, const void* const* in, int64_t n) {
+  const From* __restrict x = static_cast<const From*>(in[0]);
+  To* __restrict y = static_cast<To*>(out);
+  for (int64_t i = 0; i < n; ++i) y[i] = convert<To>(x[i]);
+}
+
+// sin(x + kShift * pi/2); beyond the range of the fast reduction the C library takes over.
+template <int kShift>
+void sine_chunk_f32(const void*, void* out, const void* const* in, int64_t n) {
+  const float* __restrict x = static_cast<const float*>(in[0]);
+  float* __restrict y = static_cast<float*>(out);
+  int outside = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const bool inside = std::fabs(x[i]) < kSineRange;
+    outside |= !inside;
+    y[i] = vsine_shifted(inside ? x[i] : 0.0f, kShift);
+  }
+  if (!outside) return;
+  for (int64_t i = 0; i < n; ++i)
+    if (!(std::fabs(x[i]) < kSineRange)) y[i] = kShift ? std::cos(x[i]) : std::sin(x[i]);
+}
+
+template <int kShift>
+void sine_chunk_f64(const void*, void* out, const void* const* in, int64_t n) {
+  const double* x = static_cast<const double*>(in[0]);
+  double* y = static_cast<double*>(out);
+  for (int64_t i = 0; i < n; ++i) y[i] = kShift ? std::cos(x[i]) : std::sin(x[i]);
+}
+
+struct Power {
+  template <class T>
+  T operator()(T a, T b) const {
+    return std::pow(a, b);
+  }
+};
+struct Square {
+  template <class T>
+  T operator()(T x) const {
+    return x * x;
+  }
+};
+struct Cube {
+  template <class T>
+  T operator()(T x) const {
+    return x * x * x;
+  }
+};
+
+}  // namespace
+
+void k_clamp(const ClampParams& p, const Kernel& k) {
+  dispatch_all(k.in(0).dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const Clamp<T> op{convert<T>(p.min), convert<T>(p.max)};
+    for_chunks(k, 0, 1, &op, unary_chunk<Clamp<T>, T>);
+  });
+}
+
+void k_clamp_vjp(const ClampParams& p, const Kernel& k) {
+  dispatch_all(k.in(0).dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const Clamp<T> op{convert<T>(p.min), convert<T>(p.max)};
+    for_chunks(k, 0, 2, &op, binary_chunk<Clamp<T>, T>);
+  });
+}
+
+void k_sin(const NoParams&, const Kernel& k) {
+  for_chunks(k, 0, 1, nullptr, k.in(0).dtype == DType::f32 ? sine_chunk_f32<0> : sine_chunk_f64<0>);
+}
+
+void k_cos(const NoParams&, const Kernel& k) {
+  for_chunks(k, 0, 1, nullptr, k.in(0).dtype == DType::f32 ? sine_chunk_f32<1> : sine_chunk_f64<1>);
+}
+
+// Small constant exponents are common (squares, cubes) and far cheaper than the general power.
+void k_pow(const NoParams&, const Kernel& k) {
+  double exponent = 0;
+  if (k.in(1).size() == 1) {
+    exponent = k.in(1).dtype == DType::f32 ? *k.in(1).as<float>() : *k.in(1).as<double>();
+  }
+  if (exponent == 2) return run_unary<true>(k, Square{});
+  if (exponent == 3) return run_unary<true>(k, Cube{});
+  run_binary<true>(k, Power{});
+}
+
+void k_where(const NoParams&, const Kernel& k) {
+  dispatch_all(k.in(1).dtype, [&](auto tag) {
+    for_chunks(k, 0, 3, nullptr, where_chunk<typename decltype(tag)::type>);
+  });
+}
+
+namespace {
+template <class To>
+ChunkFn cast_from(DType from) {
+  switch (from) {
+    case DType::f32:
+      return cast_chunk<To, float>;
+    case DType::f64:
+      return cast_chunk<To, double>;
+    case DType::i32:
+      return cast_chunk<To, int32_t>;
+    default:
+      return cast_chunk<To, uint8_t>;
+  }
+}
+}  // namespace
+
+void k_cast(const CastParams& p, const Kernel& k) {
+  dispatch_all(p.dtype, [&](auto tag) {
+    for_chunks(k, 0, 1, nullptr, cast_from<typename decltype(tag)::type>(k.in(0).dtype));
+  });
+}
+
+#undef FLUXION_BINARY
+#undef FLUXION_UNARY
+#undef FLUXION_UNARY_WITH
+#undef FLUXION_BINARY_WITH
+
+}  // namespace fluxion::cpu::FLUXION_TARGET
+#endif  // FLUXION_TARGET

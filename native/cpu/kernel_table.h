@@ -1,0 +1,21 @@
+// The CPU's kernels by instruction set and op, generated from ops.def.
+#pragma once
+
+#include "cpu/kernel.h"
+
+namespace fluxion::cpu {
+
+#if defined(__x86_64__)
+inline constexpr int kIsaCount = 3;
+#else
+inline constexpr int kIsaCount = 1;
+#endif
+inline constexpr const char* kIsaNames[] = {"baseline", "avx2", "avx512"};
+
+using KernelFn = void (*)(const void* params, const Kernel& call);
+extern const KernelFn kKernels[kIsaCount][kOpCount];  // null for views
+
+int best_isa();                   // index of the widest set this machine has
+int find_isa(const char* name);   // -1 when unknown or not present here
+
+}  // namespace fluxion::cpu

@@ -1,0 +1,117 @@
+// Geometry of 2-d convolutions, one axis at a time, and their blocking. Used by infer and the kernels.
+//
+// Forward pass and input gradient are one operation, a correlation along both axes
+//     out[first_out + i * out_step] = sum_t weight[first_kernel + t * kernel_step] * in[i * step + offset + t * tap_step]
+// with zeros outside of `in`. The forward pass is one such axis. The gradient with stride s splits into s
+// phases of the positions modulo s: to phase a only the taps k with k * dilation = a + padding (mod s)
+// contribute, so that no product with an inserted zero is ever computed, for any stride and dilation.
+#pragma once
+
+#include <algorithm>
+#include <numeric>
+
+#include "ops/linalg.h"
+
+namespace fluxion {
+
+struct ConvAxis {
+  int64_t in = 0, out = 0, taps = 0;
+  int64_t step = 1, offset = 0, tap_step = 1;
+  int64_t first_kernel = 0, kernel_step = 1;
+  int64_t first_out = 0, out_step = 1;
+
+  // The range of input positions that are touched, padding included.
+  int64_t lowest() const { return offset + std::min<int64_t>(0, (taps - 1) * tap_step); }
+  int64_t highest() const {
+    return offset + (out - 1) * step + std::max<int64_t>(0, (taps - 1) * tap_step);
+  }
+  int64_t span() const { return highest() - lowest() + 1; }
+};
+
+inline int64_t conv_output_size(int64_t in, int64_t kernel, int64_t stride, int64_t padding,
+                                int64_t dilation) {
+  const int64_t free = in + 2 * padding - dilation * (kernel - 1) - 1;
+  return free < 0 ? -1 : free / stride + 1;
+}
+
+inline ConvAxis conv_forward_axis(int64_t in, int64_t kernel, int64_t stride, int64_t padding,
+                                  int64_t dilation) {
+  ConvAxis axis;
+  axis.in = in;
+  axis.out = conv_output_size(in, kernel, stride, padding, dilation);
+  axis.taps = kernel;
+  axis.step = stride;
+  axis.offset = -padding;
+  axis.tap_step = dilation;
+  return axis;
+}
+
+// The gradient with respect to the positions phase, phase + stride, ... of an input of `size`.
+inline ConvAxis conv_input_vjp_axis(int64_t size, int64_t kernel, int64_t stride, int64_t padding,
+                                    int64_t dilation, int64_t phase) {
+  ConvAxis axis;
+  axis.in = conv_output_size(size, kernel, stride, padding, dilation);
+  axis.out = phase < size ? ceil_div(size - phase, stride) : 0;
+  axis.first_out = phase;
+  axis.out_step = stride;
+  axis.kernel_step = stride / std::gcd(stride, dilation);
+  axis.tap_step = -(axis.kernel_step * dilation / stride);
+  for (int64_t k = 0; k < std::min(kernel, axis.kernel_step); ++k) {
+    if ((phase + padding - k * dilation) % stride != 0) continue;
+    axis.first_kernel = k;
+    axis.offset = (phase + padding - k * dilation) / stride;
+    axis.taps = ceil_div(kernel - k, axis.kernel_step);
+    break;
+  }
+  return axis;
+}
+
+// One weight per channel and tap: no sum over channels, so no GEMM.
+inline bool conv_is_depthwise(const Shape& weight, int64_t groups) {
+  return weight[1] == 1 && weight[0] == groups && groups > 1;
+}
+
+inline constexpr int64_t kConvBlockRows = 256;       // output channels of one block
+inline constexpr int64_t kConvBlockColBytes = 1920;  // output pixels of one block: ten widest tiles
+inline constexpr int64_t kConvMinBlocks = 16;        // smaller blocks for small problems
+
+// Elements of a depthwise plane, padded and with its columns sorted by their remainder modulo the step.
+inline int64_t depthwise_pitch(const ConvAxis& w) {
+  // The widest vector may read past the last column of a remainder.
+  return round_up(ceil_div(w.span(), w.step) + 16, 16);
+}
+inline int64_t depthwise_plane(const ConvAxis& h, const ConvAxis& w) {
+  return h.span() * w.step * depthwise_pitch(w);
+}
+
+// The weight gradient sums over units of (image, band of output rows), cut into slices; each slice adds
+// into a partial gradient [groups, rows, padded output channels] of the workspace.
+struct ConvWeightPlan {
+  int64_t band_rows, bands, slices, channel_blocks, block_channels;
+  int64_t rows;   // of a group: input channels of the group * taps
+  int64_t pitch;  // output channels of a group, padded to whole vectors
+  int64_t band_elements, cotangent_elements;  // scratch of a thread
+
+  ConvWeightPlan(const ConvAxis& h, const ConvAxis& w, int64_t images, int64_t groups,
+                 const Shape& weight, int64_t element_bytes) {
+    constexpr int64_t kBandPixels = 256, kSlices = 8, kBlocks = 16, kMaxPartialBytes = 32 << 20;
+    const int64_t outputs = weight[0] / groups, taps = weight[2] * weight[3];
+    band_rows = std::clamp<int64_t>(kBandPixels / std::max<int64_t>(1, w.out), 1,
+                                    std::max<int64_t>(1, h.out));
+    bands = ceil_div(h.out, band_rows);
+    rows = weight[1] * taps;
+    pitch = round_up(outputs, 64 / element_bytes);
+    const int64_t partial_bytes = std::max<int64_t>(1, groups * rows * pitch * element_bytes);
+    slices = std::clamp<int64_t>(std::min(images * bands, kMaxPartialBytes / partial_bytes), 1, kSlices);
+    channel_blocks = std::clamp<int64_t>(ceil_div(kBlocks, slices * groups), 1,
+                                         std::max<int64_t>(1, weight[1] / 8));
+    block_channels = ceil_div(weight[1], channel_blocks);
+    const int64_t band_height = (band_rows - 1) * h.step + (h.taps - 1) * h.tap_step + 1;
+    band_elements = round_up(block_channels * band_height * w.span(), 64);
+    const int64_t tile_cols = kMaxTileRowBytes / element_bytes;
+    cotangent_elements = (ceil_div(pitch, tile_cols) + 1) * tile_cols * band_rows * w.out;
+  }
+  int64_t partial_elements(int64_t groups) const { return slices * groups * rows * pitch; }
+};
+
+}  // namespace fluxion

@@ -1,0 +1,187 @@
+// Validation and output shapes of the elementwise ops.
+#include "ops/elementwise.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace fluxion {
+
+Shape broadcast_shape(const Infer& infer, int count, const char* const* arguments) {
+  Shape out = infer.shape(0);
+  for (int i = 1; i < count; ++i) {
+    const Shape& next = infer.shape(i);
+    Shape merged;
+    merged.ndim = std::max(out.ndim, next.ndim);
+    for (int back = 1; back <= merged.ndim; ++back) {
+      const int64_t a = back <= out.ndim ? out[out.ndim - back] : 1;
+      const int64_t b = back <= next.ndim ? next[next.ndim - back] : 1;
+      infer.require(a == b || a == 1 || b == 1, ErrorCode::ShapeMismatch,
+                    format("%s must have a shape that broadcasts with %s, got %s", arguments[i],
+                           describe(out).c_str(), describe(next).c_str()));
+      merged[merged.ndim - back] = a == 1 ? b : a;
+    }
+    out = merged;
+  }
+  return out;
+}
+
+namespace {
+
+// Work of one element relative to an addition, for the choice between the caller's thread and the queue.
+constexpr int64_t kTranscendentalWork = 8;
+
+constexpr const char* kBinaryArguments[] = {"x", "other"};
+
+void infer_binary(Infer& infer, bool floating_only, bool boolean) {
+  infer.require_dtype(1, "other", infer.dtype(0));
+  if (floating_only) infer.require_floating(0, "x");
+  infer.output(boolean ? DType::u8 : infer.dtype(0), broadcast_shape(infer, 2, kBinaryArguments));
+}
+
+void infer_unary(Infer& infer) { infer.output(infer.dtype(0), infer.shape(0)); }
+
+void infer_floating(Infer& infer, int64_t work = kTranscendentalWork) {
+  infer.require_floating(0, "x");
+  infer_unary(infer);
+  infer.work *= work;
+}
+
+// vjp(g, saved): the cotangent and what the forward op saved have one shape and one dtype.
+void infer_vjp(Infer& infer, bool floating_only = true, int64_t work = 1) {
+  if (floating_only) infer.require_floating(1, "x");
+  infer.require_dtype(0, "g", infer.dtype(1));
+  infer.require_shape(0, "g", infer.shape(1));
+  infer.output(infer.dtype(1), infer.shape(1));
+  infer.work *= work;
+}
+
+void require_number(const Infer& infer, const char* argument, double value) {
+  infer.require_argument(!std::isnan(value), format("%s must be a number, got nan", argument));
+}
+
+void require_not_negative(const Infer& infer, const char* argument, double value) {
+  infer.require_argument(std::isfinite(value) && value >= 0,
+                         format("%s must be a finite number >= 0, got %g", argument, value));
+}
+
+void require_fraction(const Infer& infer, const char* argument, double value) {
+  infer.require_argument(value >= 0 && value < 1, format("%s must be in [0, 1), got %g", argument, value));
+}
+
+}  // namespace
+
+void infer_add(const NoParams&, Infer& infer) { infer_binary(infer, false, false); }
+void infer_sub(const NoParams&, Infer& infer) { infer_binary(infer, false, false); }
+void infer_mul(const NoParams&, Infer& infer) { infer_binary(infer, false, false); }
+void infer_div(const NoParams&, Infer& infer) { infer_binary(infer, false, false); }
+void infer_maximum(const NoParams&, Infer& infer) { infer_binary(infer, false, false); }
+void infer_minimum(const NoParams&, Infer& infer) { infer_binary(infer, false, false); }
+void infer_pow(const NoParams&, Infer& infer) {
+  infer_binary(infer, true, false);
+  infer.work *= kTranscendentalWork;
+}
+
+void infer_equal(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
+void infer_not_equal(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
+void infer_less(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
+void infer_less_equal(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
+void infer_greater(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
+void infer_greater_equal(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
+
+void infer_neg(const NoParams&, Infer& infer) { infer_unary(infer); }
+void infer_abs(const NoParams&, Infer& infer) { infer_unary(infer); }
+void infer_sign(const NoParams&, Infer& infer) { infer_unary(infer); }
+void infer_relu(const NoParams&, Infer& infer) { infer_unary(infer); }
+void infer_exp(const NoParams&, Infer& infer) { infer_floating(infer); }
+void infer_log(const NoParams&, Infer& infer) { infer_floating(infer); }
+void infer_sqrt(const NoParams&, Infer& infer) { infer_floating(infer); }
+void infer_sin(const NoParams&, Infer& infer) { infer_floating(infer); }
+void infer_cos(const NoParams&, Infer& infer) { infer_floating(infer); }
+void infer_tanh(const NoParams&, Infer& infer) { infer_floating(infer); }
+void infer_sigmoid(const NoParams&, Infer& infer) { infer_floating(infer); }
+void infer_gelu(const NoParams&, Infer& infer) { infer_floating(infer); }
+void infer_silu(const NoParams&, Infer& infer) { infer_floating(infer); }
+void infer_softplus(const NoParams&, Infer& infer) { infer_floating(infer); }
+
+void infer_tanh_vjp(const NoParams&, Infer& infer) { infer_vjp(infer); }
+void infer_sigmoid_vjp(const NoParams&, Infer& infer) { infer_vjp(infer); }
+void infer_relu_vjp(const NoParams&, Infer& infer) { infer_vjp(infer, false); }
+void infer_gelu_vjp(const NoParams&, Infer& infer) { infer_vjp(infer, true, kTranscendentalWork); }
+void infer_silu_vjp(const NoParams&, Infer& infer) { infer_vjp(infer, true, kTranscendentalWork); }
+
+void infer_leaky_relu(const SlopeParams& p, Infer& infer) {
+  infer.require_finite("negativeSlope", p.negative_slope);
+  infer_floating(infer, 1);
+}
+void infer_leaky_relu_vjp(const SlopeParams& p, Infer& infer) {
+  infer.require_finite("negativeSlope", p.negative_slope);
+  infer_vjp(infer);
+}
+
+void infer_elu(const AlphaParams& p, Infer& infer) {
+  infer.require_finite("alpha", p.alpha);
+  infer_floating(infer);
+}
+void infer_elu_vjp(const AlphaParams& p, Infer& infer) {
+  infer.require_finite("alpha", p.alpha);
+  infer_vjp(infer, true, kTranscendentalWork);
+}
+
+void infer_clamp(const ClampParams& p, Infer& infer) {
+  require_number(infer, "min", p.min);
+  require_number(infer, "max", p.max);
+  infer_unary(infer);
+}
+void infer_clamp_vjp(const ClampParams& p, Infer& infer) {
+  require_number(infer, "min", p.min);
+  require_number(infer, "max", p.max);
+  infer_vjp(infer, false);
+}
+
+void infer_where(const NoParams&, Infer& infer) {
+  static constexpr const char* kArguments[] = {"condition", "x", "other"};
+  infer.require_dtype(0, "condition", DType::u8);
+  infer.require_dtype(2, "other", infer.dtype(1));
+  infer.output(infer.dtype(1), broadcast_shape(infer, 3, kArguments));
+}
+
+void infer_cast(const CastParams& p, Infer& infer) { infer.output(p.dtype, infer.shape(0)); }
+
+void infer_adam_step(const AdamStepParams& p, Infer& infer) {
+  static constexpr const char* kArguments[] = {"param", "grad", "m", "v"};
+  require_not_negative(infer, "learningRate", p.learning_rate);
+  require_fraction(infer, "beta1", p.beta1);
+  require_fraction(infer, "beta2", p.beta2);
+  require_not_negative(infer, "eps", p.eps);
+  require_not_negative(infer, "weightDecay", p.weight_decay);
+  infer.require_argument(p.step >= 1, format("step must be >= 1, got %lld", static_cast<long long>(p.step)));
+  infer.require_floating(0, "param");
+  for (int i = 1; i < 4; ++i) {
+    infer.require_dtype(i, kArguments[i], infer.dtype(0));
+    infer.require_shape(i, kArguments[i], infer.shape(0));
+  }
+  infer.need_contiguous();
+  for (int i = 0; i < 3; ++i) infer.output(infer.dtype(0), infer.shape(0));
+}
+
+void infer_sgd_step(const SgdStepParams& p, Infer& infer) {
+  require_not_negative(infer, "learningRate", p.learning_rate);
+  require_not_negative(infer, "momentum", p.momentum);
+  infer.require_finite("dampening", p.dampening);
+  require_not_negative(infer, "weightDecay", p.weight_decay);
+  infer.require_argument(!p.nesterov || (p.momentum > 0 && p.dampening == 0),
+                         "nesterov must come with momentum > 0 and dampening 0");
+  infer.require_floating(0, "param");
+  infer.require_dtype(1, "grad", infer.dtype(0));
+  infer.require_shape(1, "grad", infer.shape(0));
+  if (p.momentum > 0 && !p.first) {
+    infer.require_argument(infer.has(2), "buffer must be given after the first step");
+    infer.require_dtype(2, "buffer", infer.dtype(0));
+    infer.require_shape(2, "buffer", infer.shape(0));
+  }
+  infer.need_contiguous();
+  infer.output(infer.dtype(0), infer.shape(0));
+  infer.output(infer.dtype(0), infer.shape(0));
+}
+
+}  // namespace fluxion

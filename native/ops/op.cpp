@@ -1,0 +1,95 @@
+// Checks and texts shared by all infer functions.
+#include "ops/op.h"
+
+#include <cmath>
+#include <vector>
+
+namespace fluxion {
+
+std::string describe(const Shape& shape) {
+  std::string s = "[";
+  for (int i = 0; i < shape.ndim; ++i) {
+    if (i) s += ", ";
+    s += std::to_string(shape[i]);
+  }
+  return s + "]";
+}
+
+std::string format(const char* pattern, ...) {
+  va_list args, again;
+  va_start(args, pattern);
+  va_copy(again, args);
+  const int length = std::vsnprintf(nullptr, 0, pattern, args);
+  va_end(args);
+  std::vector<char> text(static_cast<size_t>(length) + 1);
+  std::vsnprintf(text.data(), text.size(), pattern, again);
+  va_end(again);
+  return std::string(text.data(), static_cast<size_t>(length));
+}
+
+void Infer::require_ndim(int i, const char* argument, int ndim) const {
+  require(in(i).ndim() == ndim, ErrorCode::ShapeMismatch,
+          format("%s must have %d dimensions, got shape %s", argument, ndim, describe(shape(i)).c_str()));
+}
+
+void Infer::require_shape(int i, const char* argument, const Shape& expected) const {
+  require(shape(i) == expected, ErrorCode::ShapeMismatch,
+          format("%s must have shape %s, got %s", argument, describe(expected).c_str(),
+                 describe(shape(i)).c_str()));
+}
+
+void Infer::require_floating(int i, const char* argument) const {
+  require(is_floating(dtype(i)), ErrorCode::DTypeMismatch,
+          format("%s must be float32 or float64, got %s", argument, name_of(dtype(i))));
+}
+
+void Infer::require_dtype(int i, const char* argument, DType expected) const {
+  require(dtype(i) == expected, ErrorCode::DTypeMismatch,
+          format("%s must be %s, got %s", argument, name_of(expected), name_of(dtype(i))));
+}
+
+void Infer::require_positive(const char* argument, double value) const {
+  require_argument(std::isfinite(value) && value > 0,
+                   format("%s must be a finite number > 0, got %g", argument, value));
+}
+
+void Infer::require_finite(const char* argument, double value) const {
+  require_argument(std::isfinite(value), format("%s must be a finite number, got %g", argument, value));
+}
+
+void Infer::output(DType dtype, const Shape& shape) {
+  for (int i = 0; i < shape.ndim; ++i) {
+    require(shape[i] >= 0, ErrorCode::InvalidArgument,
+            "result would have the negative shape " + describe(shape));
+  }
+  out_shape[outputs] = shape;
+  out_dtype[outputs] = dtype;
+  if (wants(outputs)) work += shape.size();
+  ++outputs;
+}
+
+void Infer::alias(const Shape& shape, const Shape& strides, int64_t offset) {
+  output(dtype(0), shape);
+  aliased = true;
+  alias_strides = strides;
+  alias_offset = offset;
+}
+
+int64_t ParamDecoder::integer(const char* name, double value) const {
+  if (!(std::abs(value) <= 9007199254740992.0) || value != std::floor(value)) {
+    fail(ErrorCode::InvalidArgument, op_, format("%s must be an integer, got %g", name, value));
+  }
+  return static_cast<int64_t>(value);
+}
+
+int ParamDecoder::index_of(const char* name, const char* const* names, size_t count) {
+  const std::string given = reader_.text(name);
+  std::string known;
+  for (size_t i = 0; i < count; ++i) {
+    if (given == names[i]) return static_cast<int>(i);
+    known += std::string(i ? ", '" : "'") + names[i] + "'";
+  }
+  fail(ErrorCode::InvalidArgument, op_, std::string(name) + " must be one of " + known + ", got '" + given + "'");
+}
+
+}  // namespace fluxion

@@ -28,9 +28,9 @@ const TS_LAYERS = {
 
 /** lib/ops: a family may use the families before it. `foundation` serves all, `summary` uses all. */
 const OPS = {
-  foundation: ['define', 'broadcast'],
+  foundation: ['define', 'broadcast', 'promote'],
   families: [
-    ...['elementwise', 'reduce', 'shape', 'random', 'linalg', 'diffusion'],
+    ...['elementwise', 'reduce', 'shape', 'creation', 'random', 'linalg', 'diffusion'],
     ...['spectral', 'advection', 'graph', 'scan'],
   ],
   summary: ['methods', 'index'],

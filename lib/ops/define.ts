@@ -57,14 +57,8 @@ export function publicName(id: string): string {
 
 function handleOf(op: string, operand: Operand, i: number): OperandHandle {
   if (operand === null || typeof operand === 'number') return operand;
-  if (isTensor(operand)) return operand.live(op);
-  throw new FluxionError(
-    'FLUXION_INVALID_ARGUMENT',
-    op,
-    isForeignTensor(operand)
-      ? `argument ${i} is a tensor of another copy of fluxion`
-      : `argument ${i} must be a tensor, got ${show(operand)}`,
-  );
+  requireTensor(op, operand, `argument ${i}`);
+  return operand.live(op);
 }
 
 function recordOp<P extends object | undefined>(
@@ -75,8 +69,8 @@ function recordOp<P extends object | undefined>(
   outputs: readonly (Tensor | null)[],
 ): void {
   const edges = inputs.map((input) => (isTensor(input) ? edgeTo(input) : null));
-  const results = (rule.differentiableOutputs ?? [0]).map((i) => outputs[i]!);
-  if (!rule.vjp && !results.some((t) => isFloating(t.dtype))) {
+  const results = (rule.differentiableOutputs ?? [0]).map((i) => outputs[i]);
+  if (!results.some((t) => t && isFloating(t.dtype))) {
     for (const output of outputs) if (output) output.cut = publicName(id);
     return;
   }
@@ -184,6 +178,24 @@ export function defineOpWithOutputs<P extends object | undefined = undefined>(
     else inheritCut(inputs, outputs);
     return outputs;
   };
+}
+
+/** Throws unless a value is a tensor of this copy of the library. */
+export function requireTensor(op: string, value: unknown, argument = 'input'): asserts value is Tensor {
+  if (isTensor(value)) return;
+  throw new FluxionError(
+    'FLUXION_INVALID_ARGUMENT',
+    op,
+    isForeignTensor(value)
+      ? `${argument} is a tensor of another copy of fluxion`
+      : `${argument} must be a tensor, got ${show(value)}`,
+  );
+}
+
+/** As {@link requireTensor} for an operation along a dimension. */
+export function requireDims(op: string, value: unknown): asserts value is Tensor {
+  requireTensor(op, value);
+  requireArgument(value.ndim > 0, op, 'input must have at least one dimension, got shape []');
 }
 
 /** Merges options with defaults; an option that the operation does not have is an error. */

@@ -1,49 +1,11 @@
 import { requireArgument, show } from '../errors';
-import { type DType, isFloating, promote, requireDType } from '../tensor/dtype';
+import type { DType } from '../tensor/dtype';
 import { type Tensor, isTensor } from '../tensor/tensor';
 import { sumTo } from './broadcast';
 import { type OpFunction, type Rule, type TensorLike, defineOp, publicName, withDefaults } from './define';
+import { cast, floating, promoted } from './promote';
 
-// ---------------------------------------------------------------------------------------------------
-// Casting and promotion
-
-const castOp = defineOp<{ dtype: DType }>('cast', {
-  vjp: ({ g, dtype }) => [cast(g, dtype(0))],
-});
-
-/**
- * Converts to another dtype. Floats become integers by truncation, saturating; NaN becomes 0.
- *
- * Gradient: through casts between floating types. Cost: one read and one write.
- */
-export function cast(x: Tensor, dtype: DType): Tensor {
-  requireDType('cast', dtype);
-  return x.dtype === dtype ? x : castOp([x], { dtype });
-}
-
-/** Brings two operands to one dtype; a fractional number makes integers float32. */
-function promoted(op: string, a: TensorLike, b: TensorLike): [TensorLike, TensorLike] {
-  if (isTensor(a) && isTensor(b)) {
-    if (a.dtype === b.dtype) return [a, b];
-    const dtype = promote(a.dtype, b.dtype);
-    return [cast(a, dtype), cast(b, dtype)];
-  }
-  const tensor = isTensor(a) ? a : b;
-  const number = isTensor(a) ? b : a;
-  requireArgument(
-    isTensor(tensor) && typeof number === 'number',
-    op,
-    () => `operands must be tensors or one tensor and one number, got ${show(a)} and ${show(b)}`,
-  );
-  if (isFloating(tensor.dtype) || Number.isInteger(number)) return [a, b];
-  const wide = cast(tensor, 'float32');
-  return isTensor(a) ? [wide, b] : [a, wide];
-}
-
-function floating(op: string, x: Tensor): Tensor {
-  requireArgument(isTensor(x), op, () => `input must be a tensor, got ${show(x)}`);
-  return isFloating(x.dtype) ? x : cast(x, 'float32');
-}
+export { cast };
 
 type Binary = (a: TensorLike, b: TensorLike) => Tensor;
 
@@ -161,17 +123,17 @@ export const minimum: Binary = binary('minimum', {
 // Comparisons: uint8, 1 where true. No gradient.
 
 /** a = b, as uint8. Broadcasts. */
-export const eq: Binary = binary('eq', {});
+export const eq: Binary = binary('equal', {});
 /** a != b, as uint8. Broadcasts. */
-export const ne: Binary = binary('ne', {});
+export const ne: Binary = binary('not_equal', {});
 /** a < b, as uint8. Broadcasts. */
-export const lt: Binary = binary('lt', {});
+export const lt: Binary = binary('less', {});
 /** a <= b, as uint8. Broadcasts. */
-export const le: Binary = binary('le', {});
+export const le: Binary = binary('less_equal', {});
 /** a > b, as uint8. Broadcasts. */
-export const gt: Binary = binary('gt', {});
+export const gt: Binary = binary('greater', {});
 /** a >= b, as uint8. Broadcasts. */
-export const ge: Binary = binary('ge', {});
+export const ge: Binary = binary('greater_equal', {});
 
 function logicalAnd(a: Tensor, b: Tensor): Tensor {
   return mul(a, b);

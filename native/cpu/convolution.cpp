@@ -46,6 +46,21 @@ struct Correlation {
   bool scattered() const { return h.out_step != 1 || w.out_step != 1; }
 };
 
+// The order of the depth: (chunk of channels, tap, channel of the chunk). All taps of a few channels
+// follow each other, so that their lines of the image, often a power of two apart, stay in L1.
+constexpr int64_t kChannelChunk = 8;
+
+struct DepthRun {
+  int64_t tap, channel, count;
+};
+
+template <class T>
+static DepthRun depth_run(const Correlation<T>& c, int64_t k) {
+  const int64_t taps = c.h.taps * c.w.taps, first = k / (kChannelChunk * taps) * kChannelChunk;
+  const int64_t width = std::min(kChannelChunk, c.channels - first), rest = k - first * taps;
+  return {rest / width, first + rest % width, width - rest % width};
+}
+
 // A pointwise convolution without stride or padding sees an image as one long row.
 template <class T>
 static void flatten_pointwise(Correlation<T>& c) {
@@ -57,7 +72,7 @@ static void flatten_pointwise(Correlation<T>& c) {
   c.h.in = c.h.out = c.out_height = 1;
 }
 
-// packed: of each group [depth step][row panel][depth][kTileRows], depth = (tap, channel)
+// packed: of each group [depth step][row panel][depth][kTileRows]
 template <class T>
 static void pack_weights(const Kernel& kernel, const Correlation<T>& c, T* packed) {
   const int64_t panels = c.padded_rows() / kTileRows, depth = c.depth();
@@ -69,13 +84,15 @@ static void pack_weights(const Kernel& kernel, const Correlation<T>& c, T* packe
     for (int64_t k0 = 0; k0 < depth; k0 += step) {
       const int64_t now = std::min(step, depth - k0);
       T* to = packed + group * c.padded_rows() * depth + k0 * c.padded_rows() + panel * kTileRows * now;
-      for (int64_t k = k0, last; k < k0 + now; to += (last - k) * kTileRows, k = last) {
-        const int64_t tap = k / c.channels, channel = k % c.channels;
-        last = std::min(k0 + now, (tap + 1) * c.channels);
-        const int64_t kh = c.h.first_kernel + tap / c.w.taps * c.h.kernel_step;
-        const int64_t kw = c.w.first_kernel + tap % c.w.taps * c.w.kernel_step;
-        pack_strided<T, kTileRows>(from + channel * c.channel_stride + kh * c.kernel_width + kw,
-                                   c.channel_stride, c.row_stride, valid, last - k, to);
+      for (int64_t k = k0; k < k0 + now;) {
+        const DepthRun run = depth_run(c, k);
+        const int64_t count = std::min(run.count, k0 + now - k);
+        const int64_t kh = c.h.first_kernel + run.tap / c.w.taps * c.h.kernel_step;
+        const int64_t kw = c.w.first_kernel + run.tap % c.w.taps * c.w.kernel_step;
+        pack_strided<T, kTileRows>(from + run.channel * c.channel_stride + kh * c.kernel_width + kw,
+                                   c.channel_stride, c.row_stride, valid, count, to);
+        k += count;
+        to += count * kTileRows;
       }
     }
   });
@@ -88,28 +105,37 @@ struct PixelRun {
   int64_t source;
 };
 
-// The runs of a panel of `valid` pixels from `pixel` on; at most one for each pixel.
-static int find_runs(const ConvAxis& h, const ConvAxis& w, int64_t tap, int64_t pixel, int valid,
-                     PixelRun* runs) {
-  const int64_t row_shift = h.offset + tap / w.taps * h.tap_step;
-  const int64_t shift = w.offset + tap % w.taps * w.tap_step;
-  // Columns x of a row of the output with 0 <= x * step + shift < in.
-  const int64_t first = shift >= 0 ? 0 : ceil_div(-shift, w.step);
-  const int64_t end = w.in > shift ? std::min(w.out, ceil_div(w.in - shift, w.step)) : 0;
-  int count = 0;
-  int64_t y = pixel / w.out, x = pixel % w.out;
-  for (int column = 0; column < valid; ++y, x = 0) {
-    const int64_t stop = std::min(w.out, x + valid - column);
-    const int64_t row = y * h.step + row_shift;
-    const int64_t from = std::max(x, first), to = std::min(stop, end);
-    if (row >= 0 && row < h.in && from < to) {
-      runs[count++] = {static_cast<int32_t>(column + from - x), static_cast<int32_t>(to - from),
-                       row * w.in + from * w.step + shift};
+// The runs of all taps for one panel: table[tap * kTileCols + i], i < runs[tap].
+template <class T>
+struct PanelRuns {
+  PixelRun* table;
+  int32_t* runs;
+
+  void find(const ConvAxis& h, const ConvAxis& w, int64_t pixel, int valid) const {
+    const int64_t top = pixel / w.out, left = pixel % w.out;
+    for (int64_t tw = 0; tw < w.taps; ++tw) {
+      const int64_t shift = w.offset + tw * w.tap_step;
+      // Columns x of a row of the output with 0 <= x * step + shift < in.
+      const int64_t first = shift >= 0 ? 0 : ceil_div(-shift, w.step);
+      const int64_t end = w.in > shift ? std::min(w.out, ceil_div(w.in - shift, w.step)) : 0;
+      for (int64_t th = 0; th < h.taps; ++th) {
+        PixelRun* to = table + (th * w.taps + tw) * kTileCols<T>;
+        int count = 0;
+        int64_t row = top * h.step + h.offset + th * h.tap_step;
+        for (int64_t column = 0, x = left; column < valid; row += h.step, x = 0) {
+          const int64_t stop = std::min(w.out, x + valid - column);
+          const int64_t from = std::max(x, first), past = std::min(stop, end);
+          if (row >= 0 && row < h.in && from < past) {
+            to[count++] = {static_cast<int32_t>(column + from - x), static_cast<int32_t>(past - from),
+                           row * w.in + from * w.step + shift};
+          }
+          column += stop - x;
+        }
+        runs[th * w.taps + tw] = count;
+      }
     }
-    column += static_cast<int>(stop - x);
   }
-  return count;
-}
+};
 
 // count <= kTileCols elements; whole vectors, the last of which may overlap the one before.
 template <class T>
@@ -125,31 +151,28 @@ inline __attribute__((always_inline)) void copy_run(const T* from, int count, T*
 
 // One panel [depth][kTileCols] of the virtual im2col matrix.
 template <class T>
-static void pack_pixels(const Correlation<T>& c, const T* image, int64_t k, int64_t depth, int64_t pixel,
-                        int valid, T* to) {
-  PixelRun runs[kTileCols<T>];
+static void pack_pixels(const Correlation<T>& c, const PanelRuns<T>& panel, const T* image, int64_t k,
+                        int64_t depth, T* to) {
   const int64_t plane = c.h.in * c.w.in;
   for (const int64_t end = k + depth; k < end;) {
-    const int64_t tap = k / c.channels, channel = k % c.channels;
-    const int64_t channels = std::min(end - k, c.channels - channel);
-    const int count = find_runs(c.h, c.w, tap, pixel, valid, runs);
-    int covered = 0;
-    for (int r = 0; r < count; ++r) covered += runs[r].count;
-    const T* from = image + channel * plane;
-    if (covered == kTileCols<T> && count == 1 && c.w.step == 1) {  // the inside of wide images
-      for (int64_t i = 0; i < channels; ++i, to += kTileCols<T>) {
-        const T* run = from + i * plane + runs[0].source;
+    const DepthRun depth_range = depth_run(c, k);
+    const int64_t channels = std::min(depth_range.count, end - k);
+    const PixelRun* runs = panel.table + depth_range.tap * kTileCols<T>;
+    const int count = panel.runs[depth_range.tap];
+    const T* from = image + depth_range.channel * plane;
+    k += channels;
+    if (count == 1 && runs[0].count == kTileCols<T> && c.w.step == 1) {  // the inside of wide images
+      for (int64_t i = 0; i < channels; ++i, from += plane, to += kTileCols<T>) {
 #pragma GCC unroll 3
-        for (int v = 0; v < kTileVectors; ++v) store(to + v * kLanes<T>, load(run + v * kLanes<T>));
+        for (int v = 0; v < kTileVectors; ++v) {
+          store(to + v * kLanes<T>, load(from + runs[0].source + v * kLanes<T>));
+        }
       }
-      k += channels;
       continue;
     }
     for (int64_t i = 0; i < channels; ++i, from += plane, to += kTileCols<T>) {
-      if (covered < kTileCols<T>) {
 #pragma GCC unroll 3
-        for (int v = 0; v < kTileVectors; ++v) store(to + v * kLanes<T>, Vec<T>{});
-      }
+      for (int v = 0; v < kTileVectors; ++v) store(to + v * kLanes<T>, Vec<T>{});
       for (int r = 0; r < count; ++r) {
         const T* run = from + runs[r].source;
         T* into = to + runs[r].column;
@@ -160,7 +183,6 @@ static void pack_pixels(const Correlation<T>& c, const T* image, int64_t k, int6
         }
       }
     }
-    k += channels;
   }
 }
 
@@ -201,10 +223,15 @@ static void correlate(const Kernel& kernel, Correlation<T> c) {
     T* out = c.out + ((image * c.groups + group) * c.rows + row) * out_plane;
     T* panel = kernel.scratch<T>(thread);
     T* values = panel + gemm_depth_step(depth, sizeof(T)) * kTileCols<T>;
+    char* table = reinterpret_cast<char*>(values + (c.scattered() ? std::min(row_step, c.rows) * col_step : 0));
+    const int64_t taps = c.h.taps * c.w.taps;
+    const PanelRuns<T> runs{reinterpret_cast<PixelRun*>(table),
+                            reinterpret_cast<int32_t*>(table + taps * kTileCols<T> * sizeof(PixelRun))};
     const T* weights = packed + group * c.padded_rows() * depth;
     const auto pack_a = [&](int64_t k, int64_t now) { return weights + k * c.padded_rows() + row * now; };
     const auto pack_b = [&](int64_t k, int64_t now, int64_t col, int valid) {
-      pack_pixels(c, in, k, now, pixel + col, valid, panel);
+      runs.find(c.h, c.w, pixel + col, valid);
+      pack_pixels(c, runs, in, k, now, panel);
       return static_cast<const T*>(panel);
     };
     const T* bias = c.bias ? c.bias + group * c.rows + row : nullptr;

@@ -73,6 +73,7 @@ inline bool conv_is_depthwise(const Shape& weight, int64_t groups) {
 
 inline constexpr int64_t kConvBlockRows = 256;       // output channels of one block
 inline constexpr int64_t kConvBlockColBytes = 1920;  // output pixels of one block: ten widest tiles
+inline constexpr int64_t kConvRunBytes = 16;         // of a run of pixels in the table of a panel
 inline constexpr int64_t kConvMinBlocks = 16;        // smaller blocks for small problems
 
 // Elements of a depthwise plane, padded and with its columns sorted by their remainder modulo the step.

@@ -71,6 +71,8 @@ void plan_correlation(Infer& infer, const ConvProblem& c, int64_t rows, int64_t 
   if (scattered) {
     scratch += (std::min(rows, kConvBlockRows) + kMaxTileRows) * (kConvBlockColBytes + kMaxTileRowBytes);
   }
+  const int64_t run_bytes = kMaxTileRowBytes / bytes * kConvRunBytes + static_cast<int64_t>(sizeof(int32_t));
+  scratch += c.weight[2] * c.weight[3] * run_bytes;
   infer.scratch = static_cast<size_t>(scratch);
 }
 
@@ -230,6 +232,7 @@ void infer_avg_pool2d(const AvgPool2dParams& params, Infer& infer) {
 
 void infer_avg_pool2d_vjp(const AvgPool2dVjpParams& params, Infer& infer) {
   infer_pool_vjp(infer, params, params.inputShape);
+  infer.scratch = static_cast<size_t>(infer.shape(0)[3]) * size_of(infer.dtype(0));
 }
 
 void infer_adaptive_avg_pool2d(const AdaptiveAvgPool2dParams& params, Infer& infer) {

@@ -143,9 +143,9 @@ struct CrossEntropyParams {
 // Upper bounds of a register tile of the GEMM (cpu/gemm.h) on any instruction set.
 inline constexpr int64_t kMaxTileRows = 8;
 inline constexpr int64_t kMaxTileRowBytes = 192;
-// Depth of a packed panel in bytes of one column: a panel of 1024 * 48 bytes stays in L1/L2 while the
+// Depth of a packed panel in bytes of one column: a panel of 576 * 48 bytes stays in L1/L2 while the
 // rows of the other operand pass by (measured: see docs/decisions/0004-own-gemm-microkernel.md).
-inline constexpr int64_t kPanelDepthBytes = 1024;
+inline constexpr int64_t kPanelDepthBytes = 576;
 
 inline int64_t ceil_div(int64_t n, int64_t d) { return (n + d - 1) / d; }
 inline int64_t round_up(int64_t n, int64_t multiple) { return ceil_div(n, multiple) * multiple; }

@@ -1,0 +1,17 @@
+export {
+  type BatchSource,
+  DataLoader,
+  type DataLoaderOptions,
+  type DataLoaderState,
+  type Dataset,
+  type DataSource,
+  type HostArray,
+  type Sample,
+  type Transform,
+} from './data-loader';
+export { loadIdx } from './idx';
+export { loadImage, type LoadImageOptions, saveImage } from './image';
+export { addNoise, scaleImages, shiftFlip, type ShiftFlipOptions } from './image-transforms';
+export { loadNpy, saveNpy } from './npy';
+export { Random } from './random';
+export { loadSafetensors, type Safetensors, saveSafetensors } from './safetensors';

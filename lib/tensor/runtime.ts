@@ -1,0 +1,79 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { FluxionError, requireArgument, show } from '../errors';
+import { type DeviceInfo, cudaPluginPath, native } from '../native';
+
+/** Version of the package. */
+export const version: string = (
+  JSON.parse(readFileSync(path.join(__dirname, '../../package.json'), 'utf8')) as {
+    version: string;
+  }
+).version;
+
+/** What the library runs on. */
+export interface Config {
+  version: string;
+  /** Instruction set of the CPU kernels in use. FLUXION_ISA in the environment chooses another. */
+  instructionSet: string;
+  /** Those that this machine has, the plainest first. */
+  instructionSets: string[];
+  /** Threads of the CPU kernels; see {@link setNumThreads}. */
+  threads: number;
+  /** Whether device 'cuda' can be used, and if not, why. */
+  cuda: { available: boolean; reason?: string };
+}
+
+/** The devices: first 'cpu', then each GPU; a kind of device that cannot be used is listed with the reason. */
+export function devices(): DeviceInfo[] {
+  return native.devices(cudaPluginPath());
+}
+
+/** Versions and settings, for bug reports and benchmarks. */
+export function config(): Config {
+  const { instructionSet, instructionSets, threads } = native.config();
+  const gpu = devices().find(({ device }) => device !== 'cpu');
+  return {
+    version,
+    instructionSet,
+    instructionSets: instructionSets.split(' '),
+    threads,
+    cuda: gpu && !gpu.reason ? { available: true } : { available: false, reason: gpu?.reason },
+  };
+}
+
+/**
+ * Sets how many threads the CPU kernels of this JavaScript environment use: an integer in [1, 256].
+ * Default: FLUXION_NUM_THREADS in the environment, else the number of cores. Results have the same bits
+ * for any number. Waits for the operations in the queue.
+ */
+export function setNumThreads(count: number): void {
+  requireArgument(
+    Number.isInteger(count) && count >= 1 && count <= 256,
+    'setNumThreads',
+    () => `count must be an integer in [1, 256], got ${show(count)}`,
+  );
+  native.setNumThreads(count);
+}
+
+const DEVICE_NAME = /^(cpu|cuda(:\d+)?)$/;
+
+/** Whether a value has the form of a device name. */
+export function isDeviceName(value: unknown): value is string {
+  return typeof value === 'string' && DEVICE_NAME.test(value);
+}
+
+/** Throws unless tensors can be made on a device. */
+export function requireDevice(op: string, device: unknown): void {
+  if (device === 'cpu') return;
+  requireArgument(
+    isDeviceName(device),
+    op,
+    () => `device must be 'cpu', 'cuda' or 'cuda:N', got ${show(device)}`,
+  );
+  const reason = devices().find((found) => found.device.startsWith('cuda'))?.reason;
+  throw new FluxionError(
+    'FLUXION_UNSUPPORTED',
+    op,
+    `device '${device}' cannot be used: ${reason ?? 'this version computes on the CPU only'}`,
+  );
+}

@@ -1,0 +1,385 @@
+// Ops that move elements: strided copies, concatenation, padding, selection and their adjoints.
+//
+// All strided moves are one routine, move(): out[offset + i . to] = in[i . from] over a box of indices,
+// by runs along the last dimension, or by square tiles of one cache line when the input is contiguous
+// along another dimension (a transposition). Parallel: blocks of elements or tiles, fixed by the shapes.
+// Adjoints of selections add in the order of the index, each output element within one block: the sum
+// is the same for any number of threads.
+#include <cstdint>
+#include <type_traits>
+
+#include "cpu/kernel.h"
+#include "ops/shape.h"
+
+#define FLUXION_KERNELS "cpu/shape.cpp"
+#include "cpu/targets.h"
+
+#ifdef FLUXION_TARGET
+#include "cpu/simd.h"
+#include "cpu/vector_math.h"
+
+namespace fluxion::cpu::FLUXION_TARGET {
+namespace {
+
+// A box of indices with strides for both sides; unit dimensions dropped, mergeable ones merged.
+struct Box {
+  int ndim = 0;
+  int64_t dim[kMaxDims], from[kMaxDims], to[kMaxDims];
+
+  Box(const Shape& shape, const Shape& from_strides, const Shape& to_strides) {
+    for (int i = 0; i < shape.ndim; ++i) {
+      const int64_t n = shape[i], f = from_strides[i], t = to_strides[i];
+      if (n == 1) continue;
+      if (ndim > 0 && from[ndim - 1] == n * f && to[ndim - 1] == n * t) {
+        --ndim;
+        add(dim[ndim] * n, f, t);
+      } else {
+        add(n, f, t);
+      }
+    }
+    if (ndim == 0) add(1, 1, 1);
+  }
+  void add(int64_t n, int64_t f, int64_t t) {
+    dim[ndim] = n;
+    from[ndim] = f;
+    to[ndim++] = t;
+  }
+  int64_t size() const {
+    int64_t n = 1;
+    for (int i = 0; i < ndim; ++i) n *= dim[i];
+    return n;
+  }
+};
+
+// A position in the box: row-major over the dimensions, except those that are left out.
+struct Walk {
+  const Box& box;
+  int64_t at[kMaxDims], from = 0, to = 0;
+
+  Walk(const Box& b, int64_t index) : box(b) {
+    for (int i = box.ndim - 1; i >= 0; --i) {
+      at[i] = index % box.dim[i];
+      index /= box.dim[i];
+      from += at[i] * box.from[i];
+      to += at[i] * box.to[i];
+    }
+  }
+  void next_row() {  // to the start of the next row of the last dimension
+    const int last = box.ndim - 1;
+    from -= at[last] * box.from[last];
+    to -= at[last] * box.to[last];
+    at[last] = 0;
+    for (int i = last - 1; i >= 0; --i) {
+      from += box.from[i];
+      to += box.to[i];
+      if (++at[i] < box.dim[i]) return;
+      from -= at[i] * box.from[i];
+      to -= at[i] * box.to[i];
+      at[i] = 0;
+    }
+  }
+};
+
+template <class U>
+void move_run(U* __restrict to, const U* __restrict from, int64_t n, int64_t t, int64_t f) {
+  if (t == 1 && f == 1) {
+    std::memcpy(to, from, static_cast<size_t>(n) * sizeof(U));
+  } else if (t == 1 && f == 0) {
+    const U value = *from;
+    for (int64_t i = 0; i < n; ++i) to[i] = value;
+  } else if (t == 1) {
+    for (int64_t i = 0; i < n; ++i) to[i] = from[i * f];
+  } else {
+    for (int64_t i = 0; i < n; ++i) to[i * t] = from[i * f];
+  }
+}
+
+template <class U>
+void move_rows(const Kernel& k, const Box& box, U* to, const U* from) {
+  const int64_t n = box.size();
+  const int last = box.ndim - 1;
+  k.parallel_for(blocks_of(n, kElementsPerBlock), [&](int64_t block, int) {
+    int64_t left = std::min(kElementsPerBlock, n - block * kElementsPerBlock);
+    Walk walk(box, block * kElementsPerBlock);
+    while (left > 0) {
+      const int64_t run = std::min(left, box.dim[last] - walk.at[last]);
+      move_run(to + walk.to, from + walk.from, run, box.to[last], box.from[last]);
+      left -= run;
+      walk.at[last] += run;
+      walk.from += run * box.from[last];
+      walk.to += run * box.to[last];
+      if (left > 0) walk.next_row();
+    }
+  });
+}
+
+// One tile of a transposition: rows x columns elements of the output. It goes through a small array, so
+// that each cache line of the input is read whole even when the lines compete for one cache set.
+template <class U, int kTile>
+void move_tile(U* __restrict to, const U* __restrict from, int64_t rows, int64_t columns, int64_t t, int64_t f) {
+  U tile[kTile][kTile];
+  if (rows == kTile && columns == kTile) {
+    for (int j = 0; j < kTile; ++j)
+      for (int i = 0; i < kTile; ++i) tile[j][i] = from[j * f + i];
+    for (int i = 0; i < kTile; ++i)
+      for (int j = 0; j < kTile; ++j) to[i * t + j] = tile[j][i];
+    return;
+  }
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) to[i * t + j] = from[j * f + i];
+}
+
+// The input is contiguous along dimension p, the output along the last one.
+template <class U>
+void move_transposed(const Kernel& k, const Box& box, int p, U* to, const U* from) {
+  constexpr int kTile = 64 / static_cast<int>(sizeof(U)) > 16 ? 16 : 64 / static_cast<int>(sizeof(U));
+  const int last = box.ndim - 1;
+  const int64_t rows = box.dim[p], columns = box.dim[last];
+  const int64_t strips = blocks_of(rows, kTile);
+  Box batch = box;
+  batch.dim[p] = batch.dim[last] = 1;
+  k.parallel_for(batch.size() * strips, [&](int64_t block, int) {
+    const Walk walk(batch, block / strips);
+    const int64_t row = block % strips * kTile, height = std::min<int64_t>(kTile, rows - row);
+    U* const strip_to = to + walk.to + row * box.to[p];
+    const U* const strip_from = from + walk.from + row;
+    for (int64_t column = 0; column < columns; column += kTile) {
+      move_tile<U, kTile>(strip_to + column, strip_from + column * box.from[last], height,
+                          std::min<int64_t>(kTile, columns - column), box.to[p], box.from[last]);
+    }
+  });
+}
+
+template <class U>
+void move_as(const Kernel& k, const Box& box, U* to, const U* from) {
+  const int last = box.ndim - 1;
+  if (box.to[last] == 1 && box.from[last] > 1 && box.dim[last] >= 4) {
+    for (int p = 0; p < last; ++p)
+      if (box.from[p] == 1 && box.dim[p] >= 4) return move_transposed(k, box, p, to, from);
+  }
+  move_rows(k, box, to, from);
+}
+
+void move(const Kernel& k, const TensorView& in, char* to, const Shape& to_strides) {
+  if (in.size() == 0) return;
+  const Box box(in.shape, in.strides, to_strides);
+  switch (size_of(in.dtype)) {
+    case 1:
+      return move_as(k, box, reinterpret_cast<uint8_t*>(to), in.as<uint8_t>());
+    case 4:
+      return move_as(k, box, reinterpret_cast<uint32_t*>(to), in.as<uint32_t>());
+    default:
+      return move_as(k, box, reinterpret_cast<uint64_t*>(to), in.as<uint64_t>());
+  }
+}
+
+char* element(const TensorView& view, int64_t offset) {
+  return view.as<char>() + offset * static_cast<int64_t>(size_of(view.dtype));
+}
+
+void fill_with(const Kernel& k, const TensorView& out, double value) {
+  const int64_t n = out.size();
+  dispatch_all(out.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    T* const to = out.as<T>();
+    const T v = convert<T>(value);
+    k.parallel_for(blocks_of(n, kElementsPerBlock), [&](int64_t block, int) {
+      const int64_t begin = block * kElementsPerBlock;
+      std::fill(to + begin, to + std::min(n, begin + kElementsPerBlock), v);
+    });
+  });
+}
+
+double poison(DType dtype) { return is_floating(dtype) ? std::numeric_limits<double>::quiet_NaN() : 0.0; }
+
+// True when all indices lie in [0, size); else the first that does not becomes the fault.
+bool indices_valid(const Kernel& k, const TensorView& index, int64_t size) {
+  const int32_t* at = index.as<int32_t>();
+  const int64_t n = index.size();
+  // An unsigned comparison rejects negative indices too; sizes beyond int32 admit any other.
+  const uint32_t end = static_cast<uint32_t>(std::min<int64_t>(size, int64_t{1} << 31));
+  int bad = 0;
+  for (int64_t i = 0; i < n; ++i) bad |= static_cast<uint32_t>(at[i]) >= end;
+  if (!bad) return true;
+  for (int64_t i = 0; i < n; ++i) {
+    if (static_cast<uint32_t>(at[i]) < end) continue;
+    k.fault(ErrorCode::InvalidArgument, "index must be in [0, %lld), got %d", static_cast<long long>(size), at[i]);
+    break;
+  }
+  return false;
+}
+
+// A shape seen from one dimension: outer x size x inner.
+struct Axis {
+  int64_t outer = 1, size = 1, inner = 1;
+  Axis(const Shape& shape, int64_t dim) {
+    for (int i = 0; i < shape.ndim; ++i) (i < dim ? outer : i == dim ? size : inner) *= shape[i];
+  }
+};
+
+template <class T>
+void add_to(T* __restrict to, const T* __restrict from, int64_t n) {
+  using Sum = std::conditional_t<std::is_floating_point_v<T>, T, uint32_t>;  // integers wrap
+  for (int64_t i = 0; i < n; ++i) to[i] = static_cast<T>(Sum(to[i]) + Sum(from[i]));
+}
+
+// Where the lines along `dim` of an index tensor start in that tensor and in the one it points into.
+struct Lines {
+  Box box;
+  int64_t length, index_step, target_step;
+
+  Lines(const Shape& index, const Shape& target, int64_t dim)
+      : box(lines_of(index, dim), contiguous_strides(index), contiguous_strides(target)) {
+    const int d = static_cast<int>(dim);
+    length = index[d];
+    index_step = contiguous_strides(index)[d];
+    target_step = contiguous_strides(target)[d];
+  }
+  static Shape lines_of(Shape index, int64_t dim) {
+    index[static_cast<int>(dim)] = 1;
+    return index;
+  }
+  // f(start in the index, start in the target), in parallel over the lines.
+  template <class F>
+  void for_each(const Kernel& k, const F& f) const {
+    const int64_t n = length == 0 ? 0 : box.size();
+    const int64_t per_block = std::max<int64_t>(1, kElementsPerBlock / std::max<int64_t>(1, length));
+    k.parallel_for(blocks_of(n, per_block), [&](int64_t block, int) {
+      const int64_t begin = block * per_block, end = std::min(n, begin + per_block);
+      const int last = box.ndim - 1;
+      Walk walk(box, begin);
+      for (int64_t line = begin; line < end; ++line) {
+        f(walk.from, walk.to);
+        walk.from += box.from[last];
+        walk.to += box.to[last];
+        if (++walk.at[last] == box.dim[last]) walk.next_row();
+      }
+    });
+  }
+};
+
+template <class U>
+void gather_lines(const Kernel& k, const Lines& lines, int64_t size) {
+  const U* const x = k.in(0).as<U>();
+  const int32_t* const index = k.in(1).as<int32_t>();
+  U* const out = k.out(0).as<U>();
+  lines.for_each(k, [&](int64_t from, int64_t to) {
+    for (int64_t i = 0; i < lines.length; ++i, from += lines.index_step) {
+      const int64_t at = index[from];
+      if (at >= 0 && at < size) out[from] = x[to + at * lines.target_step];
+    }
+  });
+}
+
+}  // namespace
+
+void k_copy(const NoParams&, const Kernel& k) {
+  move(k, k.in(0), k.out(0).as<char>(), contiguous_strides(k.out(0).shape));
+}
+
+void k_fill(const FillParams& p, const Kernel& k) { fill_with(k, k.out(0), p.value); }
+
+void k_concat(const ConcatParams& p, const Kernel& k) {
+  const int dim = static_cast<int>(p.dim);
+  const Shape strides = contiguous_strides(k.out(0).shape);
+  int64_t offset = 0;
+  for (int i = 0; i < k.n_inputs; ++i) {
+    move(k, k.in(i), element(k.out(0), offset), strides);
+    offset += k.in(i).shape[dim] * strides[dim];
+  }
+}
+
+void k_pad(const PadParams& p, const Kernel& k) {
+  const Shape strides = contiguous_strides(k.out(0).shape);
+  int64_t offset = 0;
+  for (int i = 0; i < strides.ndim; ++i) offset += p.before[i] * strides[i];
+  fill_with(k, k.out(0), p.value);
+  move(k, k.in(0), element(k.out(0), offset), strides);
+}
+
+void k_slice_vjp(const SliceVjpParams& p, const Kernel& k) {
+  Shape strides = contiguous_strides(p.input_shape);
+  int64_t offset = 0;
+  for (int i = 0; i < strides.ndim; ++i) {
+    offset += p.starts[i] * strides[i];
+    strides[i] *= p.steps[i];
+  }
+  fill_with(k, k.out(0), 0);
+  move(k, k.in(0), element(k.out(0), offset), strides);
+}
+
+void k_index_select(const IndexSelectParams& p, const Kernel& k) {
+  const Axis axis(k.in(0).shape, p.dim);
+  const int64_t count = k.in(1).size(), bytes = axis.inner * static_cast<int64_t>(size_of(k.in(0).dtype));
+  if (k.out(0).size() == 0) return;
+  const int32_t* const index = k.in(1).as<int32_t>();
+  if (!indices_valid(k, k.in(1), axis.size)) fill_with(k, k.out(0), poison(k.out(0).dtype));
+  const int64_t per_block = std::max<int64_t>(1, kElementsPerBlock / axis.inner);
+  const int64_t rows = axis.outer * count;
+  k.parallel_for(blocks_of(rows, per_block), [&](int64_t block, int) {
+    for (int64_t row = block * per_block; row < std::min(rows, (block + 1) * per_block); ++row) {
+      const int64_t at = index[row % count];
+      if (at < 0 || at >= axis.size) continue;
+      std::memcpy(k.out(0).as<char>() + row * bytes,
+                  k.in(0).as<char>() + (row / count * axis.size + at) * bytes, static_cast<size_t>(bytes));
+    }
+  });
+}
+
+// Each block owns a range of target rows and scans the whole index for them: no row is shared.
+void k_index_select_vjp(const IndexSelectVjpParams& p, const Kernel& k) {
+  constexpr int64_t kMaxRanges = 16;
+  const Axis from(k.in(0).shape, p.dim);
+  const bool valid = indices_valid(k, k.in(1), p.size);
+  fill_with(k, k.out(0), valid ? 0.0 : poison(k.out(0).dtype));
+  const int64_t n = k.in(0).size();
+  if (!valid || n == 0) return;
+  const int32_t* const index = k.in(1).as<int32_t>();
+  const int64_t ranges = std::clamp<int64_t>(std::min(p.size, n / kElementsPerBlock), 1, kMaxRanges);
+  dispatch_all(k.out(0).dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    k.parallel_for(from.outer * ranges, [&](int64_t block, int) {
+      const int64_t outer = block / ranges, range = block % ranges;
+      const int64_t begin = p.size * range / ranges, end = p.size * (range + 1) / ranges;
+      const T* g = k.in(0).as<T>() + outer * from.size * from.inner;
+      T* const out = k.out(0).as<T>() + outer * p.size * from.inner;
+      for (int64_t j = 0; j < from.size; ++j, g += from.inner)
+        if (index[j] >= begin && index[j] < end) add_to(out + index[j] * from.inner, g, from.inner);
+    });
+  });
+}
+
+void k_gather(const GatherParams& p, const Kernel& k) {
+  const Lines lines(k.in(1).shape, k.in(0).shape, p.dim);
+  const int64_t size = k.in(0).shape[static_cast<int>(p.dim)];
+  if (!indices_valid(k, k.in(1), size)) fill_with(k, k.out(0), poison(k.out(0).dtype));
+  switch (size_of(k.out(0).dtype)) {
+    case 1:
+      return gather_lines<uint8_t>(k, lines, size);
+    case 4:
+      return gather_lines<uint32_t>(k, lines, size);
+    default:
+      return gather_lines<uint64_t>(k, lines, size);
+  }
+}
+
+// Scatter-add: lines along dim do not share targets, and one thread adds a line in its order.
+void k_gather_vjp(const GatherVjpParams& p, const Kernel& k) {
+  const Lines lines(k.in(1).shape, p.input_shape, p.dim);
+  const bool valid = indices_valid(k, k.in(1), p.input_shape[static_cast<int>(p.dim)]);
+  fill_with(k, k.out(0), valid ? 0.0 : poison(k.out(0).dtype));
+  if (!valid) return;
+  const int32_t* const index = k.in(1).as<int32_t>();
+  dispatch_all(k.out(0).dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const T* const g = k.in(0).as<T>();
+    T* const out = k.out(0).as<T>();
+    lines.for_each(k, [&](int64_t from, int64_t to) {
+      for (int64_t i = 0; i < lines.length; ++i, from += lines.index_step)
+        add_to(out + to + index[from] * lines.target_step, g + from, 1);
+    });
+  });
+}
+
+}  // namespace fluxion::cpu::FLUXION_TARGET
+#endif  // FLUXION_TARGET

@@ -2,6 +2,7 @@
 
 /** @type {import('jest').Config} */
 module.exports = {
+  globalSetup: '<rootDir>/test/global-setup.cjs',
   testEnvironment: '<rootDir>/test/jest-environment.cjs',
   roots: ['<rootDir>/lib', '<rootDir>/test'],
   testMatch: ['<rootDir>/test/**/*.test.ts'],

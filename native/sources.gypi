@@ -9,10 +9,20 @@
       "native/bindings/run_op.cpp",
       "native/bindings/tensor_handle.cpp",
       "native/core/thread_pool.cpp",
+      "native/cpu/classification.cpp",
+      "native/cpu/convolution.cpp",
       "native/cpu/cpu_backend.cpp",
       "native/cpu/diffusion.cpp",
+      "native/cpu/elementwise.cpp",
       "native/cpu/kernel_table.cpp",
       "native/cpu/matmul.cpp",
+      "native/cpu/normalization.cpp",
+      "native/cpu/optimizer_step.cpp",
+      "native/cpu/pooling.cpp",
+      "native/cpu/random.cpp",
+      "native/cpu/reduce.cpp",
+      "native/cpu/shape.cpp",
+      "native/cpu/softmax.cpp",
       "native/cpu/tridiagonal.cpp",
       "native/ops/diffusion.cpp",
       "native/ops/elementwise.cpp",
@@ -23,6 +33,9 @@
       "native/ops/registry.cpp",
       "native/ops/shape.cpp"
     ],
-    "fluxion_test_sources": []
+    "fluxion_test_sources": [
+      "test/native/diffusion_test.cpp",
+      "test/native/engine_test.cpp"
+    ]
   }
 }

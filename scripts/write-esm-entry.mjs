@@ -13,12 +13,16 @@ const names = Object.keys(entry)
   .filter((name) => name !== 'default' && name !== '__esModule')
   .sort();
 
+// `var` names a function of the library and is a reserved word: a constant has another name.
 const lines = [
   "import fluxion from './index.js';",
   '',
-  'export const {',
-  ...names.map((name) => `  ${name},`),
+  'const {',
+  ...names.map((name) => `  ${name}: ${name}_,`),
   '} = fluxion;',
+  'export {',
+  ...names.map((name) => `  ${name}_ as ${name},`),
+  '};',
   '',
 ];
 writeFileSync(new URL('index.mjs', dist), lines.join('\n'));

@@ -1,5 +1,6 @@
 'use strict';
 
+const path = require('node:path');
 const { TestEnvironment } = require('jest-environment-node');
 
 // Jest runs each test file in a vm context with its own intrinsics, while a native addon creates
@@ -23,5 +24,11 @@ module.exports = class AddonEnvironment extends TestEnvironment {
   constructor(config, context) {
     super(config, context);
     for (const name of SHARED) this.global[name] = globalThis[name];
+    // Each test file gets an instance of the addon of its own: tensors and settings do not leak.
+    const root = path.dirname(__dirname);
+    for (const file of Object.keys(require.cache)) {
+      const inside = ['build', 'prebuilds'].some((folder) => file.startsWith(path.join(root, folder)));
+      if (inside && file.endsWith('.node')) delete require.cache[file];
+    }
   }
 };

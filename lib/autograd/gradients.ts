@@ -151,7 +151,7 @@ export function valueAndGrad<A extends Arguments>(
 
 /**
  * Value of a function and its vector-Jacobian product: `pullback(cotangent)` returns the cotangents of the
- * floating-point tensor arguments. It may be called several times; dispose() of it releases the record.
+ * floating-point tensor arguments. It may be called several times; the record goes with the scope or the garbage collector.
  */
 export function vjp<A extends Arguments>(
   fn: TensorFunction<A>,
@@ -204,11 +204,27 @@ export function customGrad<A extends readonly Tensor[]>(
  * A function that keeps none of its intermediate results for backward: it is computed again there. Trades
  * about one forward pass for the memory of the function's inside. Random numbers repeat in the second run.
  */
-export function checkpoint<A extends readonly Tensor[]>(fn: (...inputs: A) => Tensor): (...inputs: A) => Tensor {
+export function checkpoint<A extends readonly Tensor[]>(
+  fn: (...inputs: A) => Tensor,
+): (...inputs: A) => Tensor {
   return (...inputs) => {
     if (!gradEnabled()) return fn(...inputs);
     const random = generatorState();
-    const output = noGrad(() => tidy(() => fn(...inputs)));
+    let differentiable = false;
+    const output = tidy(() => {
+      const result = fn(...inputs);
+      requireArgument(
+        isTensor(result),
+        'checkpoint',
+        () => `the function must return a tensor, got ${show(result)}`,
+      );
+      differentiable = result.requiresGrad;
+      // Another tensor on the same memory: what was recorded inside goes with the scope.
+      const outside = new Tensor(retain(result.live('checkpoint')));
+      outside.cut = result.cut;
+      return outside;
+    });
+    if (!differentiable) return output;
     const node = new Node('checkpoint', inputs.map(edgeTo), 1, inputs, () => inputs.map(() => null));
     node.recompute = ([g]) => {
       const saved = node.restoreSaved() as unknown as A;

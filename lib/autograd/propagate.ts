@@ -1,6 +1,6 @@
 import { FluxionError } from '../errors';
 import { retain } from '../tensor/handle';
-import { Context, currentContext, currentScope, runInContext } from '../tensor/scope';
+import { Context, collectorOf, currentContext, runInContext } from '../tensor/scope';
 import { Tensor } from '../tensor/tensor';
 import { accumulate } from './accumulate';
 import { type Edge, Node, edgeTo } from './tape';
@@ -107,7 +107,7 @@ export function propagate(root: Tensor, cotangent: Tensor, options: PropagateOpt
       for (const tensor of result.targets) if (tensor) survivors.add(tensor);
     },
     () => {
-      const scope = outer?.collects ? outer : currentScope();
+      const scope = collectorOf(outer);
       for (const tensor of context.tensors as Tensor[]) {
         if (survivors.has(tensor)) scope?.tensors.push(tensor);
         else if (!tensor.kept) tensor.dispose();

@@ -1,4 +1,4 @@
-import { Context, currentContext, currentScope, runInContext } from '../tensor/scope';
+import { Context, collectorOf, currentContext, runInContext } from '../tensor/scope';
 import { Tensor, isTensor } from '../tensor/tensor';
 import { Node } from './tape';
 
@@ -37,7 +37,7 @@ function ancestry(roots: Iterable<Tensor>): Set<Node> {
 function endScope(context: Context, result: unknown): void {
   const escaping = new Set<Tensor>();
   tensorsIn(result, (tensor) => escaping.add(tensor));
-  const scope = context.parent?.collects ? context.parent : currentScope();
+  const scope = collectorOf(context.parent);
   const survivors: Tensor[] = [];
   for (const tensor of context.tensors as Tensor[]) {
     if (tensor.disposed) continue;

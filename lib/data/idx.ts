@@ -1,8 +1,7 @@
 import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
-import { FluxionError } from '../errors';
+import type { FluxionError } from '../errors';
 import { type DType, type TypedArray, newTypedArray } from '../tensor/dtype';
 import { upload } from '../tensor/handle';
 import { Tensor } from '../tensor/tensor';
@@ -39,14 +38,11 @@ export async function loadIdx(path: string): Promise<Tensor> {
     await handle.read(start, 0, 2, 0);
     const gzip = start[0] === 0x1f && start[1] === 0x8b;
     const reader = new IdxReader(path, gzip ? size * MAX_RATIO : size);
-    const source = handle.createReadStream({ start: 0, autoClose: false, highWaterMark: 1 << 20 });
-    const consume = async (stream: AsyncIterable<unknown>): Promise<void> => {
-      for await (const chunk of stream) reader.push(chunk as Uint8Array);
-    };
+    const file = handle.createReadStream({ start: 0, autoClose: false, highWaterMark: 1 << 20 });
     try {
-      await (gzip ? pipeline(source, createGunzip(), consume) : consume(source as Readable));
+      for await (const chunk of gzip ? unzip(file) : file) reader.push(chunk as Uint8Array);
     } catch (error) {
-      if (error instanceof FluxionError || !isZlibError(error)) throw error;
+      if (!isZlibError(error)) throw error;
       throw corruptFile(OP, path, `must be valid gzip, got: ${(error as Error).message}`, error);
     }
     const { dtype, shape, values } = reader.finish();
@@ -55,6 +51,12 @@ export async function loadIdx(path: string): Promise<Tensor> {
   } finally {
     await handle.close();
   }
+}
+
+function unzip(file: Readable): Readable {
+  const unzipped = createGunzip();
+  file.on('error', (error) => unzipped.destroy(error));
+  return file.pipe(unzipped);
 }
 
 function isZlibError(error: unknown): boolean {

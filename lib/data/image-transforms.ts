@@ -25,7 +25,7 @@ export function scaleImages(options?: { mean?: number; std?: number }): Transfor
   requireArgument(std > 0, 'scaleImages', () => `std must be a number > 0, got ${show(std)}`);
   return ([images, ...rest]) => {
     requireImages('scaleImages', images);
-    const data = Float32Array.from(images.data);
+    const data = new Float32Array(images.data);
     for (let i = 0; i < data.length; i++) data[i] = (data[i]! / 255 - mean) / std;
     return [{ data, shape: withChannels(images.shape) }, ...rest];
   };

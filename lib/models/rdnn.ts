@@ -89,8 +89,8 @@ export interface RDNNOptions extends RDLayerOptions {
   classes?: number;
   /** Channels of each block; the resolution is halved between blocks. Default [16, 32]. */
   channels?: readonly number[];
-  /** RD layers in each block. Default 2. */
-  layersPerBlock?: number;
+  /** RD layers in each block, one number for all or one for each. Default 2. */
+  layersPerBlock?: number | readonly number[];
 }
 
 /**
@@ -130,6 +130,13 @@ export class RDNN extends Module {
       },
     );
     requireArgument(channels.length > 0, 'RDNN', 'channels must name at least one block');
+    const layerCounts =
+      typeof layersPerBlock === 'number' ? channels.map(() => layersPerBlock) : layersPerBlock;
+    requireArgument(
+      layerCounts.length === channels.length,
+      'RDNN',
+      () => `layersPerBlock must have one number for each of ${channels.length} blocks, got ${show(layersPerBlock)}`,
+    );
     const widen = (from: number, to: number): Layer[] => [
       new Conv2d(from, to, 3, { padding: 1, bias: false }),
       new BatchNorm2d(to),
@@ -138,7 +145,7 @@ export class RDNN extends Module {
     this.open = new Sequential(...widen(inChannels, channels[0]!));
     this.blocks = channels.map((width, i) => {
       const layers: Layer[] = i > 0 ? [new MaxPool2d(2), ...widen(channels[i - 1]!, width)] : [];
-      for (let k = 0; k < layersPerBlock; k++) layers.push(new RDLayer(width, layer));
+      for (let k = 0; k < layerCounts[i]!; k++) layers.push(new RDLayer(width, layer));
       return new Sequential(...layers);
     });
     this.head = new Linear(channels[channels.length - 1]!, classes);

@@ -23,6 +23,8 @@ export interface VjpContext<P> {
   readonly operand: (i: number) => Operand;
   /** Saved outputs by position. */
   readonly output: (i: number) => Tensor;
+  /** How many inputs there were. */
+  readonly inputCount: number;
   /** Whether input i wants a cotangent. */
   readonly needs: (i: number) => boolean;
   /** Shape and dtype of input i, saved or not; [] for a number. */
@@ -103,6 +105,7 @@ function recordOp<P extends object | undefined>(
             input,
             operand: (i) => (savedAt.has(i) ? input(i) : numbers[i]!),
             output: (i) => restored[outputsAt.get(i)!]!,
+            inputCount: shapes.length,
             needs: (i) => edges[i] !== null,
             shape: (i) => shapes[i]!,
             dtype: (i) => dtypes[i]!,

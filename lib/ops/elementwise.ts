@@ -123,17 +123,17 @@ export const minimum: Binary = binary('minimum', {
 // Comparisons: uint8, 1 where true. No gradient.
 
 /** a = b, as uint8. Broadcasts. */
-export const eq: Binary = binary('equal', {});
+export const eq: Binary = binary('eq', {});
 /** a != b, as uint8. Broadcasts. */
-export const ne: Binary = binary('not_equal', {});
+export const ne: Binary = binary('ne', {});
 /** a < b, as uint8. Broadcasts. */
-export const lt: Binary = binary('less', {});
+export const lt: Binary = binary('lt', {});
 /** a <= b, as uint8. Broadcasts. */
-export const le: Binary = binary('less_equal', {});
+export const le: Binary = binary('le', {});
 /** a > b, as uint8. Broadcasts. */
-export const gt: Binary = binary('greater', {});
+export const gt: Binary = binary('gt', {});
 /** a >= b, as uint8. Broadcasts. */
-export const ge: Binary = binary('greater_equal', {});
+export const ge: Binary = binary('ge', {});
 
 function logicalAnd(a: Tensor, b: Tensor): Tensor {
   return mul(a, b);

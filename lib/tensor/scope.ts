@@ -41,11 +41,15 @@ export function gradEnabled(): boolean {
   return currentContext()?.gradEnabled ?? true;
 }
 
-/** The innermost context that collects tensors. */
-export function currentScope(): Context | undefined {
-  let context = currentContext();
+/** The nearest context that collects tensors: the given one or one around it. */
+export function collectorOf(context: Context | undefined): Context | undefined {
   while (context && !context.collects) context = context.parent;
   return context;
+}
+
+/** The innermost context that collects tensors. */
+export function currentScope(): Context | undefined {
+  return collectorOf(currentContext());
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -93,12 +93,9 @@ void Engine::run(OpId op, const void* params, std::span<const Operand> inputs, u
   TensorView* views = n > kMaxInputs ? many.data() : few;
   double numbers[kMaxInputs];
 
-  DType number_dtype = DType::f32;
+  DType number_dtype = DType::f32;  // that of the last tensor: the first of `where` is its condition
   for (const Operand& input : inputs) {
-    if (input.tensor) {
-      number_dtype = input.tensor->view().dtype;
-      break;
-    }
+    if (input.tensor) number_dtype = input.tensor->view().dtype;
   }
   for (size_t i = 0; i < n; ++i) {
     if (inputs[i].tensor) {

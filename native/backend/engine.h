@@ -40,7 +40,7 @@ class Tensor {
   TensorView view_;
 };
 
-// An input of an op: a tensor, a number (takes the dtype of the first tensor), or nothing.
+// An input of an op: a tensor, a number (takes the dtype of the last tensor), or nothing.
 struct Operand {
   const Tensor* tensor = nullptr;
   bool is_number = false;

@@ -42,6 +42,7 @@ struct Correlation {
 
   int64_t pixels() const { return h.out * w.out; }
   int64_t depth() const { return channels * h.taps * w.taps; }
+  int64_t depth_step() const { return fluxion::depth_step(depth(), kConvDepthBytes, sizeof(T)); }
   int64_t padded_rows() const { return round_up(rows, kTileRows); }
   bool scattered() const { return h.out_step != 1 || w.out_step != 1; }
 };
@@ -76,7 +77,7 @@ static void flatten_pointwise(Correlation<T>& c) {
 template <class T>
 static void pack_weights(const Kernel& kernel, const Correlation<T>& c, T* packed) {
   const int64_t panels = c.padded_rows() / kTileRows, depth = c.depth();
-  const int64_t step = gemm_depth_step(depth, sizeof(T));
+  const int64_t step = c.depth_step();
   kernel.parallel_for(c.groups * panels, [&](int64_t block, int) {
     const int64_t group = block / panels, panel = block % panels;
     const int valid = static_cast<int>(std::min<int64_t>(kTileRows, c.rows - panel * kTileRows));
@@ -222,7 +223,7 @@ static void correlate(const Kernel& kernel, Correlation<T> c) {
     const T* in = c.in + (image * c.groups + group) * c.channels * in_plane;
     T* out = c.out + ((image * c.groups + group) * c.rows + row) * out_plane;
     T* panel = kernel.scratch<T>(thread);
-    T* values = panel + gemm_depth_step(depth, sizeof(T)) * kTileCols<T>;
+    T* values = panel + c.depth_step() * kTileCols<T>;
     char* table = reinterpret_cast<char*>(values + (c.scattered() ? std::min(row_step, c.rows) * col_step : 0));
     const int64_t taps = c.h.taps * c.w.taps;
     const PanelRuns<T> runs{reinterpret_cast<PixelRun*>(table),
@@ -236,10 +237,10 @@ static void correlate(const Kernel& kernel, Correlation<T> c) {
     };
     const T* bias = c.bias ? c.bias + group * c.rows + row : nullptr;
     if (c.scattered()) {
-      gemm_block<T>(rows, cols, depth, pack_a, pack_b, values, col_step, bias);
+      gemm_block<T>(rows, cols, depth, c.depth_step(), pack_a, pack_b, values, col_step, bias);
       scatter_pixels(c, values, col_step, rows, pixel, cols, out);
     } else {
-      gemm_block<T>(rows, cols, depth, pack_a, pack_b, out + pixel, out_plane, bias);
+      gemm_block<T>(rows, cols, depth, c.depth_step(), pack_a, pack_b, out + pixel, out_plane, bias);
     }
   });
 }

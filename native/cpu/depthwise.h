@@ -42,7 +42,13 @@ static void pad_plane(const Depthwise<T>& c, const T* plane, T* padded) {
       if (begin < end) std::copy(row + begin, row + end, to + begin - low);
       continue;
     }
-    for (int64_t x = begin; x < end; ++x) to[(x - low) % c.w.step * c.pitch() + (x - low) / c.w.step] = row[x];
+    for (int64_t remainder = 0; remainder < c.w.step; ++remainder, to += c.pitch()) {
+      // The first column of this remainder inside the image.
+      const int64_t skipped = ceil_div(std::max<int64_t>(0, begin - low - remainder), c.w.step);
+      const T* from = row + low + remainder + skipped * c.w.step;
+      const int64_t count = ceil_div(std::max<int64_t>(0, end - low - remainder - skipped * c.w.step), c.w.step);
+      for (int64_t i = 0; i < count; ++i) to[skipped + i] = from[i * c.w.step];
+    }
   }
 }
 

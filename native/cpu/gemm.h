@@ -187,11 +187,10 @@ inline void dispatch_tile(int rows, int cols, F&& f) {
 
 // One block of C. pack_a(k, depth) returns all panels of A for that range of the depth, one after the
 // other; pack_b(k, depth, column, valid) returns the panel of B with `valid` columns from `column` on.
-// Columns are asked for in ascending order; ranges of the depth follow gemm_depth_step.
+// Columns are asked for in ascending order; the depth is cut into ranges of `step`.
 template <class T, class PackA, class PackB>
-void gemm_block(int64_t rows, int64_t cols, int64_t depth, const PackA& pack_a, const PackB& pack_b, T* c,
+void gemm_block(int64_t rows, int64_t cols, int64_t depth, int64_t step, const PackA& pack_a, const PackB& pack_b, T* c,
                 int64_t pitch, const T* bias) {
-  const int64_t step = gemm_depth_step(depth, sizeof(T));
   for (int64_t i = 0; depth == 0 && i < rows; ++i) std::fill_n(c + i * pitch, cols, bias ? bias[i] : T{});
   for (int64_t k = 0; k < depth; k += step) {
     const int64_t now = std::min(step, depth - k);

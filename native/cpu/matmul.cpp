@@ -54,6 +54,7 @@ static void matmul(const Kernel& kernel) {
     }
   }
   const int64_t row_blocks = ceil_div(m, row_step), col_blocks = ceil_div(n, col_step);
+  const int64_t step = depth_step(depth, kMatmulDepthBytes, sizeof(T));
   kernel.parallel_for(batch * row_blocks * col_blocks, [&](int64_t block, int thread) {
     const int64_t j = block % col_blocks * col_step;
     const int64_t i = block / col_blocks % row_blocks * row_step;
@@ -62,7 +63,7 @@ static void matmul(const Kernel& kernel) {
     const T* from_a = a.as<T>() + batch_offset(a, y.shape, item) + i * a_row;
     const T* from_b = b.as<T>() + batch_offset(b, y.shape, item) + j * b_col;
     T* b_panels = kernel.scratch<T>(thread);
-    T* a_panels = b_panels + gemm_depth_step(depth, sizeof(T)) * round_up(cols, kTileCols<T>);
+    T* a_panels = b_panels + step * round_up(cols, kTileCols<T>);
     const auto pack_a = [&](int64_t k, int64_t now) {
       for (int64_t r = 0; r < rows; r += kTileRows) {
         pack_panel<T, kTileRows>(from_a + r * a_row + k * a_depth, a_depth, a_row,
@@ -82,7 +83,7 @@ static void matmul(const Kernel& kernel) {
       }
       return static_cast<const T*>(to);
     };
-    gemm_block<T>(rows, cols, depth, pack_a, pack_b, y.as<T>() + item * m * n + i * n + j, n, nullptr);
+    gemm_block<T>(rows, cols, depth, step, pack_a, pack_b, y.as<T>() + item * m * n + i * n + j, n, nullptr);
   });
 }
 

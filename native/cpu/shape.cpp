@@ -177,6 +177,12 @@ char* element(const TensorView& view, int64_t offset) {
   return view.as<char>() + offset * static_cast<int64_t>(size_of(view.dtype));
 }
 
+// Stands outside the lambda below, which GCC does not compile for the instruction set.
+template <class T>
+void fill_run(T* to, int64_t n, T value) {
+  for (int64_t i = 0; i < n; ++i) to[i] = value;
+}
+
 void fill_with(const Kernel& k, const TensorView& out, double value) {
   const int64_t n = out.size();
   dispatch_all(out.dtype, [&](auto tag) {
@@ -185,7 +191,7 @@ void fill_with(const Kernel& k, const TensorView& out, double value) {
     const T v = convert<T>(value);
     k.parallel_for(blocks_of(n, kElementsPerBlock), [&](int64_t block, int) {
       const int64_t begin = block * kElementsPerBlock;
-      std::fill(to + begin, to + std::min(n, begin + kElementsPerBlock), v);
+      fill_run(to + begin, std::min(kElementsPerBlock, n - begin), v);
     });
   });
 }

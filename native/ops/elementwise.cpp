@@ -81,12 +81,12 @@ void infer_pow(const NoParams&, Infer& infer) {
   infer.work *= kTranscendentalWork;
 }
 
-void infer_equal(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
-void infer_not_equal(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
-void infer_less(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
-void infer_less_equal(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
-void infer_greater(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
-void infer_greater_equal(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
+void infer_eq(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
+void infer_ne(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
+void infer_lt(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
+void infer_le(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
+void infer_gt(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
+void infer_ge(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
 
 void infer_neg(const NoParams&, Infer& infer) { infer_unary(infer); }
 void infer_abs(const NoParams&, Infer& infer) { infer_unary(infer); }

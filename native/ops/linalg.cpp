@@ -67,7 +67,7 @@ void plan_correlation(Infer& infer, const ConvProblem& c, int64_t rows, int64_t 
   const int64_t depth = channels * c.weight[2] * c.weight[3];
   const int64_t padded = rows + kMaxTileRows * (ceil_div(rows, kConvBlockRows) + 1);
   infer.workspace = static_cast<size_t>(c.groups * padded * depth * bytes);
-  int64_t scratch = gemm_depth_step(depth, bytes) * kMaxTileRowBytes;
+  int64_t scratch = depth_step(depth, kConvDepthBytes, bytes) * kMaxTileRowBytes;
   if (scattered) {
     scratch += (std::min(rows, kConvBlockRows) + kMaxTileRows) * (kConvBlockColBytes + kMaxTileRowBytes);
   }
@@ -101,7 +101,8 @@ void infer_matmul(const NoParams&, Infer& infer) {
   out[out.ndim - 1] = n;
   infer.output(infer.dtype(0), out);
   infer.work = out.size() * std::max<int64_t>(k, 1);
-  const int64_t bytes = bytes_of(infer), step = gemm_depth_step(k, bytes);
+  const int64_t bytes = bytes_of(infer);
+  const int64_t step = depth_step(k, kMatmulDepthBytes, bytes);
   const int64_t rows = std::min(m, kMatmulBlockRows) + 2 * kMaxTileRows;
   const int64_t cols = std::min(n, kMatmulBlockCols) + 2 * kMaxTileRowBytes / bytes;
   infer.scratch = static_cast<size_t>(step * (rows + cols) * bytes);

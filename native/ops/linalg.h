@@ -143,16 +143,17 @@ struct CrossEntropyParams {
 // Upper bounds of a register tile of the GEMM (cpu/gemm.h) on any instruction set.
 inline constexpr int64_t kMaxTileRows = 8;
 inline constexpr int64_t kMaxTileRowBytes = 192;
-// Depth of a packed panel in bytes of one column: a panel of 576 * 48 bytes stays in L1/L2 while the
-// rows of the other operand pass by (measured: see docs/decisions/0004-own-gemm-microkernel.md).
-inline constexpr int64_t kPanelDepthBytes = 576;
+// Depth of a packed panel in bytes of one column. A matmul packs many panels for L2; a convolution packs
+// one at a time, which should stay in L1 beside the image (docs/decisions/0004-own-gemm-microkernel.md).
+inline constexpr int64_t kMatmulDepthBytes = 1024;
+inline constexpr int64_t kConvDepthBytes = 576;
 
 inline int64_t ceil_div(int64_t n, int64_t d) { return (n + d - 1) / d; }
 inline int64_t round_up(int64_t n, int64_t multiple) { return ceil_div(n, multiple) * multiple; }
 
 // The depth is cut into equal steps, of at most the panel's depth.
-inline int64_t gemm_depth_step(int64_t depth, int64_t element_bytes) {
-  const int64_t limit = kPanelDepthBytes / element_bytes;
+inline int64_t depth_step(int64_t depth, int64_t bytes, int64_t element_bytes) {
+  const int64_t limit = bytes / element_bytes;
   return depth <= limit ? depth : ceil_div(depth, ceil_div(depth, limit));
 }
 

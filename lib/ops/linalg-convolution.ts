@@ -1,0 +1,122 @@
+import { requireArgument, show } from '../errors';
+import { type Tensor, isTensor } from '../tensor/tensor';
+import { sumOp } from './broadcast';
+import { type OpFunction, defineOp, withDefaults } from './define';
+import { floatingPair } from './linalg-matmul';
+
+/** One size for both axes, or [height, width]. */
+export type Size2d = number | readonly [number, number];
+
+/** @internal [height, width] of a size, which must be an integer >= `minimum`. */
+export function pairOf(
+  op: string,
+  argument: string,
+  size: Size2d,
+  minimum: number,
+): [number, number] {
+  const pair = typeof size === 'number' ? [size, size] : size;
+  requireArgument(
+    Array.isArray(pair) &&
+      pair.length === 2 &&
+      pair.every((n) => Number.isInteger(n) && n >= minimum),
+    op,
+    () => `${argument} must be an integer >= ${minimum} or two of them, got ${show(size)}`,
+  );
+  return [pair[0] as number, pair[1] as number];
+}
+
+interface ConvParams {
+  stride: [number, number];
+  padding: [number, number];
+  dilation: [number, number];
+  groups: number;
+}
+
+// The three are the partial maps of one trilinear form <g, conv(x, weight)>: each one's adjoints are the others.
+const conv2dInputVjp: OpFunction<ConvParams & { inputShape: readonly number[] }> = defineOp<
+  ConvParams & { inputShape: readonly number[] }
+>('conv2d_input_vjp', {
+  saveInputs: [0, 1],
+  vjp: ({ g: h, needs, input, shape, params }) => [
+    needs(0) ? conv2dOp([h, input(1), null], params) : null,
+    needs(1)
+      ? conv2dWeightVjp([input(0), h], { ...convParams(params), weightShape: shape(1) })
+      : null,
+  ],
+});
+const conv2dWeightVjp: OpFunction<ConvParams & { weightShape: readonly number[] }> = defineOp<
+  ConvParams & { weightShape: readonly number[] }
+>('conv2d_weight_vjp', {
+  saveInputs: [0, 1],
+  vjp: ({ g: h, needs, input, shape, params }) => [
+    needs(0) ? conv2dOp([input(1), h, null], params) : null,
+    needs(1)
+      ? conv2dInputVjp([input(0), h], { ...convParams(params), inputShape: shape(1) })
+      : null,
+  ],
+});
+const conv2dOp: OpFunction<ConvParams> = defineOp<ConvParams>('conv2d', {
+  saveInputs: (_, needs) => [...(needs(1) ? [0] : []), ...(needs(0) ? [1] : [])],
+  vjp: ({ g, needs, input, shape, params }) => [
+    needs(0)
+      ? conv2dInputVjp([g, input(1)], { ...convParams(params), inputShape: shape(0) })
+      : null,
+    needs(1)
+      ? conv2dWeightVjp([g, input(0)], { ...convParams(params), weightShape: shape(1) })
+      : null,
+    needs(2) ? sumOp([g], { dims: [0, 2, 3], keepdim: false }) : null,
+  ],
+});
+
+function convParams({ stride, padding, dilation, groups }: ConvParams): ConvParams {
+  return { stride, padding, dilation, groups };
+}
+
+export interface Conv2dOptions {
+  /** [outputs]. Default none. */
+  bias?: Tensor | null;
+  /** Default 1. */
+  stride?: Size2d;
+  /** Zeros added on each side. Default 0. */
+  padding?: Size2d;
+  /** Distance of neighbouring taps. Default 1. */
+  dilation?: Size2d;
+  /** Channels are cut into this many groups that do not mix; the number of channels: depthwise. Default 1. */
+  groups?: number;
+}
+
+/**
+ * 2-d convolution (cross-correlation, as in PyTorch) with zero padding:
+ *
+ *     y[n, o, i, j] = bias[o] + sum_{c, a, b} weight[o, c, a, b] x[n, c, i s + a d - p, j s + b d - p]
+ *
+ * - `x` [N, C, H, W]; `weight` [O, C / groups, kh, kw]; `bias` [O].
+ * - Returns [N, O, OH, OW], OH = floor((H + 2 p - d (kh - 1) - 1) / s) + 1.
+ * - Gradients in x, weight and bias, of any order.
+ * - Deterministic: the same bits for any number of threads.
+ * - Cost: 2 kh kw C / groups flops an output element, forward; twice that backward. Nothing is unfolded
+ *   in memory.
+ * - Errors: FLUXION_SHAPE_MISMATCH; FLUXION_INVALID_ARGUMENT for sizes that are not integers in range.
+ */
+export function conv2d(x: Tensor, weight: Tensor, options?: Conv2dOptions): Tensor {
+  const op = 'conv2d';
+  const given = withDefaults<Required<Conv2dOptions>>(op, options, {
+    bias: null,
+    stride: 1,
+    padding: 0,
+    dilation: 1,
+    groups: 1,
+  });
+  requireArgument(
+    given.bias === null || isTensor(given.bias),
+    op,
+    () => `bias must be a tensor, got ${show(given.bias)}`,
+  );
+  const [input, w] = floatingPair(op, x, weight);
+  return conv2dOp([input, w, given.bias], {
+    stride: pairOf(op, 'stride', given.stride, 1),
+    padding: pairOf(op, 'padding', given.padding, 0),
+    dilation: pairOf(op, 'dilation', given.dilation, 1),
+    groups: given.groups,
+  });
+}

@@ -1,0 +1,6 @@
+// The family's public face: dense linear maps, pooling, normalisation, losses.
+export { type LinearOptions, bmm, linear, matmul } from './linalg-matmul';
+export { type Conv2dOptions, type Size2d, conv2d } from './linalg-convolution';
+export * from './linalg-pooling';
+export * from './linalg-normalization';
+export * from './linalg-loss';

@@ -1,0 +1,58 @@
+import { Tensor } from '../tensor/tensor';
+import { type BackwardOptions, backward } from '../autograd/gradients';
+import * as diffusion from './diffusion';
+import * as elementwise from './elementwise';
+import * as linalg from './linalg';
+import * as random from './random';
+import * as reduce from './reduce';
+import * as shape from './shape';
+import * as shapeIndex from './shape-index';
+
+// Every function of the op families whose first parameter is a tensor, as a method of Tensor: x.mul(2).sum().
+// A new op becomes a method by being exported from its family.
+
+const FAMILIES = {
+  ...elementwise,
+  ...reduce,
+  ...shape,
+  ...shapeIndex,
+  ...random,
+  ...linalg,
+  ...diffusion,
+};
+
+/** What the families export that does not begin with a tensor. */
+const NOT_METHODS = ['cat', 'stack', 'rand', 'randn', 'randint', 'bernoulli', 'permutation'] as const;
+
+type MethodName = Exclude<keyof typeof FAMILIES, (typeof NOT_METHODS)[number]>;
+
+/** A function without its first parameter. */
+type Method<F> = F extends (self: infer _Self, ...rest: infer Rest) => infer Result
+  ? (...rest: Rest) => Result
+  : never;
+
+/** The operations as methods; see the functions of the same names. */
+export type TensorMethods = { [Name in MethodName]: Method<(typeof FAMILIES)[Name]> };
+
+declare module '../tensor/tensor' {
+  // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- this is how methods are added
+  interface Tensor extends TensorMethods {
+    /** Adds the gradients of this tensor to the `grad` of the leaves that it was computed from. */
+    backward(cotangent?: Tensor, options?: BackwardOptions): void;
+  }
+}
+
+type TensorFirst = (self: Tensor, ...rest: unknown[]) => unknown;
+
+const methods = { ...FAMILIES, backward } as unknown as Record<string, TensorFirst>;
+for (const name of NOT_METHODS) delete methods[name];
+
+for (const [name, run] of Object.entries(methods)) {
+  Object.defineProperty(Tensor.prototype, name, {
+    value(this: Tensor, ...rest: unknown[]) {
+      return run(this, ...rest);
+    },
+    configurable: true,
+    writable: true,
+  });
+}

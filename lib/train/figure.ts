@@ -1,0 +1,140 @@
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { PNG } from 'pngjs';
+import { FluxionError, requireArgument, show } from '../errors';
+import { type Tensor, isTensor } from '../tensor/tensor';
+import { replaceFile } from '../data/file-bytes';
+import { type FieldOptions, type Picture, paintFields } from './field-image';
+
+/** A chart as JSON in the grammar of Vega-Lite. */
+export type ChartSpec = Readonly<Record<string, unknown>>;
+
+/** A chart, or 2-d fields as pictures side by side. */
+export type Panel = { chart: ChartSpec } | ({ fields: Tensor | readonly Tensor[] } & FieldOptions);
+
+interface Drawing {
+  svg: string;
+  width: number;
+  height: number;
+}
+
+const FONT = 'DejaVu Sans';
+const MARGIN = 16;
+const TITLE_HEIGHT = 18;
+
+/** An optional package, or an error that says how to get it. */
+async function optional<T>(name: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (cause) {
+    throw new FluxionError(
+      'FLUXION_UNSUPPORTED',
+      'saveFigure',
+      `charts need the package ${name}, which is not installed; run: npm install ${name}`,
+      { cause },
+    );
+  }
+}
+
+/**
+ * Writes panels, one below the other, as one image: SVG or PNG by the ending of `file`.
+ *
+ * Charts need the optional packages vega and vega-lite; PNG needs @resvg/resvg-js; FLUXION_UNSUPPORTED
+ * names the one that is missing. Text in a PNG needs a font: that of the package dejavu-fonts-ttf where it
+ * is installed, else those of the system. On a machine without fonts text is left out.
+ */
+export async function saveFigure(panels: readonly Panel[], file: string): Promise<void> {
+  const ending = path.extname(file).toLowerCase();
+  requireArgument(
+    ending === '.png' || ending === '.svg',
+    'saveFigure',
+    () => `file must end with .png or .svg, got ${show(file)}`,
+  );
+  const drawings: Drawing[] = [];
+  for (const panel of panels) {
+    drawings.push('chart' in panel ? await drawChart(panel.chart) : await drawFields(panel));
+  }
+  const svg = stack(drawings);
+  await replaceFile(file, [ending === '.svg' ? Buffer.from(svg) : await rasterize(svg)]);
+}
+
+async function drawChart(chart: ChartSpec): Promise<Drawing> {
+  const vegaLite = await optional('vega-lite', () => import('vega-lite'));
+  const vega = await optional('vega', () => import('vega'));
+  const config = { font: FONT, background: 'white', ...(chart.config as object) };
+  const { spec } = vegaLite.compile({ ...chart, config } as never);
+  const view = new vega.View(vega.parse(spec), { renderer: 'none' });
+  const svg = await view.toSVG();
+  view.finalize();
+  const size = (name: string) => Number(new RegExp(`<svg[^>]* ${name}="([\\d.]+)"`).exec(svg)?.[1] ?? 0);
+  return { svg, width: size('width'), height: size('height') };
+}
+
+async function drawFields({ fields, titles, ...options }: { fields: Tensor | readonly Tensor[] } & FieldOptions): Promise<Drawing> {
+  const list = isTensor(fields) ? [fields] : fields;
+  const { pictures, columns } = await paintFields(list, options);
+  const cell = {
+    width: Math.max(...pictures.map(({ width }) => width)) + MARGIN / 2,
+    height: Math.max(...pictures.map(({ height }) => height)) + MARGIN / 2 + (titles ? TITLE_HEIGHT : 0),
+  };
+  const parts = pictures.map((picture, i) => {
+    const x = (i % columns) * cell.width;
+    const y = Math.floor(i / columns) * cell.height;
+    const title = titles?.[i] ?? '';
+    const text = `<text x="${x}" y="${y + 12}" font-family="${FONT}" font-size="11">${escape(title)}</text>`;
+    return (title ? text : '') + imageTag(picture, x, y + (titles ? TITLE_HEIGHT : 0));
+  });
+  const width = Math.min(columns, pictures.length) * cell.width;
+  const height = Math.ceil(pictures.length / columns) * cell.height;
+  return { svg: svgTag(width, height, parts.join('')), width, height };
+}
+
+function imageTag({ rgba, width, height }: Picture, x: number, y: number): string {
+  const png = new PNG({ width, height });
+  png.data = Buffer.from(rgba.buffer);
+  const data = PNG.sync.write(png).toString('base64');
+  return (
+    `<image x="${x}" y="${y}" width="${width}" height="${height}" ` +
+    `xlink:href="data:image/png;base64,${data}"/>`
+  );
+}
+
+function escape(text: string): string {
+  return text.replace(/[<>&"]/g, (c) => `&#${c.charCodeAt(0)};`);
+}
+
+function svgTag(width: number, height: number, content: string): string {
+  return (
+    `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" ` +
+    `width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">${content}</svg>`
+  );
+}
+
+/** Drawings below each other on white. */
+function stack(drawings: readonly Drawing[]): string {
+  const width = Math.max(0, ...drawings.map((drawing) => drawing.width)) + 2 * MARGIN;
+  let y = MARGIN;
+  const parts = drawings.map((drawing) => {
+    const placed = drawing.svg.replace('<svg', `<svg x="${MARGIN}" y="${y}"`);
+    y += drawing.height + MARGIN;
+    return placed;
+  });
+  return svgTag(width, y, `<rect width="100%" height="100%" fill="white"/>${parts.join('')}`);
+}
+
+async function rasterize(svg: string): Promise<Uint8Array> {
+  const { Resvg } = await optional('@resvg/resvg-js', () => import('@resvg/resvg-js'));
+  const fontFile = findFont();
+  const font = fontFile
+    ? { fontFiles: [fontFile], loadSystemFonts: false, defaultFontFamily: FONT }
+    : { loadSystemFonts: true };
+  return new Resvg(svg, { font, fitTo: { mode: 'zoom', value: 2 } }).render().asPng();
+}
+
+function findFont(): string | undefined {
+  try {
+    return createRequire(__filename).resolve('dejavu-fonts-ttf/ttf/DejaVuSans.ttf');
+  } catch {
+    return undefined;
+  }
+}

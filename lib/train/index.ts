@@ -1,0 +1,20 @@
+export { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint';
+export type { ColormapName, FieldOptions } from './field-image';
+export { type ChartSpec, type Panel, saveFigure } from './figure';
+export {
+  type Callbacks,
+  type CheckpointOptions,
+  fit,
+  type FitOptions,
+  type StepRecord,
+} from './fit';
+export { describeEpoch, type EpochRecord, type History } from './history';
+export {
+  accuracy,
+  type BatchFunction,
+  evaluate,
+  type EvaluateOptions,
+  type Metrics,
+  type Model,
+} from './metrics';
+export { saveCurves, saveFieldImages } from './plots';

@@ -22,7 +22,7 @@ export {
 } from './autograd/gradients';
 export { keep, noGrad, tidy } from './autograd/tidy';
 export * as data from './data';
-export * as optim from './optim';
 export * as models from './models';
 export * as nn from './nn';
+export * as optim from './optim';
 export * as train from './train';

@@ -27,6 +27,8 @@ export function floating(op: string, x: Tensor): Tensor {
 
 /** Brings two operands to one dtype; a fractional number makes integers float32. */
 export function promoted(op: string, a: TensorLike, b: TensorLike): [TensorLike, TensorLike] {
+  if (typeof a !== 'number') requireTensor(op, a, 'argument 0');
+  if (typeof b !== 'number') requireTensor(op, b, 'argument 1');
   if (isTensor(a) && isTensor(b)) {
     if (a.dtype === b.dtype) return [a, b];
     const dtype = promote(a.dtype, b.dtype);
@@ -37,7 +39,7 @@ export function promoted(op: string, a: TensorLike, b: TensorLike): [TensorLike,
   requireArgument(
     isTensor(tensor) && typeof number === 'number',
     op,
-    () => `operands must be tensors or one tensor and one number, got ${show(a)} and ${show(b)}`,
+    () => `at least one operand must be a tensor, got ${show(a)} and ${show(b)}`,
   );
   if (isFloating(tensor.dtype) || Number.isInteger(number)) return [a, b];
   const wide = cast(tensor, 'float32');

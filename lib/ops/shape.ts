@@ -1,7 +1,6 @@
 import { FluxionError, requireArgument, show } from '../errors';
-import { Frame } from '../native';
 import { type DType, DTYPES, promote } from '../tensor/dtype';
-import { retain } from '../tensor/handle';
+import { MAX_OPERANDS, retain } from '../tensor/handle';
 import { isDeviceName, requireDevice } from '../tensor/runtime';
 import { requireShape, sizeOf } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
@@ -275,11 +274,11 @@ export function cat(tensors: readonly Tensor[], options?: DimOptions): Tensor {
   const dim = axisOf('cat', withDefaults('cat', options, { dim: 0 }).dim, tensors[0]!.ndim);
   const dtype = tensors.map((t) => t.dtype).reduce(promote);
   let parts: readonly Tensor[] = tensors.map((t) => cast(t, dtype));
-  while (parts.length > Frame.maxOperands) {
-    const groups = Math.ceil(parts.length / Frame.maxOperands);
+  while (parts.length > MAX_OPERANDS) {
+    const groups = Math.ceil(parts.length / MAX_OPERANDS);
     const all = parts;
     parts = Array.from({ length: groups }, (_, i) =>
-      concatOp(all.slice(i * Frame.maxOperands, (i + 1) * Frame.maxOperands), { dim }),
+      concatOp(all.slice(i * MAX_OPERANDS, (i + 1) * MAX_OPERANDS), { dim }),
     );
   }
   return concatOp(parts, { dim });

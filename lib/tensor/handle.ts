@@ -4,6 +4,9 @@ import { DTYPES } from './dtype';
 
 const frame = new Float64Array(native.frame);
 
+/** How many inputs an op may have. */
+export const MAX_OPERANDS = Frame.maxOperands;
+
 /**
  * A tensor of the addon: the object whose collection by the garbage collector frees it. A Tensor and the
  * tape may hold the same handle; `references` counts them, and the last one gives the memory back.

@@ -100,6 +100,13 @@ export async function fit(model: Model, loader: BatchSource, options: FitOptions
   return new Fit(model, loader, options).run();
 }
 
+/** Waits for the queue. Faults that a failed step left in it must not appear in a later read of others. */
+async function drain(): Promise<void> {
+  const last = tensorOf([0]);
+  await last.data().catch(() => undefined);
+  last.dispose();
+}
+
 /** What a checkpoint holds besides tensors. */
 interface FitState {
   epoch: number;
@@ -143,6 +150,9 @@ class Fit {
     try {
       while (this.epoch < this.options.epochs && !this.aborted) await this.runEpoch();
       await this.save();
+    } catch (error) {
+      await drain();
+      throw error;
     } finally {
       this.progress.stop();
       this.options.optimizer.zeroGrad();

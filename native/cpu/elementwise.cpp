@@ -237,8 +237,8 @@ FLUXION_UNARY(gelu, true, x * vnormal(x).cdf)
 FLUXION_BINARY(tanh_vjp, true, a * (T(1) - b * b))
 FLUXION_BINARY(sigmoid_vjp, true, a * (T(1) - b) * b)
 FLUXION_BINARY(relu_vjp, false, b > T(0) ? a : T(0))
-FLUXION_BINARY(gelu_vjp, true, a * (vnormal(b).cdf + b * vnormal(b).density))
-FLUXION_BINARY(silu_vjp, true, a * vsigmoid(b) * (T(1) + b * (T(1) - vsigmoid(b))))
+FLUXION_BINARY(gelu_vjp, true, a * vgelu_slope(b))
+FLUXION_BINARY(silu_vjp, true, a * vsilu_slope(b))
 
 FLUXION_UNARY_WITH(leaky_relu, SlopeParams, true, x > T(0) ? x : x * T(p.negative_slope))
 FLUXION_BINARY_WITH(leaky_relu_vjp, SlopeParams, true, b > T(0) ? a : a * T(p.negative_slope))
@@ -257,8 +257,6 @@ struct Clamp {
   }
   T operator()(T g, T x) const { return x < low || x > high ? T(0) : g; }
 };
-
-struct Convert {};
 
 template <class To, class From>
 void cast_chunk(const void*, void* out, const void* const* in, int64_t n) {
@@ -290,11 +288,28 @@ void sine_chunk_f64(const void*, void* out, const void* const* in, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] = kShift ? std::cos(x[i]) : std::sin(x[i]);
 }
 
-struct Power {
-  template <class T>
-  T operator()(T a, T b) const {
-    return std::pow(a, b);
+// Zeros, negative, subnormal and infinite bases and huge exponents are left to the C library.
+void power_chunk_f32(const void*, void* out, const void* const* in, int64_t n) {
+  const float* __restrict x = static_cast<const float*>(in[0]);
+  const float* __restrict y = static_cast<const float*>(in[1]);
+  float* __restrict z = static_cast<float*>(out);
+  const auto fast = [](float a, float b) {
+    return (a >= std::numeric_limits<float>::min()) & (a <= std::numeric_limits<float>::max()) &
+           (std::fabs(b) <= 1e30f);
+  };
+  int outside = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const bool inside = fast(x[i], y[i]);
+    outside |= !inside;
+    z[i] = vpow_positive(inside ? x[i] : 1.0f, inside ? y[i] : 0.0f);
   }
+  if (!outside) return;
+  for (int64_t i = 0; i < n; ++i)
+    if (!fast(x[i], y[i])) z[i] = std::pow(x[i], y[i]);
+}
+
+struct Power {
+  double operator()(double a, double b) const { return std::pow(a, b); }
 };
 struct Square {
   template <class T>
@@ -343,7 +358,7 @@ void k_pow(const NoParams&, const Kernel& k) {
   }
   if (exponent == 2) return run_unary<true>(k, Square{});
   if (exponent == 3) return run_unary<true>(k, Cube{});
-  run_binary<true>(k, Power{});
+  for_chunks(k, 0, 2, nullptr, k.in(0).dtype == DType::f32 ? power_chunk_f32 : binary_chunk<Power, double>);
 }
 
 void k_where(const NoParams&, const Kernel& k) {

@@ -191,11 +191,14 @@ static void batch_norm_vjp(const BatchNormParams& params, const Kernel& kernel) 
 
 // --- layer norm
 
-static int64_t inner_size(const Shape& x, int64_t trailing) {
-  int64_t n = 1;
-  for (int i = x.ndim - static_cast<int>(trailing); i < x.ndim; ++i) n *= x[i];
-  return n;
-}
+// rows * n elements, n in the trailing dimensions. An output that nobody wants has no shape to ask.
+struct Rows {
+  int64_t rows = 1, n = 1;
+
+  Rows(const Shape& x, int64_t trailing) {
+    for (int i = 0; i < x.ndim; ++i) (i < x.ndim - trailing ? rows : n) *= x[i];
+  }
+};
 
 // Several short rows make a block.
 template <class F>
@@ -208,7 +211,8 @@ static void for_rows(const Kernel& kernel, int64_t rows, int64_t n, const F& f) 
 
 template <class T>
 static void layer_norm(const LayerNormParams& params, const Kernel& kernel) {
-  const int64_t n = inner_size(kernel.in(0).shape, params.normalizedDims), rows = kernel.out(1).size();
+  const Rows shape(kernel.in(0).shape, params.normalizedDims);
+  const int64_t rows = shape.rows, n = shape.n;
   const T* weight = kernel.in(1).present ? kernel.in(1).as<T>() : nullptr;
   const T* bias = kernel.in(2).present ? kernel.in(2).as<T>() : nullptr;
   T *y = kernel.out(0).as<T>(), *mean_out = kernel.out(1).as<T>(), *rstd_out = kernel.out(2).as<T>();
@@ -293,7 +297,8 @@ static void layer_norm_weight_vjp(const Kernel& kernel, int64_t rows, int64_t n)
 
 template <class T>
 static void layer_norm_vjp(const LayerNormVjpParams& params, const Kernel& kernel) {
-  const int64_t n = inner_size(kernel.in(1).shape, params.normalizedDims), rows = kernel.in(3).size();
+  const Rows shape(kernel.in(1).shape, params.normalizedDims);
+  const int64_t rows = shape.rows, n = shape.n;
   if (n == 0) return;
   if (T* gx = kernel.out(0).as<T>()) {
     const T* weight = kernel.in(2).present ? kernel.in(2).as<T>() : nullptr;

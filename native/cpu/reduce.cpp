@@ -55,6 +55,7 @@ struct Plan {
   Loop inner{1, 1, 0};
   bool inner_kept = false;
   int64_t outputs = 1, folds = 1;  // without the inner loop
+  static constexpr int64_t kShortRun = 32;
 
   Plan(const TensorView& x, uint32_t dims) {
     Loop loops[kMaxDims];
@@ -71,6 +72,9 @@ struct Plan {
       for (int j = i; j > 0 && rank(loops[j]) < rank(loops[j - 1]); --j) std::swap(loops[j], loops[j - 1]);
     count = merge(loops, count);
     int first = 0;
+    // Short reduced runs would spend their time on starting: fold strided columns instead.
+    if (count > 1 && loops[0].out == 0 && loops[0].size < kShortRun && loops[1].out != 0 && loops[1].size >= kShortRun)
+      std::swap(loops[0], loops[1]);
     if (count > 0) {
       inner = loops[0];
       inner_kept = inner.out != 0;

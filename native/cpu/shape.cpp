@@ -1,12 +1,13 @@
 // Ops that move elements: strided copies, concatenation, padding, selection and their adjoints.
 //
 // All strided moves are one routine, move(): out[offset + i . to] = in[i . from] over a box of indices,
-// by runs along the last dimension, or by square tiles of one cache line when the input is contiguous
-// along another dimension (a transposition). Parallel: blocks of elements or tiles, fixed by the shapes.
+// by runs along the last dimension, or by transposed strips when the input is contiguous along
+// another dimension. Parallel: blocks of elements or tiles, fixed by the shapes.
 // Adjoints of selections add in the order of the index, each output element within one block: the sum
 // is the same for any number of threads.
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "cpu/kernel.h"
 #include "ops/shape.h"
@@ -16,6 +17,7 @@
 
 #ifdef FLUXION_TARGET
 #include "cpu/simd.h"
+#include "cpu/transpose.h"
 #include "cpu/vector_math.h"
 
 namespace fluxion::cpu::FLUXION_TARGET {
@@ -113,40 +115,35 @@ void move_rows(const Kernel& k, const Box& box, U* to, const U* from) {
   });
 }
 
-// One tile of a transposition: rows x columns elements of the output. It goes through a small array, so
-// that each cache line of the input is read whole even when the lines compete for one cache set.
-template <class U, int kTile>
-void move_tile(U* __restrict to, const U* __restrict from, int64_t rows, int64_t columns, int64_t t, int64_t f) {
-  U tile[kTile][kTile];
-  if (rows == kTile && columns == kTile) {
-    for (int j = 0; j < kTile; ++j)
-      for (int i = 0; i < kTile; ++i) tile[j][i] = from[j * f + i];
-    for (int i = 0; i < kTile; ++i)
-      for (int j = 0; j < kTile; ++j) to[i * t + j] = tile[j][i];
-    return;
+// A strip of a transposition: to[i * t + j] = from[j * f + i]. Square tiles of vectors are transposed in
+// registers; reading `rows` neighbours of each input line at a time uses whole cache lines.
+template <class U>
+void move_strip(U* __restrict to, const U* __restrict from, int64_t rows, int64_t columns, int64_t t, int64_t f) {
+  int64_t j = 0;
+  if constexpr (sizeof(U) >= 4) {
+    using T = std::conditional_t<sizeof(U) == 4, float, double>;  // only moved: any bits are safe
+    for (; j + kLanes<T> <= columns; j += kLanes<T>)
+      load_transposed(reinterpret_cast<const T*>(from + j * f), f, kLanes<T>, rows, reinterpret_cast<T*>(to + j), t);
   }
   for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < columns; ++j) to[i * t + j] = from[j * f + i];
+    for (int64_t c = j; c < columns; ++c) to[i * t + c] = from[c * f + i];
 }
 
 // The input is contiguous along dimension p, the output along the last one.
 template <class U>
 void move_transposed(const Kernel& k, const Box& box, int p, U* to, const U* from) {
-  constexpr int kTile = 64 / static_cast<int>(sizeof(U)) > 16 ? 16 : 64 / static_cast<int>(sizeof(U));
+  constexpr int64_t kRows = 256 / static_cast<int64_t>(sizeof(U));  // 4 cache lines of the input
+  constexpr int64_t kColumns = 1024;
   const int last = box.ndim - 1;
   const int64_t rows = box.dim[p], columns = box.dim[last];
-  const int64_t strips = blocks_of(rows, kTile);
+  const int64_t strips = blocks_of(rows, kRows), parts = blocks_of(columns, kColumns);
   Box batch = box;
   batch.dim[p] = batch.dim[last] = 1;
-  k.parallel_for(batch.size() * strips, [&](int64_t block, int) {
-    const Walk walk(batch, block / strips);
-    const int64_t row = block % strips * kTile, height = std::min<int64_t>(kTile, rows - row);
-    U* const strip_to = to + walk.to + row * box.to[p];
-    const U* const strip_from = from + walk.from + row;
-    for (int64_t column = 0; column < columns; column += kTile) {
-      move_tile<U, kTile>(strip_to + column, strip_from + column * box.from[last], height,
-                          std::min<int64_t>(kTile, columns - column), box.to[p], box.from[last]);
-    }
+  k.parallel_for(batch.size() * strips * parts, [&](int64_t block, int) {
+    const Walk walk(batch, block / (strips * parts));
+    const int64_t row = block / parts % strips * kRows, column = block % parts * kColumns;
+    move_strip(to + walk.to + row * box.to[p] + column, from + walk.from + row + column * box.from[last],
+               std::min(kRows, rows - row), std::min(kColumns, columns - column), box.to[p], box.from[last]);
   });
 }
 

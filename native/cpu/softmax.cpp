@@ -19,7 +19,9 @@
 namespace fluxion::cpu::FLUXION_TARGET {
 namespace {
 
-constexpr int kLaneCount = 16;
+// More than 16: GCC unrolls shorter loops over the lanes before it could vectorise them.
+constexpr int kLaneCount = 32;
+constexpr int64_t kShortRow = 64, kGroup = 32;  // rows up to this size are handled in such groups
 constexpr int64_t kTile = 256;  // columns: the accumulators of a tile and a few rows stay in the L1
 
 template <class T>
@@ -40,22 +42,9 @@ T max_of_row(const T* __restrict x, int64_t n) {
   return acc[0];
 }
 
-// Sum of term(i) over i in [0, n).
-template <class Term>
-double sum_of_row(int64_t n, const Term& term) {
-  double acc[kLaneCount] = {};
-  int64_t i = 0;
-  for (; i + kLaneCount <= n; i += kLaneCount)
-    for (int j = 0; j < kLaneCount; ++j) acc[j] += static_cast<double>(term(i + j));
-  for (int j = 0; i + j < n; ++j) acc[j] += static_cast<double>(term(i + j));
-  for (int width = kLaneCount / 2; width > 0; width /= 2)
-    for (int j = 0; j < width; ++j) acc[j] += acc[j + width];
-  return acc[0];
-}
-
 // The four ops as terms of a sum and a result; `shift` is the maximum, unused by the adjoints.
 struct Softmax {
-  static constexpr bool kAdjoint = false;
+  static constexpr bool kAdjoint = false, kKeepsTerms = true;
   template <class T>
   static T term(T x, T, T shift) {
     return vexp(x - shift);
@@ -65,12 +54,13 @@ struct Softmax {
     return static_cast<T>(1 / sum);
   }
   template <class T>
-  static T result(T x, T, T shift, T scale) {
-    return vexp(x - shift) * scale;
+  static T result(T term, T, T, T scale) {
+    return term * scale;
   }
 };
 
 struct LogSoftmax : Softmax {
+  static constexpr bool kKeepsTerms = false;
   template <class T>
   static T scale(double sum) {
     return static_cast<T>(std::log(sum));
@@ -82,7 +72,7 @@ struct LogSoftmax : Softmax {
 };
 
 struct SoftmaxVjp {
-  static constexpr bool kAdjoint = true;
+  static constexpr bool kAdjoint = true, kKeepsTerms = false;
   template <class T>
   static T term(T g, T y, T) {
     return g * y;
@@ -108,13 +98,38 @@ struct LogSoftmaxVjp : SoftmaxVjp {
   }
 };
 
+// The sum of the terms of a row; softmax keeps them in `out`.
+template <class Op, class T>
+double sum_of_row(const T* __restrict a, const T* __restrict b, T* __restrict out, int64_t n, T shift) {
+  double acc[kLaneCount] = {};
+  int64_t i = 0;
+  for (; i + kLaneCount <= n; i += kLaneCount) {
+    for (int j = 0; j < kLaneCount; ++j) {
+      const T term = Op::term(a[i + j], b[i + j], shift);
+      if (Op::kKeepsTerms) out[i + j] = term;
+      acc[j] += static_cast<double>(term);
+    }
+  }
+  for (int j = 0; i + j < n; ++j) {
+    const T term = Op::term(a[i + j], b[i + j], shift);
+    if (Op::kKeepsTerms) out[i + j] = term;
+    acc[j] += static_cast<double>(term);
+  }
+  for (int width = kLaneCount / 2; width > 0; width /= 2)
+    for (int j = 0; j < width; ++j) acc[j] += acc[j + width];
+  return acc[0];
+}
+
 // a is x, or g with b = y.
 template <class Op, class T>
 void row(const T* __restrict a, const T* __restrict b, T* __restrict out, int64_t n) {
   const T shift = Op::kAdjoint ? T(0) : max_of_row(a, n);
-  const double sum = sum_of_row(n, [=](int64_t i) { return Op::term(a[i], b[i], shift); });
-  const T scale = Op::template scale<T>(sum);
-  for (int64_t i = 0; i < n; ++i) out[i] = Op::result(a[i], b[i], shift, scale);
+  const T scale = Op::template scale<T>(sum_of_row<Op>(a, b, out, n, shift));
+  if (Op::kKeepsTerms) {
+    for (int64_t i = 0; i < n; ++i) out[i] = Op::result(out[i], T(), shift, scale);
+  } else {
+    for (int64_t i = 0; i < n; ++i) out[i] = Op::result(a[i], b[i], shift, scale);
+  }
 }
 
 template <class Op, class T>
@@ -129,13 +144,36 @@ void columns(const T* a, const T* b, T* out, int64_t rows, int64_t inner, int64_
   }
   for (int64_t r = 0; r < rows; ++r) {
     const T *__restrict ar = a + r * inner, *__restrict br = b + r * inner;
-    for (int64_t j = 0; j < width; ++j) sum[j] += static_cast<double>(Op::term(ar[j], br[j], shift[j]));
+    T* __restrict to = out + r * inner;
+    for (int64_t j = 0; j < width; ++j) {
+      const T term = Op::term(ar[j], br[j], shift[j]);
+      if (Op::kKeepsTerms) to[j] = term;
+      sum[j] += static_cast<double>(term);
+    }
   }
   for (int64_t j = 0; j < width; ++j) scale[j] = Op::template scale<T>(sum[j]);
   for (int64_t r = 0; r < rows; ++r) {
-    const T *__restrict ar = a + r * inner, *__restrict br = b + r * inner;
-    T* __restrict to = out + r * inner;
+    T* to = out + r * inner;
+    const T *ar = Op::kKeepsTerms ? to : a + r * inner, *br = b + r * inner;
+#pragma GCC ivdep
     for (int64_t j = 0; j < width; ++j) to[j] = Op::result(ar[j], br[j], shift[j], scale[j]);
+  }
+}
+
+// Many short rows: a group of them is transposed into a small matrix whose columns they are, and back.
+template <class Op, class T>
+void short_rows(const T* a, const T* b, T* out, int64_t rows, int64_t size) {
+  T columns_a[kShortRow * kGroup], columns_b[kShortRow * kGroup], result[kShortRow * kGroup];
+  for (int64_t i = 0; i < rows; i += kGroup) {
+    const int64_t count = std::min(kGroup, rows - i);
+    for (int64_t j = 0; j < size; ++j) {
+      for (int64_t r = 0; r < count; ++r) columns_a[j * kGroup + r] = a[(i + r) * size + j];
+      if (Op::kAdjoint)
+        for (int64_t r = 0; r < count; ++r) columns_b[j * kGroup + r] = b[(i + r) * size + j];
+    }
+    columns<Op>(columns_a, Op::kAdjoint ? columns_b : columns_a, result, size, kGroup, count);
+    for (int64_t r = 0; r < count; ++r)
+      for (int64_t j = 0; j < size; ++j) out[(i + r) * size + j] = result[j * kGroup + r];
   }
 }
 
@@ -155,7 +193,10 @@ void run(const AxisParams& p, const Kernel& k) {
     const T* const b = Op::kAdjoint ? k.in(1).as<T>() : a;
     T* const out = k.out(0).as<T>();
     k.parallel_for(blocks_of(total, per_block), [&](int64_t block, int) {
-      for (int64_t t = block * per_block; t < std::min(total, (block + 1) * per_block); ++t) {
+      const int64_t begin = block * per_block, end = std::min(total, begin + per_block);
+      if (inner == 1 && size <= kShortRow)
+        return short_rows<Op>(a + begin * size, b + begin * size, out + begin * size, end - begin, size);
+      for (int64_t t = begin; t < end; ++t) {
         const int64_t column = t % tiles * kTile, at = t / tiles * size * inner + column;
         if (inner == 1) {
           row<Op>(a + at, b + at, out + at, size);

@@ -4,7 +4,7 @@
 // Reference: range reductions as in Cody & Waite, "Software manual for the elementary functions" (1980);
 // the polynomials are minimax fits (Remez) made for this file, their errors stand beside them. Largest
 // errors of the float functions, found by test/native/elementwise_test.cpp over the whole range:
-//   exp 2 ulp, expm1 3, log 3, log1p 3 (on [0, 1]), tanh 4, sine and cosine 2, normal_cdf 1e-7 absolute.
+//   exp 2 ulp, expm1 3, log 3, log1p 3 (on [0, 1]), tanh 4, sine and cosine 2, pow 2, normal_cdf 1e-7 absolute.
 
 namespace fluxion::cpu::FLUXION_TARGET {
 
@@ -71,6 +71,26 @@ inline float vlog(float x) {
 }
 inline double vlog(double x) { return std::log(x); }
 
+// x^y = 2^(y log2 x) for normal finite x > 0 and finite y. The exponent needs 2^-31 relative to its size
+// (up to 150), hence double; the two polynomials are those of vlog and vexp.
+inline float vpow_positive(float x, float y) {
+  const uint32_t bits = static_cast<uint32_t>(bits_of(x));
+  const int32_t e = static_cast<int32_t>(bits - 0x3F3504F3u) >> 23;
+  const double m = float_of(static_cast<int32_t>(bits - (static_cast<uint32_t>(e) << 23)));
+  const double s = (m - 1) / (m + 1), z = s * s;
+  const double p = ((2.359480727e-1 * z + 2.853667916e-1) * z + 4.000034445e-1) * z + 6.666666561e-1;
+  double t = y * (e + (2 * s + s * z * p) * 1.44269504088896340736);
+  t = t > 130 ? 130 : t;
+  t = t < -160 ? -160 : t;
+  constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52
+  const double shifted = t + kRound;
+  const double r = (t - (shifted - kRound)) * 0.69314718055994530942;
+  const double q =
+      (((1.388252154e-3 * r + 8.366520575e-3) * r + 4.166719986e-2) * r + 1.666654362e-1) * r + 4.999999815e-1;
+  const int32_t n = static_cast<int32_t>(__builtin_bit_cast(int64_t, shifted)), half = n >> 1;
+  return static_cast<float>(1 + r + r * r * q) * power_of_two(half) * power_of_two(n - half);
+}
+
 // log(1 + t) for t in [0, 1], with s = t / (2 + t) <= 1/3.
 inline float vlog1p_unit(float t) {
   const float s = t / (2.0f + t), z = s * s;
@@ -119,6 +139,19 @@ inline Normal<float> vnormal(float x) {
 }
 inline Normal<double> vnormal(double x) {
   return {0.5 * std::erfc(x * -0.70710678118654752440), std::exp(-0.5 * x * x) * 0.39894228040143267794};
+}
+
+// Derivatives of gelu(x) = x cdf(x) and of silu(x) = x sigmoid(x).
+template <class T>
+inline T vgelu_slope(T x) {
+  const Normal<T> normal = vnormal(x);
+  return normal.cdf + x * normal.density;
+}
+
+template <class T>
+inline T vsilu_slope(T x) {
+  const T s = vsigmoid(x);
+  return s * (T(1) + x * (T(1) - s));
 }
 
 // Sine and cosine of r in [-pi/4, pi/4], then the quadrant: sin(r + quadrant * pi/2).

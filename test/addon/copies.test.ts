@@ -1,34 +1,25 @@
-// Two copies of the library in one process, as bundlers and nested dependencies make them.
-import type * as Fluxion from '../../lib';
+// Several copies of the package in one process keep their tensors, errors and random numbers apart.
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 
-function loadCopy(): typeof Fluxion {
-  let copy: typeof Fluxion | undefined;
-  jest.isolateModules(() => {
-    copy = jest.requireActual<typeof Fluxion>('../../lib');
-  });
-  return copy!;
-}
+const root = path.join(__dirname, '../..');
 
-test('copies keep their tensors, errors and random numbers apart', () => {
-  const a = loadCopy();
-  const b = loadCopy();
-  expect(a.Tensor).not.toBe(b.Tensor);
-  const x = a.tensor([1, 2, 3]);
-  expect(b.memory().tensors).toBe(0);
-  expect(() => b.add(x as never, 1)).toThrow('a tensor of another copy of fluxion');
-  a.manualSeed(3);
-  b.manualSeed(3);
-  expect(a.randn([5]).dataSync()).toEqual(b.randn([5]).dataSync());
-});
-
-test('errors of the addon are FluxionErrors of its own copy', () => {
-  const a = loadCopy();
-  let error: unknown;
+test('two copies of the package', () => {
+  const copy = mkdtempSync(path.join(tmpdir(), 'fluxion-copy-'));
   try {
-    a.add(a.tensor([1, 2]), a.tensor([1, 2, 3]));
-  } catch (caught) {
-    error = caught;
+    mkdirSync(path.join(copy, 'build/Release'), { recursive: true });
+    cpSync(path.join(root, 'build/Release/fluxion.node'), path.join(copy, 'build/Release/fluxion.node'));
+    cpSync(path.join(root, 'dist'), path.join(copy, 'dist'), { recursive: true });
+    cpSync(path.join(root, 'package.json'), path.join(copy, 'package.json'));
+    symlinkSync(path.join(root, 'node_modules'), path.join(copy, 'node_modules'));
+    const program = path.join(__dirname, 'programs/two-copies.cjs');
+    const { stdout, stderr } = spawnSync(process.execPath, [program, path.join(copy, 'dist/index.js')], {
+      encoding: 'utf8',
+    });
+    expect({ stdout, stderr }).toEqual({ stdout: 'apart', stderr: '' });
+  } finally {
+    rmSync(copy, { recursive: true });
   }
-  expect(error).toBeInstanceOf(a.FluxionError);
-  expect(error).toMatchObject({ code: 'FLUXION_SHAPE_MISMATCH', op: 'add', name: 'FluxionError' });
 });

@@ -23,7 +23,7 @@ describe.each(['main', 'worker'])('training in the %s thread', (thread) => {
 
 test('a synchronous loop that releases nothing stays bounded', () => {
   const { highest } = JSON.parse(run('forgetful-loop.cjs')) as { highest: number };
-  expect(highest).toBeLessThan(300e6); // without the sweep 24 GB
+  expect(highest).toBeLessThan(1.5e9); // 24 GB without the sweep; when V8 collects decides the rest
 });
 
 test('collected tensors are released when the event loop turns', () => {

@@ -1,11 +1,17 @@
 import type { Case } from './case';
+import { DIFFUSION } from './diffusion';
 import { ELEMENTWISE } from './elementwise';
+import { RANDOM } from './random';
 import { REDUCE } from './reduce';
+import { SHAPE } from './shape';
 
 /** The case tables by family. */
 export const FAMILIES: Record<string, Case[]> = {
   elementwise: ELEMENTWISE,
   reduce: REDUCE,
+  shape: SHAPE,
+  random: RANDOM,
+  diffusion: DIFFUSION,
 };
 
 export const CASES: Case[] = Object.values(FAMILIES).flat();

@@ -174,12 +174,14 @@ std::vector<Array> run(const Op<P>& op, int isa, const P& params, const std::vec
     std::vector<TensorView> views;
     for (int i = 0; i < infer.outputs; ++i) {
       out.push_back(std::make_unique<Block>(static_cast<size_t>(infer.out_shape[i].size()) * size_of(infer.out_dtype[i])));
-      TensorView view;
-      view.data = infer.wants(i) ? out.back()->data() : nullptr;
-      view.dtype = infer.out_dtype[i];
-      view.present = true;
-      view.shape = infer.out_shape[i];
-      view.strides = contiguous_strides(view.shape);
+      TensorView view;  // all empty where nobody wants the output
+      if (infer.wants(i)) {
+        view.data = out.back()->data();
+        view.dtype = infer.out_dtype[i];
+        view.present = true;
+        view.shape = infer.out_shape[i];
+        view.strides = contiguous_strides(view.shape);
+      }
       views.push_back(view);
     }
     const size_t stride = (infer.scratch + kGuard + 63) / 64 * 64;

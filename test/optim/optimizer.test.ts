@@ -33,8 +33,8 @@ function referenceAdam(options: Partial<AdamOptions>, decoupled: boolean): numbe
       const g = grads[i]! + (decoupled ? 0 : weightDecay * p[i]!);
       m[i] = betas[0] * m[i]! + (1 - betas[0]) * g;
       v[i] = betas[1] * v[i]! + (1 - betas[1]) * g * g;
-      const mHat = m[i] / (1 - betas[0] ** (t + 1));
-      const vHat = v[i] / (1 - betas[1] ** (t + 1));
+      const mHat = m[i]! / (1 - betas[0] ** (t + 1));
+      const vHat = v[i]! / (1 - betas[1] ** (t + 1));
       p[i]! -= (learningRate * mHat) / (Math.sqrt(vHat) + eps);
     }
   });
@@ -50,7 +50,7 @@ function referenceSgd(options: Partial<SGDOptions>): number[] {
       let g = grads[i]! + weightDecay * p[i]!;
       if (momentum > 0) {
         b[i] = t === 0 ? g : momentum * b[i]! + (1 - dampening) * g;
-        g = nesterov ? g + momentum * b[i] : b[i];
+        g = nesterov ? g + momentum * b[i]! : b[i]!;
       }
       p[i]! -= learningRate * g;
     }

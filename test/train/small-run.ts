@@ -33,7 +33,7 @@ export function halves(count: number, seed: number) {
     labels[n] = random.below(2);
     for (let i = 0; i < SIDE * SIDE; i++) {
       const bright = i < (SIDE * SIDE) / 2 === (labels[n] === 0);
-      images[n * SIDE * SIDE + i] = (bright ? 0.3 : 0) + random.normal();
+      images[n * SIDE * SIDE + i] = (bright ? 0.8 : 0) + random.normal();
     }
   }
   return {

@@ -35,7 +35,12 @@
     ],
     "fluxion_test_sources": [
       "test/native/diffusion_test.cpp",
-      "test/native/engine_test.cpp"
+      "test/native/elementwise_test.cpp",
+      "test/native/engine_test.cpp",
+      "test/native/linalg_test.cpp",
+      "test/native/random_test.cpp",
+      "test/native/reduce_test.cpp",
+      "test/native/shape_test.cpp"
     ]
   }
 }

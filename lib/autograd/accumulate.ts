@@ -10,7 +10,7 @@ const ADD = opNumber('add');
 export function accumulate(a: Tensor, b: Tensor): Tensor {
   const sum = new Tensor(runOne(ADD, [a.live('backward'), b.live('backward')], undefined));
   if (gradEnabled() && (a.requiresGrad || b.requiresGrad)) {
-    const node = new Node('add', [edgeTo(a), edgeTo(b)], 1, [], ([g]) => [g!, g!]);
+    const node = new Node('add', [edgeTo(a), edgeTo(b)], 1, ([g]) => [g!, g!]);
     attach(node, [sum]);
   }
   return sum;

@@ -73,7 +73,7 @@ export function backward(root: Tensor, cotangent?: Tensor, options: BackwardOpti
 function track(argument: Tensor): Tensor {
   const tracked = new Tensor(retain(argument.live('grad')));
   if (gradEnabled() && argument.requiresGrad) {
-    attach(new Node('argument', [edgeTo(argument)], 1, [], ([g]) => [g!]), [tracked]);
+    attach(new Node('argument', [edgeTo(argument)], 1, ([g]) => [g!]), [tracked]);
   } else {
     tracked.requiresGrad = true;
   }
@@ -186,7 +186,7 @@ export function customGrad<A extends readonly Tensor[]>(
     const own = output.node || inputs.includes(output) ? alias(output) : output;
     own.requiresGrad = false;
     own.node = null;
-    const node = new Node('customGrad', inputs.map(edgeTo), 1, [...inputs, own], ([g], saved) => {
+    const node = new Node('customGrad', inputs.map(edgeTo), 1, ([g], saved) => {
       const grads = vjpRule(g!, { inputs: saved.slice(0, -1), output: saved[saved.length - 1]! });
       requireArgument(
         Array.isArray(grads) && grads.length === inputs.length,
@@ -196,6 +196,7 @@ export function customGrad<A extends readonly Tensor[]>(
       return grads as (Tensor | null)[];
     });
     attach(node, [own]);
+    node.save([...inputs, own]);
     return own;
   };
 }
@@ -225,7 +226,7 @@ export function checkpoint<A extends readonly Tensor[]>(
       return outside;
     });
     if (!differentiable) return output;
-    const node = new Node('checkpoint', inputs.map(edgeTo), 1, inputs, () => inputs.map(() => null));
+    const node = new Node('checkpoint', inputs.map(edgeTo), 1, () => inputs.map(() => null));
     node.recompute = ([g]) => {
       const saved = node.restoreSaved() as unknown as A;
       const now = generatorState();
@@ -239,6 +240,7 @@ export function checkpoint<A extends readonly Tensor[]>(
       }
     };
     attach(node, [output]);
+    node.save(inputs);
     return output;
   };
 }

@@ -27,21 +27,24 @@ export class Node implements TapeNode, ScopedNode {
   readonly order = counter++;
   /** Checkpoints only: computes the operation again and says where its cotangents go on. */
   recompute: ((cotangents: readonly (Tensor | null)[]) => { edge: Edge; value: Tensor }[]) | null = null;
-  private saved: Handle[] | null;
-  private readonly savedNodes: (SavedOrigin | null)[];
+  private saved: Handle[] | null = [];
+  private savedOrigins: (SavedOrigin | null)[] = [];
 
   constructor(
     readonly op: string,
     readonly edges: readonly (Edge | null)[],
     readonly outputs: number,
-    saved: readonly Tensor[],
     private vjp: VjpFunction | null,
     /** Why there is no vjp. */
     readonly reason: string = '',
   ) {
-    this.saved = saved.map((tensor) => retain(tensor.handle));
-    this.savedNodes = saved.map(originOf);
     currentScope()?.nodes.push(this);
+  }
+
+  /** Keeps tensors for the vjp. Outputs of this node must have been attached: they are connected to it. */
+  save(tensors: readonly Tensor[]): void {
+    this.saved = tensors.map((tensor) => retain(tensor.handle));
+    this.savedOrigins = tensors.map(originOf);
   }
 
   /** Applies the vjp to the cotangents of the outputs. */
@@ -66,7 +69,7 @@ export class Node implements TapeNode, ScopedNode {
   /** A saved tensor as the vjp sees it: connected to its origin, so that vjps can be differentiated. */
   private restore(handle: Handle, i: number): Tensor {
     const tensor = new Tensor(retain(handle));
-    const origin = this.savedNodes[i];
+    const origin = this.savedOrigins[i];
     if (origin) {
       tensor.requiresGrad = true;
       tensor.node = origin.node ?? null;

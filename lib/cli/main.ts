@@ -6,16 +6,24 @@ import { predictCommand } from './predict-command';
 import { trainCommand } from './train-command';
 
 const program = new Command('fluxion')
-  .description('Tensor engine for Node.js whose first-class operations are the solution operators of PDEs')
+  .description(
+    'Tensor engine for Node.js whose first-class operations are the solution operators of PDEs',
+  )
   .version(version)
   .option('--verbose', 'print the stack of an error');
 
-program.command('info').description('show versions, instruction sets and devices').action(infoCommand);
+program
+  .command('info')
+  .description('show versions, instruction sets and devices')
+  .action(infoCommand);
 
 program
   .command('train')
   .description('train a model, or continue an interrupted run')
-  .argument('<config>', 'JSON file: model, data, output, epochs, batchSize, optimizer, learningRate, ...')
+  .argument(
+    '<config>',
+    'JSON file: model, data, output, epochs, batchSize, optimizer, learningRate, ...',
+  )
   .action(trainCommand);
 
 program

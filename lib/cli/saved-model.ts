@@ -14,7 +14,10 @@ const CLASSIFIERS: Record<string, (options: object) => Model & { options: RDNNOp
   RDNN: (options) => new RDNN(options),
 };
 
-export function makeModel({ name, options }: TrainingConfig['model']): ReturnType<(typeof CLASSIFIERS)[string]> {
+export function makeModel({
+  name,
+  options,
+}: TrainingConfig['model']): ReturnType<(typeof CLASSIFIERS)[string]> {
   const make = Object.hasOwn(CLASSIFIERS, name) ? CLASSIFIERS[name] : undefined;
   if (make) return make(options);
   throw new FluxionError(

@@ -6,7 +6,15 @@ import { manualSeed } from '../tensor/generator';
 import { crossEntropy } from '../ops';
 import { DataLoader, loadIdx, scaleImages } from '../data';
 import { replaceFile } from '../data/file-bytes';
-import { Adam, AdamW, CosineAnnealingLR, OneCycleLR, type Optimizer, SGD, type Scheduler } from '../optim';
+import {
+  Adam,
+  AdamW,
+  CosineAnnealingLR,
+  OneCycleLR,
+  type Optimizer,
+  SGD,
+  type Scheduler,
+} from '../optim';
 import { type History, type Model, accuracy, evaluate, fit } from '../train';
 import { CONFIG, makeModel, saveModel } from './saved-model';
 import { type TrainingConfig, parseConfig, readConfig } from './training-config';
@@ -14,7 +22,10 @@ import { type TrainingConfig, parseConfig, readConfig } from './training-config'
 /** Exit code of a process that the user interrupted. */
 const INTERRUPTED = 130;
 
-function makeOptimizer({ optimizer, learningRate, weightDecay }: TrainingConfig, model: Model): Optimizer {
+function makeOptimizer(
+  { optimizer, learningRate, weightDecay }: TrainingConfig,
+  model: Model,
+): Optimizer {
   const parameters = model.parameters();
   if (optimizer === 'sgd') {
     return new SGD(parameters, { learningRate, weightDecay, momentum: 0.9 });
@@ -22,13 +33,21 @@ function makeOptimizer({ optimizer, learningRate, weightDecay }: TrainingConfig,
   return new (optimizer === 'adam' ? Adam : AdamW)(parameters, { learningRate, weightDecay });
 }
 
-function makeScheduler(config: TrainingConfig, optimizer: Optimizer, totalSteps: number): Scheduler | undefined {
+function makeScheduler(
+  config: TrainingConfig,
+  optimizer: Optimizer,
+  totalSteps: number,
+): Scheduler | undefined {
   if (config.schedule === 'constant') return undefined;
   if (config.schedule === 'cosine') return new CosineAnnealingLR(optimizer, totalSteps);
   return new OneCycleLR(optimizer, config.learningRate, { totalSteps });
 }
 
-async function makeLoaders({ data, batchSize, seed }: TrainingConfig): Promise<[DataLoader, DataLoader]> {
+async function makeLoaders({
+  data,
+  batchSize,
+  seed,
+}: TrainingConfig): Promise<[DataLoader, DataLoader]> {
   const files = [data.images, data.labels, data.testImages, data.testLabels];
   const [images, labels, testImages, testLabels] = await Promise.all(files.map(loadIdx));
   const transform = scaleImages();

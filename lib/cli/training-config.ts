@@ -73,10 +73,18 @@ function invalid(where: string, detail: string): FluxionError {
 }
 
 /** Checks an object against its fields; unknown keys are errors. */
-function check(where: string, prefix: string, given: object, fields: Record<string, Field>): object {
+function check(
+  where: string,
+  prefix: string,
+  given: object,
+  fields: Record<string, Field>,
+): object {
   const unknown = Object.keys(given).find((key) => !Object.hasOwn(fields, key));
   if (unknown !== undefined) {
-    throw invalid(where, `there is no key '${prefix}${unknown}'; keys are ${Object.keys(fields).join(', ')}`);
+    throw invalid(
+      where,
+      `there is no key '${prefix}${unknown}'; keys are ${Object.keys(fields).join(', ')}`,
+    );
   }
   const entries = Object.entries(fields).map(([key, field]) => {
     const value = (given as Record<string, unknown>)[key] ?? field.default;

@@ -21,7 +21,8 @@ export interface Dataset {
 export type Sample = readonly (HostArray | number)[];
 
 /** Where samples come from; the first dimension of tensors and arrays counts the samples. */
-export type DataSource = { tensors: readonly Tensor[] } | { arrays: readonly HostArray[] } | Dataset;
+export type DataSource =
+  { tensors: readonly Tensor[] } | { arrays: readonly HostArray[] } | Dataset;
 
 /** Changes a batch before it becomes tensors; `random` is the same for the same seed, epoch and batch. */
 export type Transform = (batch: HostArray[], random: Random) => HostArray[];
@@ -124,7 +125,8 @@ export class DataLoader implements BatchSource {
       return made;
     };
     const fill = () => {
-      while (next < this.length && ready.length <= this.options.prefetch) ready.push(prepare(next++));
+      while (next < this.length && ready.length <= this.options.prefetch)
+        ready.push(prepare(next++));
     };
     try {
       for (fill(); ready.length > 0; fill()) {
@@ -160,7 +162,11 @@ export class DataLoader implements BatchSource {
     return Uint32Array.from({ length: this.samples }, (_, i) => i);
   }
 
-  private async makeBatch(order: ArrayLike<number>, epoch: number, batch: number): Promise<HostArray[]> {
+  private async makeBatch(
+    order: ArrayLike<number>,
+    epoch: number,
+    batch: number,
+  ): Promise<HostArray[]> {
     await setImmediate();
     const { batchSize, seed } = this.options;
     const begin = batch * batchSize;
@@ -169,7 +175,7 @@ export class DataLoader implements BatchSource {
     const { source } = this;
     const arrays =
       'get' in source
-        ? stack(await Promise.all(indices.map((index) => source.get(index))))
+        ? stack(await Promise.all(indices.map(async (index) => source.get(index))))
         : (await this.hostArrays()).map((array) => takeRows(array, indices));
     const random = new Random(seed, epoch, batch + 1);
     return this.transforms.reduce((value, transform) => transform(value, random), arrays);
@@ -199,9 +205,10 @@ function countSamples(source: DataSource): number {
     requireInteger('length', source.length, 0);
     return source.length;
   }
-  const list = 'tensors' in source ? source.tensors : source.arrays;
+  const list: readonly (Tensor | HostArray)[] =
+    'tensors' in source ? source.tensors : source.arrays;
   requireArgument(
-    Array.isArray(list) && list.length > 0 && list.every((entry) => entry?.shape?.length > 0),
+    list?.length > 0 && list.every((entry) => entry?.shape?.length > 0),
     'DataLoader',
     'source must be { tensors }, { arrays } with at least one dimension, or { length, get }',
   );
@@ -226,7 +233,8 @@ function dtypeOf(data: TypedArray) {
   requireArgument(
     dtype !== undefined,
     'DataLoader',
-    () => `a sample must be a Float32Array, Float64Array, Int32Array or Uint8Array, got ${show(data)}`,
+    () =>
+      `a sample must be a Float32Array, Float64Array, Int32Array or Uint8Array, got ${show(data)}`,
   );
   return dtype;
 }

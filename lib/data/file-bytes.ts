@@ -21,7 +21,7 @@ export async function readFully(
   to: Uint8Array,
   position: number,
 ): Promise<void> {
-  for (let done = 0; done < to.byteLength; ) {
+  for (let done = 0; done < to.byteLength;) {
     const length = Math.min(PIECE, to.byteLength - done);
     const { bytesRead } = await handle.read(to, done, length, position + done);
     if (bytesRead === 0) throw corruptFile(op, file, 'must not become shorter while it is read');
@@ -75,7 +75,7 @@ export async function writeDurably(
       for (let at = 0; at < part.byteLength; at += PIECE) {
         const piece = part.subarray(at, at + PIECE);
         seen?.(piece);
-        for (let done = 0; done < piece.byteLength; ) {
+        for (let done = 0; done < piece.byteLength;) {
           done += (await handle.write(piece, done)).bytesWritten;
         }
       }

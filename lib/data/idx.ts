@@ -128,7 +128,8 @@ class IdxReader {
   private parseHeader(length: number): Header {
     const type = this.head[2]!;
     const dtype = DTYPE_OF[type];
-    if (!dtype) throw unsupportedFile(OP, this.path, `elements of type ${NOT_READ[type]} are not read`);
+    if (!dtype)
+      throw unsupportedFile(OP, this.path, `elements of type ${NOT_READ[type]} are not read`);
     const view = new DataView(this.head.buffer, this.head.byteOffset);
     const shape = Array.from({ length: length / 4 - 1 }, (_, i) => view.getUint32(4 + 4 * i));
     const width = newTypedArray(dtype, 0).BYTES_PER_ELEMENT;
@@ -141,7 +142,8 @@ class IdxReader {
           `got at most ${Math.max(0, this.maxBytes - length)}`,
       );
     }
-    if (bytes > MAX_BYTES) throw unsupportedFile(OP, this.path, `${bytes} bytes are more than 2 GiB`);
+    if (bytes > MAX_BYTES)
+      throw unsupportedFile(OP, this.path, `${bytes} bytes are more than 2 GiB`);
     return { dtype, shape, values: newTypedArray(dtype, bytes / width) };
   }
 }

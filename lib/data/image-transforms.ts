@@ -7,7 +7,8 @@ function requireImages(op: string, images: HostArray | undefined): asserts image
   requireArgument(
     images !== undefined && (images.shape.length === 3 || images.shape.length === 4),
     op,
-    () => `the first array of a batch must be images [N, H, W] or [N, C, H, W], got ${show(images?.shape)}`,
+    () =>
+      `the first array of a batch must be images [N, H, W] or [N, C, H, W], got ${show(images?.shape)}`,
   );
 }
 

@@ -31,7 +31,12 @@ export async function loadImage(path: string, options: LoadImageOptions = {}): P
   try {
     png = PNG.sync.read(bytes);
   } catch (error) {
-    throw corruptFile('loadImage', path, `must be a valid PNG image: ${(error as Error).message}`, error);
+    throw corruptFile(
+      'loadImage',
+      path,
+      `must be a valid PNG image: ${(error as Error).message}`,
+      error,
+    );
   }
   // pngjs says what the file had, outside its published type.
   const { color, alpha } = png as unknown as { color: boolean; alpha: boolean };

@@ -13,8 +13,19 @@ const MAGIC = Buffer.from('\x93NUMPY', 'latin1');
 const MAX_HEADER = 1 << 16;
 const MAX_DIMS = 8;
 
-const DTYPE_OF: Record<string, DType> = { f4: 'float32', f8: 'float64', i4: 'int32', u1: 'uint8', b1: 'uint8' };
-const DESCR_OF: Record<DType, string> = { float32: '<f4', float64: '<f8', int32: '<i4', uint8: '|u1' };
+const DTYPE_OF: Record<string, DType> = {
+  f4: 'float32',
+  f8: 'float64',
+  i4: 'int32',
+  u1: 'uint8',
+  b1: 'uint8',
+};
+const DESCR_OF: Record<DType, string> = {
+  float32: '<f4',
+  float64: '<f8',
+  int32: '<i4',
+  uint8: '|u1',
+};
 
 interface Header {
   dtype: DType;
@@ -69,7 +80,8 @@ async function readHeader(
   const version = start[6]!;
   if (version < 1 || version > 3) throw corrupt(path, `version must be 1, 2 or 3, got ${version}`);
   const from = version === 1 ? 10 : 12;
-  const size = version === 1 ? start.readUInt16LE(8) : start.length < 12 ? NaN : start.readUInt32LE(8);
+  const size =
+    version === 1 ? start.readUInt16LE(8) : start.length < 12 ? NaN : start.readUInt32LE(8);
   if (!(size <= MAX_HEADER && from + size <= length)) {
     throw corrupt(path, `must hold its header of ${size} bytes, got a file of ${length} bytes`);
   }
@@ -83,7 +95,10 @@ function parseHeader(path: string, text: string): Header {
   const fortran = /'fortran_order': *(True|False)/.exec(text)?.[1];
   const sizes = /'shape': *\(([\d, ]*)\)/.exec(text)?.[1];
   if (descr === undefined || fortran === undefined || sizes === undefined) {
-    throw corrupt(path, `header must name descr, fortran_order and shape, got ${show(text.trim())}`);
+    throw corrupt(
+      path,
+      `header must name descr, fortran_order and shape, got ${show(text.trim())}`,
+    );
   }
   const shape = sizes
     .split(',')
@@ -101,7 +116,11 @@ function parseHeader(path: string, text: string): Header {
     );
   }
   if (fortran === 'True' && shape.length > 1) {
-    throw unsupportedFile('loadNpy', path, 'Fortran order is not read; save numpy.ascontiguousarray(array)');
+    throw unsupportedFile(
+      'loadNpy',
+      path,
+      'Fortran order is not read; save numpy.ascontiguousarray(array)',
+    );
   }
   return { dtype, swapped: descr.startsWith('>'), shape };
 }

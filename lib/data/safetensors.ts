@@ -12,9 +12,32 @@ const OP = 'loadSafetensors';
 /** The limit of the format's own implementation. */
 const MAX_HEADER = 100_000_000;
 
-const DTYPE_OF: Record<string, DType> = { F32: 'float32', F64: 'float64', I32: 'int32', U8: 'uint8' };
-const NAME_OF: Record<DType, string> = { float32: 'F32', float64: 'F64', int32: 'I32', uint8: 'U8' };
-const OTHER_DTYPES = ['BOOL', 'I8', 'I16', 'U16', 'F16', 'BF16', 'U32', 'I64', 'U64', 'F8_E4M3', 'F8_E5M2', 'C64'];
+const DTYPE_OF: Record<string, DType> = {
+  F32: 'float32',
+  F64: 'float64',
+  I32: 'int32',
+  U8: 'uint8',
+};
+const NAME_OF: Record<DType, string> = {
+  float32: 'F32',
+  float64: 'F64',
+  int32: 'I32',
+  uint8: 'U8',
+};
+const OTHER_DTYPES = [
+  'BOOL',
+  'I8',
+  'I16',
+  'U16',
+  'F16',
+  'BF16',
+  'U32',
+  'I64',
+  'U64',
+  'F8_E4M3',
+  'F8_E5M2',
+  'C64',
+];
 
 /** The content of a safetensors file. */
 export interface Safetensors {
@@ -69,7 +92,11 @@ async function readHeader(
   await readFully(OP, path, handle, prefix, 0);
   const length = prefix.readBigUInt64LE();
   if (length > BigInt(Math.min(size - 8, MAX_HEADER))) {
-    throw corruptFile(OP, path, `header length must be at most ${Math.min(size - 8, MAX_HEADER)}, got ${length}`);
+    throw corruptFile(
+      OP,
+      path,
+      `header length must be at most ${Math.min(size - 8, MAX_HEADER)}, got ${length}`,
+    );
   }
   const bytes = Buffer.alloc(Number(length));
   await readFully(OP, path, handle, bytes, 8);
@@ -131,14 +158,18 @@ function parseEntry(path: string, name: string, entry: unknown): Entry {
   const [begin, end] = offsets as [number, number];
   const bytes = sizeOf(shape) * newTypedArray(dtype, 0).BYTES_PER_ELEMENT;
   if (end - begin !== bytes) {
-    throw corrupt(`data_offsets must span ${bytes} bytes for shape [${shape.join(', ')}], got ${end - begin}`);
+    throw corrupt(
+      `data_offsets must span ${bytes} bytes for shape [${shape.join(', ')}], got ${end - begin}`,
+    );
   }
   return { name, dtype, shape, begin, end };
 }
 
 function requireNoGaps(path: string, entries: readonly Entry[], available: number): void {
   let at = 0;
-  for (const { name, begin, end } of [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
+  for (const { name, begin, end } of [...entries].sort(
+    (a, b) => a.begin - b.begin || a.end - b.end,
+  )) {
     if (begin !== at) {
       throw corruptFile(OP, path, `tensor ${show(name)} must begin at byte ${at}, got ${begin}`);
     }
@@ -168,7 +199,10 @@ export function safetensorsParts(
   const described = entries.map(([name, tensor]) => {
     const begin = at;
     at += tensor.size * width(tensor);
-    return [name, { dtype: NAME_OF[tensor.dtype], shape: [...tensor.shape], data_offsets: [begin, at] }];
+    return [
+      name,
+      { dtype: NAME_OF[tensor.dtype], shape: [...tensor.shape], data_offsets: [begin, at] },
+    ];
   });
   const text = JSON.stringify({
     ...(Object.keys(metadata).length > 0 ? { __metadata__: metadata } : {}),

@@ -96,7 +96,8 @@ export interface RDNNOptions extends RDLayerOptions {
 /**
  * Reaction-diffusion network for image classification.
  *
- *     open (conv 3x3, norm) -> blocks of RD layers, between them halve the plane and widen -> mean -> linear
+ *     open (conv 3x3, norm) -> blocks of RD layers; between them max-pool by 2 and widen (conv 3x3, norm,
+ *     activation) -> mean over the plane -> linear
  *
  * The layer follows the published idea (implicit diffusion and explicit reaction in each layer); the
  * layout of the whole network is a reconstruction. See docs/systems/rdnn.md.
@@ -142,7 +143,8 @@ export class RDNN extends Module {
       new BatchNorm2d(to),
       new Activation(layer.activation),
     ];
-    this.open = new Sequential(...widen(inChannels, channels[0]!));
+    // Without an activation: noise reaches the first diffusion before anything rectifies it.
+    this.open = new Sequential(...widen(inChannels, channels[0]!).slice(0, 2));
     this.blocks = channels.map((width, i) => {
       const layers: Layer[] = i > 0 ? [new MaxPool2d(2), ...widen(channels[i - 1]!, width)] : [];
       for (let k = 0; k < layerCounts[i]!; k++) layers.push(new RDLayer(width, layer));

@@ -94,7 +94,6 @@ function recordOp<P extends object | undefined>(
     publicName(id),
     edges,
     outputs.length,
-    saved,
     vjp
       ? (cotangents, restored) => {
           const input = (i: number) => restored[savedAt.get(i)!]!;
@@ -119,6 +118,7 @@ function recordOp<P extends object | undefined>(
     node,
     outputs.map((output) => (output && differentiable.has(output) ? output : null)),
   );
+  node.save(saved);
 }
 
 function prepare(id: string, inputs: readonly Operand[]): { handles: OperandHandle[]; record: boolean } {

@@ -1,6 +1,7 @@
 import { requireArgument, show } from '../errors';
 import type { DType } from '../tensor/dtype';
 import { type Tensor, isTensor } from '../tensor/tensor';
+import { noGrad } from '../autograd/tidy';
 import { sumTo } from './broadcast';
 import { type OpFunction, type Rule, type TensorLike, defineOp, publicName, withDefaults } from './define';
 import { cast, floating, promoted } from './promote';
@@ -167,7 +168,7 @@ const negOp = defineOp('neg', { vjp: ({ g }) => [neg(g)] });
 export const abs: (x: Tensor) => Tensor = (x) => absOp([x], undefined);
 const absOp = defineOp('abs', {
   saveInputs: [0],
-  vjp: ({ g, input }) => [mul(g, sign(input(0)))],
+  vjp: ({ g, input }) => [mul(g, noGrad(() => sign(input(0))))],
 });
 
 /** -1, 0 or 1; NaN stays NaN. Its derivative, zero wherever there is one, is not taken. */

@@ -2,7 +2,13 @@ import { requireArgument, show } from '../errors';
 import { assign } from '../tensor/assign';
 import type { Tensor } from '../tensor/tensor';
 import { defineOpWithOutputs } from '../ops/define';
-import { Optimizer, type ParameterState, type Parameters, requireRate, zerosLike } from './optimizer';
+import {
+  Optimizer,
+  type ParameterState,
+  type Parameters,
+  requireRate,
+  zerosLike,
+} from './optimizer';
 
 interface AdamStepParams {
   learningRate: number;
@@ -38,7 +44,12 @@ abstract class AdamFamily extends Optimizer<AdamOptions> {
     /** Whether weight decay acts on the parameter itself. */
     private readonly decoupled: boolean,
   ) {
-    const defaults: AdamOptions = { learningRate: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay };
+    const defaults: AdamOptions = {
+      learningRate: 1e-3,
+      betas: [0.9, 0.999],
+      eps: 1e-8,
+      weightDecay,
+    };
     super(op, parameters, options, defaults);
   }
 

@@ -10,9 +10,17 @@ import { sum } from '../ops/reduce';
  * 1e-6)). Returns the norm before, a tensor of one number: nothing waits for it until it is read.
  */
 export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Tensor {
-  requireArgument(maxNorm > 0, 'clipGradNorm', () => `maxNorm must be a number > 0, got ${show(maxNorm)}`);
+  requireArgument(
+    maxNorm > 0,
+    'clipGradNorm',
+    () => `maxNorm must be a number > 0, got ${show(maxNorm)}`,
+  );
   const grads = [...parameters].flatMap((parameter) => parameter.grad ?? []);
-  requireArgument(grads.length > 0, 'clipGradNorm', 'some parameter must have a gradient, none has');
+  requireArgument(
+    grads.length > 0,
+    'clipGradNorm',
+    'some parameter must have a gradient, none has',
+  );
   return noGrad(() =>
     tidy(() => {
       const norm = sqrt(grads.map((grad) => sum(square(grad))).reduce((a, b) => add(a, b)));

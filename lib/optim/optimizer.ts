@@ -34,7 +34,8 @@ function checkParameter(op: string, parameter: unknown): asserts parameter is Te
   requireArgument(
     isTensor(parameter) && parameter.isLeaf && isFloating(parameter.dtype),
     op,
-    () => `parameters must be floating-point tensors that no operation made, got ${show(parameter)}`,
+    () =>
+      `parameters must be floating-point tensors that no operation made, got ${show(parameter)}`,
   );
 }
 
@@ -70,7 +71,12 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
   protected abstract check(options: O): void;
 
   /** New contents of one parameter, its state updated. */
-  protected abstract update(parameter: Tensor, grad: Tensor, options: O, state: ParameterState): Tensor;
+  protected abstract update(
+    parameter: Tensor,
+    grad: Tensor,
+    options: O,
+    state: ParameterState,
+  ): Tensor;
 
   /** The learning rate of the first group; setting it sets that of all. */
   get learningRate(): number {
@@ -187,7 +193,9 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
             value.dtype === parameter.dtype &&
             value.shape.join() === parameter.shape.join()));
       if (fits) continue;
-      const wanted = parameter ? `${parameter.dtype} of shape [${parameter.shape.join(', ')}]` : 'absent';
+      const wanted = parameter
+        ? `${parameter.dtype} of shape [${parameter.shape.join(', ')}]`
+        : 'absent';
       throw new FluxionError(
         'FLUXION_SHAPE_MISMATCH',
         this.op,

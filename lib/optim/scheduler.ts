@@ -56,7 +56,8 @@ export abstract class Scheduler {
     requireArgument(
       Number.isInteger(step) && step >= 0 && bases?.length === this.bases.length,
       this.constructor.name,
-      () => `state must have a step and ${this.bases.length} base learning rates, got ${show(state)}`,
+      () =>
+        `state must have a step and ${this.bases.length} base learning rates, got ${show(state)}`,
     );
     this.count = step;
     this.bases = [...bases];

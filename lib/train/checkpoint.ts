@@ -32,7 +32,11 @@ interface FileRecord {
 }
 
 /** Writes a checkpoint and then removes older ones. The tensors are read as they are at the call. */
-export async function writeCheckpoint(root: string, step: number, content: Checkpoint): Promise<void> {
+export async function writeCheckpoint(
+  root: string,
+  step: number,
+  content: Checkpoint,
+): Promise<void> {
   const parts = Object.entries(content.tensors).map(
     ([name, tensors]) => [`${name}.safetensors`, safetensorsParts(tensors)] as const,
   );
@@ -40,7 +44,8 @@ export async function writeCheckpoint(root: string, step: number, content: Check
   const folder = path.join(root, name);
   await mkdir(folder, { recursive: true });
   const files: Record<string, FileRecord> = {};
-  for (const [file, pieces] of parts) files[file] = await writeHashed(path.join(folder, file), pieces);
+  for (const [file, pieces] of parts)
+    files[file] = await writeHashed(path.join(folder, file), pieces);
   const state = encode({ format: FORMAT, files, state: content.state });
   const { sha256 } = await writeHashed(path.join(folder, STATE), [state]);
   await syncFolder(folder);
@@ -61,7 +66,8 @@ export async function readCheckpoint(root: string): Promise<Checkpoint | null> {
   });
   if (!bytes) return null;
   const { folder: name, sha256 } = decode(root, POINTER, bytes) as Partial<Record<string, unknown>>;
-  if (typeof name !== 'string' || !FOLDER.test(name)) throw broken(root, POINTER, 'must name a checkpoint');
+  if (typeof name !== 'string' || !FOLDER.test(name))
+    throw broken(root, POINTER, 'must name a checkpoint');
   const stateFile = path.join(name, STATE);
   const stateBytes = await readFile(path.join(root, stateFile)).catch((error: unknown) => {
     throw broken(root, stateFile, 'must be readable', error);
@@ -74,7 +80,8 @@ export async function readCheckpoint(root: string): Promise<Checkpoint | null> {
   };
   if (format !== FORMAT) throw broken(root, stateFile, `format must be ${FORMAT}, got ${format}`);
   // All files are checked before a tensor is made.
-  for (const [file, record] of Object.entries(files)) await verify(root, path.join(name, file), record);
+  for (const [file, record] of Object.entries(files))
+    await verify(root, path.join(name, file), record);
   const tensors: Checkpoint['tensors'] = {};
   for (const file of Object.keys(files)) {
     const loaded = await loadSafetensors(path.join(root, name, file));
@@ -100,7 +107,8 @@ async function verify(root: string, file: string, record: FileRecord): Promise<v
       throw broken(root, file, 'must be there', error);
     },
   );
-  if (size !== record.bytes) throw broken(root, file, `must have ${record.bytes} bytes, got ${size}`);
+  if (size !== record.bytes)
+    throw broken(root, file, `must have ${record.bytes} bytes, got ${size}`);
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(full, { highWaterMark: 1 << 20 })) {
     hash.update(chunk as Buffer);

@@ -89,7 +89,9 @@ export async function paintFields(
     const cell = options.cell ?? Math.max(1, Math.round(112 / Math.max(height, width)));
     for (let at = 0; at < values.length; at += width * height) {
       const plane = values.subarray(at, at + width * height);
-      pictures.push(paint(plane, width, cell, points, range ?? rangeOf(plane, colormap === 'diverging')));
+      pictures.push(
+        paint(plane, width, cell, points, range ?? rangeOf(plane, colormap === 'diverging')),
+      );
     }
   }
   requireArgument(pictures.length > 0, 'saveFieldImages', 'there must be at least one field');

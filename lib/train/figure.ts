@@ -66,27 +66,37 @@ async function drawChart(chart: ChartSpec): Promise<Drawing> {
   const view = new vega.View(vega.parse(spec), { renderer: 'none' });
   const svg = await view.toSVG();
   view.finalize();
-  const size = (name: string) => Number(new RegExp(`<svg[^>]* ${name}="([\\d.]+)"`).exec(svg)?.[1] ?? 0);
+  const size = (name: string) =>
+    Number(new RegExp(`<svg[^>]* ${name}="([\\d.]+)"`).exec(svg)?.[1] ?? 0);
   return { svg, width: size('width'), height: size('height') };
 }
 
-async function drawFields({ fields, titles, ...options }: { fields: Tensor | readonly Tensor[] } & FieldOptions): Promise<Drawing> {
-  const list = isTensor(fields) ? [fields] : fields;
-  const { pictures, columns } = await paintFields(list, options);
-  const cell = {
-    width: Math.max(...pictures.map(({ width }) => width)) + MARGIN / 2,
-    height: Math.max(...pictures.map(({ height }) => height)) + MARGIN / 2 + (titles ? TITLE_HEIGHT : 0),
-  };
-  const parts = pictures.map((picture, i) => {
-    const x = (i % columns) * cell.width;
-    const y = Math.floor(i / columns) * cell.height;
-    const title = titles?.[i] ?? '';
-    const text = `<text x="${x}" y="${y + 12}" font-family="${FONT}" font-size="11">${escape(title)}</text>`;
-    return (title ? text : '') + imageTag(picture, x, y + (titles ? TITLE_HEIGHT : 0));
-  });
-  const width = Math.min(columns, pictures.length) * cell.width;
-  const height = Math.ceil(pictures.length / columns) * cell.height;
-  return { svg: svgTag(width, height, parts.join('')), width, height };
+async function drawFields(
+  panel: { fields: Tensor | readonly Tensor[] } & FieldOptions,
+): Promise<Drawing> {
+  const { fields, titles = [], ...options } = panel;
+  const { pictures, columns } = await paintFields(isTensor(fields) ? [fields] : fields, options);
+  const gap = MARGIN / 2;
+  const cellWidth = Math.max(...pictures.map(({ width }) => width)) + gap;
+  const cellHeight = Math.max(...pictures.map(({ height }) => height)) + gap;
+  const parts: string[] = [];
+  let y = 0;
+  for (let from = 0; from < pictures.length; from += columns) {
+    const row = pictures.slice(from, from + columns);
+    const titled = row.some((_, i) => titles[from + i]);
+    if (titled) {
+      row.forEach((_, i) => parts.push(textTag(titles[from + i] ?? '', i * cellWidth, y + 12)));
+      y += TITLE_HEIGHT;
+    }
+    for (const [i, picture] of row.entries()) parts.push(imageTag(picture, i * cellWidth, y));
+    y += cellHeight;
+  }
+  const width = Math.min(columns, pictures.length) * cellWidth;
+  return { svg: svgTag(width, y, parts.join('')), width, height: y };
+}
+
+function textTag(text: string, x: number, y: number): string {
+  return `<text x="${x}" y="${y}" font-family="${FONT}" font-size="11">${escape(text)}</text>`;
 }
 
 function imageTag({ rgba, width, height }: Picture, x: number, y: number): string {

@@ -1,10 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { FluxionError, requireArgument, show } from '../errors';
-import {
-  type GeneratorState,
-  generatorState,
-  setGeneratorState,
-} from '../tensor/generator';
+import { type GeneratorState, generatorState, setGeneratorState } from '../tensor/generator';
 import { type Tensor, isTensor } from '../tensor/tensor';
 import { backward } from '../autograd/gradients';
 import { noGrad, tidy } from '../autograd/tidy';
@@ -86,7 +82,11 @@ export interface FitOptions extends ProgressOptions {
  * When `signal` aborts, the promise resolves with the history so far and `aborted: true`, and a checkpoint
  * is written. Errors: those of the operations; FLUXION_CORRUPT_FILE for a damaged checkpoint.
  */
-export async function fit(model: Model, loader: BatchSource, options: FitOptions): Promise<History> {
+export async function fit(
+  model: Model,
+  loader: BatchSource,
+  options: FitOptions,
+): Promise<History> {
   requireArgument(
     typeof options?.loss === 'function' && typeof options.optimizer?.step === 'function',
     'fit',
@@ -249,7 +249,8 @@ class Fit {
 
   private async endEpoch(): Promise<void> {
     const { validation, loss, metrics = {}, signal, optimizer } = this.options;
-    const validated = validation && (await evaluate(this.model, validation, { loss, metrics, signal }));
+    const validated =
+      validation && (await evaluate(this.model, validation, { loss, metrics, signal }));
     if (validated && this.aborted) return; // the validation is not complete; a resumed run does it again
     if (this.options.schedulerInterval === 'epoch') this.options.scheduler?.step();
     const { loss: meanLoss = NaN, ...means } = this.means.get();

@@ -29,7 +29,9 @@ export class RunningMeans {
   }
 
   get(): Record<string, number> {
-    const means = Object.entries(this.sums).map(([name, sum]) => [name, sum / this.samples] as const);
+    const means = Object.entries(this.sums).map(
+      ([name, sum]) => [name, sum / this.samples] as const,
+    );
     return Object.fromEntries(means);
   }
 
@@ -49,7 +51,9 @@ export function split(batch: readonly Tensor[]): { inputs: Tensor[]; target: Ten
 }
 
 /** Starts to read values, to be released by the scope; the promise gives them as numbers. */
-export function readNumbers(values: Readonly<Record<string, Tensor>>): Promise<Record<string, number>> {
+export function readNumbers(
+  values: Readonly<Record<string, Tensor>>,
+): Promise<Record<string, number>> {
   const reads = Object.entries(values).map(
     async ([name, tensor]) => [name, (await tensor.data())[0]!] as const,
   );
@@ -103,11 +107,7 @@ export async function evaluate(
 }
 
 /** The value of each function. */
-export function apply(
-  functions: Metrics,
-  output: Tensor,
-  target: Tensor,
-): Record<string, Tensor> {
+export function apply(functions: Metrics, output: Tensor, target: Tensor): Record<string, Tensor> {
   const values = Object.entries(functions).map(([name, fn]) => [name, fn(output, target)] as const);
   return Object.fromEntries(values);
 }

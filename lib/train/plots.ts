@@ -13,7 +13,11 @@ const MAX_POINTS = 500;
  * `file`; packages and errors as {@link saveFigure}.
  */
 export async function saveCurves(history: History, file: string): Promise<void> {
-  requireArgument(history.losses.length > 0, 'saveCurves', 'the history must have at least one step');
+  requireArgument(
+    history.losses.length > 0,
+    'saveCurves',
+    'the history must have at least one step',
+  );
   const charts = [lossChart(history), ...metricCharts(history), rateChart(history)];
   await saveFigure(
     charts.map((chart) => ({ chart })),
@@ -44,7 +48,7 @@ interface Point {
 
 function lines(title: string, values: Point[], { log = false, epochs = false } = {}): ChartSpec {
   const axis = epochs ? { axis: { tickMinStep: 1 } } : {};
-  const scale = log ? { type: 'log' } : { zero: false };
+  const scale = log ? { type: 'log', nice: false } : { zero: false };
   return {
     ...SIZE,
     data: { values: values.filter(({ value }) => Number.isFinite(value)) },
@@ -81,7 +85,10 @@ function metricCharts(history: History): ChartSpec[] {
 }
 
 function rateChart(history: History): ChartSpec {
-  const values = thin(history.learningRates).map((point) => ({ series: 'learning rate', ...point }));
+  const values = thin(history.learningRates).map((point) => ({
+    series: 'learning rate',
+    ...point,
+  }));
   return lines('learning rate', values);
 }
 

@@ -26,7 +26,12 @@ export class Progress {
     if (!this.shown) return;
     if (!this.bar) {
       const format = `epoch {epoch}/${this.epochs} |{bar}| {value}/{total}  loss {loss}  {duration_formatted}`;
-      this.bar = new SingleBar({ format, stream: process.stderr, hideCursor: true, linewrap: null });
+      this.bar = new SingleBar({
+        format,
+        stream: process.stderr,
+        hideCursor: true,
+        linewrap: null,
+      });
       this.bar.start(this.batches, batch, { epoch: epoch + 1, loss: '' });
     }
     this.bar.update(batch, { epoch: epoch + 1, loss: loss.toPrecision(4) });

@@ -99,55 +99,109 @@ static void pack_weights(const Kernel& kernel, const Correlation<T>& c, T* packe
   });
 }
 
-// What one tap needs of a row of the image for consecutive pixels: `count` elements from `source` on,
-// `step` apart, for the columns of a panel from `column` on. Columns in no run are padding.
+// What one tap needs of one row of the image for one vector of a panel: `count` elements from `source` on,
+// w.step apart, for the lanes from `lane` on. Lanes in no run are padding.
 struct PixelRun {
-  int32_t column, count;
+  int32_t lane, count;
   int64_t source;
 };
+static_assert(sizeof(PixelRun) == kConvRunBytes);
 
-// The runs of all taps for one panel: table[tap * kTileCols + i], i < runs[tap].
+// The runs of all taps for one panel: of vector v of a tap, count(tap, v) of them from first(tap, v) on.
 template <class T>
 struct PanelRuns {
   PixelRun* table;
-  int32_t* runs;
+  int32_t* counts;
+
+  PixelRun* first(int64_t tap, int v) const { return table + (tap * kTileVectors + v) * kLanes<T>; }
+  int32_t& count(int64_t tap, int v) const { return counts[tap * kTileVectors + v]; }
 
   void find(const ConvAxis& h, const ConvAxis& w, int64_t pixel, int valid) const {
     const int64_t top = pixel / w.out, left = pixel % w.out;
     for (int64_t tw = 0; tw < w.taps; ++tw) {
       const int64_t shift = w.offset + tw * w.tap_step;
       // Columns x of a row of the output with 0 <= x * step + shift < in.
-      const int64_t first = shift >= 0 ? 0 : ceil_div(-shift, w.step);
+      const int64_t begin = shift >= 0 ? 0 : ceil_div(-shift, w.step);
       const int64_t end = w.in > shift ? std::min(w.out, ceil_div(w.in - shift, w.step)) : 0;
       for (int64_t th = 0; th < h.taps; ++th) {
-        PixelRun* to = table + (th * w.taps + tw) * kTileCols<T>;
-        int count = 0;
-        int64_t row = top * h.step + h.offset + th * h.tap_step;
-        for (int64_t column = 0, x = left; column < valid; row += h.step, x = 0) {
-          const int64_t stop = std::min(w.out, x + valid - column);
-          const int64_t from = std::max(x, first), past = std::min(stop, end);
-          if (row >= 0 && row < h.in && from < past) {
-            to[count++] = {static_cast<int32_t>(column + from - x), static_cast<int32_t>(past - from),
-                           row * w.in + from * w.step + shift};
+        int64_t x = left, row = top * h.step + h.offset + th * h.tap_step;
+        for (int v = 0; v < kTileVectors; ++v) {
+          PixelRun* to = first(th * w.taps + tw, v);
+          int count = 0;
+          const int64_t lanes = std::min<int64_t>(kLanes<T>, valid - v * kLanes<T>);
+          for (int64_t lane = 0; lane < lanes;) {
+            const int64_t stop = std::min(w.out, x + lanes - lane);
+            const int64_t from = std::max(x, begin), past = std::min(stop, end);
+            if (row >= 0 && row < h.in && from < past) {
+              to[count++] = {static_cast<int32_t>(lane + from - x), static_cast<int32_t>(past - from),
+                             row * w.in + from * w.step + shift};
+            }
+            lane += stop - x;
+            x = stop;
+            if (x == w.out) x = 0, row += h.step;
           }
-          column += stop - x;
+          this->count(th * w.taps + tw, v) = count;
         }
-        runs[th * w.taps + tw] = count;
       }
     }
   }
 };
 
-// count <= kTileCols elements; whole vectors, the last of which may overlap the one before.
+// `count` elements from p on as lanes `lane` to lane + count of a vector, the others zero. Nothing else is
+// touched.
 template <class T>
-inline __attribute__((always_inline)) void copy_run(const T* from, int count, T* to) {
-  constexpr int n = kLanes<T>;
-  if (count >= n) {
-    for (int i = 0; i + n < count; i += n) store(to + i, load(from + i));
-    store(to + count - n, load(from + count - n));
+inline __attribute__((always_inline)) Vec<T> load_lanes(const T* p, int lane, int count) {
+#if FLUXION_VECTOR_BYTES == 64
+  const uint32_t mask = ((1u << count) - 1u) << lane;
+  if constexpr (sizeof(T) == 4) {
+    return reinterpret_cast<Vec<T>>(_mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), p - lane));
   } else {
-    for (int i = 0; i < count; ++i) to[i] = from[i];
+    return reinterpret_cast<Vec<T>>(_mm512_maskz_loadu_pd(static_cast<__mmask8>(mask), p - lane));
   }
+#else
+  if (count == kLanes<T>) return load(p);
+  T values[kLanes<T>] = {};
+  for (int i = 0; i < count; ++i) values[lane + i] = p[i];
+  return load(values);
+#endif
+}
+
+template <class T>
+inline Vec<T> load_strided(const T* p, int lane, int count, int64_t step) {
+  T values[kLanes<T>] = {};
+  for (int i = 0; i < count; ++i) values[lane + i] = p[i * step];
+  return load(values);
+}
+
+// One vector of the panel for several channels, a plane apart.
+template <class T>
+static void pack_vector(const T* from, int64_t plane, int64_t channels, int64_t step, const PixelRun* runs,
+                        int count, T* to) {
+  using Bits = typename VecOf<T>::mask;
+  const PixelRun run = count > 0 ? runs[0] : PixelRun{0, 0, 0};
+  if (step == 1 && count <= 1) {
+    for (int64_t i = 0; i < channels; ++i) {
+      store(to + i * kTileCols<T>, load_lanes(from + i * plane + run.source, run.lane, run.count));
+    }
+    return;
+  }
+  for (int64_t i = 0; i < channels; ++i, from += plane) {
+    Bits bits{};  // bits, not a sum, to keep the sign of zeros
+    for (int r = 0; r < count; ++r) {
+      const T* p = from + runs[r].source;
+      bits |= reinterpret_cast<Bits>(step == 1 ? load_lanes(p, runs[r].lane, runs[r].count)
+                                               : load_strided(p, runs[r].lane, runs[r].count, step));
+    }
+    store(to + i * kTileCols<T>, reinterpret_cast<Vec<T>>(bits));
+  }
+}
+
+// The run after one that was used up, without the divisions of depth_run.
+template <class T>
+static DepthRun next_run(const Correlation<T>& c, const DepthRun& run) {
+  const bool last_tap = run.tap + 1 == c.h.taps * c.w.taps;
+  const int64_t first = run.channel / kChannelChunk * kChannelChunk + (last_tap ? kChannelChunk : 0);
+  return {last_tap ? 0 : run.tap + 1, first, std::min(kChannelChunk, c.channels - first)};
 }
 
 // One panel [depth][kTileCols] of the virtual im2col matrix.
@@ -155,35 +209,15 @@ template <class T>
 static void pack_pixels(const Correlation<T>& c, const PanelRuns<T>& panel, const T* image, int64_t k,
                         int64_t depth, T* to) {
   const int64_t plane = c.h.in * c.w.in;
-  for (const int64_t end = k + depth; k < end;) {
-    const DepthRun depth_range = depth_run(c, k);
-    const int64_t channels = std::min(depth_range.count, end - k);
-    const PixelRun* runs = panel.table + depth_range.tap * kTileCols<T>;
-    const int count = panel.runs[depth_range.tap];
-    const T* from = image + depth_range.channel * plane;
+  const int64_t end = k + depth;
+  for (DepthRun run = depth_run(c, k); k < end; run = next_run(c, run)) {
+    const int64_t channels = std::min(run.count, end - k);
+    for (int v = 0; v < kTileVectors; ++v) {
+      pack_vector(image + run.channel * plane, plane, channels, c.w.step, panel.first(run.tap, v),
+                  panel.count(run.tap, v), to + v * kLanes<T>);
+    }
     k += channels;
-    if (count == 1 && runs[0].count == kTileCols<T> && c.w.step == 1) {  // the inside of wide images
-      for (int64_t i = 0; i < channels; ++i, from += plane, to += kTileCols<T>) {
-#pragma GCC unroll 3
-        for (int v = 0; v < kTileVectors; ++v) {
-          store(to + v * kLanes<T>, load(from + runs[0].source + v * kLanes<T>));
-        }
-      }
-      continue;
-    }
-    for (int64_t i = 0; i < channels; ++i, from += plane, to += kTileCols<T>) {
-#pragma GCC unroll 3
-      for (int v = 0; v < kTileVectors; ++v) store(to + v * kLanes<T>, Vec<T>{});
-      for (int r = 0; r < count; ++r) {
-        const T* run = from + runs[r].source;
-        T* into = to + runs[r].column;
-        if (c.w.step == 1) {
-          copy_run(run, runs[r].count, into);
-        } else {
-          for (int j = 0; j < runs[r].count; ++j) into[j] = run[j * c.w.step];
-        }
-      }
-    }
+    to += channels * kTileCols<T>;
   }
 }
 

@@ -157,6 +157,12 @@ T quotient(T a, T b) {
   }
 }
 
+template <class T>
+T magnitude(T x) {
+  if constexpr (std::is_floating_point_v<T>) return std::fabs(x);
+  return x < T(0) ? static_cast<T>(0u - static_cast<uint32_t>(x)) : x;
+}
+
 }  // namespace
 
 #define FLUXION_BINARY(id, floating, expression)                                    \
@@ -221,7 +227,7 @@ FLUXION_BINARY(gt, false, static_cast<uint8_t>(a > b))
 FLUXION_BINARY(ge, false, static_cast<uint8_t>(a >= b))
 
 FLUXION_UNARY(neg, false, static_cast<T>(std::is_floating_point_v<T> ? -x : T(0u - Wrapping<T>(x))))
-FLUXION_UNARY(abs, false, static_cast<T>(std::is_floating_point_v<T> ? T(std::fabs(x)) : x < T(0) ? T(0u - Wrapping<T>(x)) : x))
+FLUXION_UNARY(abs, false, magnitude(x))
 FLUXION_UNARY(sign, false, x != x ? x : static_cast<T>((x > T(0)) - (x < T(0))))
 FLUXION_UNARY(relu, false, x < T(0) ? T(0) : x)  // a NaN stays
 FLUXION_UNARY(sqrt, true, std::sqrt(x))

@@ -5,6 +5,7 @@
 // accumulators; else tiles of kTile columns, row by row. Sums are kept in double.
 // Parallel: blocks of rows or tiles. A NaN makes its row NaN.
 #include <cstdint>
+#include <utility>
 
 #include "cpu/kernel.h"
 #include "ops/reduce.h"
@@ -14,6 +15,7 @@
 
 #ifdef FLUXION_TARGET
 #include "cpu/simd.h"
+#include "cpu/transpose.h"
 #include "cpu/vector_math.h"
 
 namespace fluxion::cpu::FLUXION_TARGET {
@@ -163,17 +165,20 @@ void columns(const T* a, const T* b, T* out, int64_t rows, int64_t inner, int64_
 // Many short rows: a group of them is transposed into a small matrix whose columns they are, and back.
 template <class Op, class T>
 void short_rows(const T* a, const T* b, T* out, int64_t rows, int64_t size) {
-  T columns_a[kShortRow * kGroup], columns_b[kShortRow * kGroup], result[kShortRow * kGroup];
+  constexpr int w = kLanes<T>;
+  alignas(64) T columns_a[kShortRow * kGroup], columns_b[kShortRow * kGroup], result[kShortRow * kGroup];
   for (int64_t i = 0; i < rows; i += kGroup) {
     const int64_t count = std::min(kGroup, rows - i);
-    for (int64_t j = 0; j < size; ++j) {
-      for (int64_t r = 0; r < count; ++r) columns_a[j * kGroup + r] = a[(i + r) * size + j];
-      if (Op::kAdjoint)
-        for (int64_t r = 0; r < count; ++r) columns_b[j * kGroup + r] = b[(i + r) * size + j];
+    for (int64_t r = 0; r < count; r += w) {
+      const int lanes = static_cast<int>(std::min<int64_t>(w, count - r));
+      load_transposed(a + (i + r) * size, size, lanes, size, columns_a + r, kGroup);
+      if (Op::kAdjoint) load_transposed(b + (i + r) * size, size, lanes, size, columns_b + r, kGroup);
     }
     columns<Op>(columns_a, Op::kAdjoint ? columns_b : columns_a, result, size, kGroup, count);
-    for (int64_t r = 0; r < count; ++r)
-      for (int64_t j = 0; j < size; ++j) out[(i + r) * size + j] = result[j * kGroup + r];
+    for (int64_t r = 0; r < count; r += w) {
+      const int lanes = static_cast<int>(std::min<int64_t>(w, count - r));
+      store_transposed(result + r, kGroup, lanes, size, out + (i + r) * size, size, static_cast<const T*>(nullptr));
+    }
   }
 }
 

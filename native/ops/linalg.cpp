@@ -71,8 +71,7 @@ void plan_correlation(Infer& infer, const ConvProblem& c, int64_t rows, int64_t 
   if (scattered) {
     scratch += (std::min(rows, kConvBlockRows) + kMaxTileRows) * (kConvBlockColBytes + kMaxTileRowBytes);
   }
-  const int64_t run_bytes = kMaxTileRowBytes / bytes * kConvRunBytes + static_cast<int64_t>(sizeof(int32_t));
-  scratch += c.weight[2] * c.weight[3] * run_bytes;
+  scratch += c.weight[2] * c.weight[3] * (kMaxTileRowBytes / bytes + 1) * kConvRunBytes;
   infer.scratch = static_cast<size_t>(scratch);
 }
 

@@ -1,6 +1,7 @@
 import type { Case } from './case';
 import { DIFFUSION } from './diffusion';
 import { ELEMENTWISE } from './elementwise';
+import { LINALG } from './linalg';
 import { RANDOM } from './random';
 import { REDUCE } from './reduce';
 import { SHAPE } from './shape';
@@ -11,6 +12,7 @@ export const FAMILIES: Record<string, Case[]> = {
   reduce: REDUCE,
   shape: SHAPE,
   random: RANDOM,
+  linalg: LINALG,
   diffusion: DIFFUSION,
 };
 

@@ -89,7 +89,9 @@ describe('train and predict', () => {
       'history.jsonl',
       'model.safetensors',
     ]);
-    const lines = readFileSync(path.join(at('run'), 'history.jsonl'), 'utf8').trim().split('\n');
+    const lines = readFileSync(path.join(at('run'), 'history.jsonl'), 'utf8')
+      .trim()
+      .split('\n');
     expect(lines.map((line) => (JSON.parse(line) as { epoch: number }).epoch)).toEqual([1, 2, 3]);
 
     const pixels = Float32Array.from(image(1, new Random(9)), (byte) => byte / 255);
@@ -128,16 +130,26 @@ describe('errors are one line and exit code 1', () => {
 
   test.each<[string, object, RegExp]>([
     ['an unknown key', { ...CONFIG, epoch: 3 }, /FLUXION_INVALID_ARGUMENT: .*no key 'epoch'/],
-    ['an unknown key below', { ...CONFIG, model: { name: 'RDNN', opts: {} } }, /no key 'model.opts'/],
+    [
+      'an unknown key below',
+      { ...CONFIG, model: { name: 'RDNN', opts: {} } },
+      /no key 'model.opts'/,
+    ],
     ['a wrong value', { ...CONFIG, batchSize: 0 }, /'batchSize' must be an integer > 0, got 0/],
     ['a missing key', { ...CONFIG, output: undefined }, /'output' must be the path/],
-    ['an unknown model', { ...CONFIG, model: { name: 'constructor' } }, /model.name must be one of RDNN/],
+    [
+      'an unknown model',
+      { ...CONFIG, model: { name: 'constructor' } },
+      /model.name must be one of RDNN/,
+    ],
     [
       'an unknown option of the model',
       { ...CONFIG, model: { name: 'RDNN', options: { channel: [1] } } },
       /no option 'channel'/,
     ],
-  ])('%s', (_, config, message) => expectError(['train', writeConfig('bad.json', config)], message));
+  ])('%s', (_, config, message) =>
+    expectError(['train', writeConfig('bad.json', config)], message),
+  );
 
   test('no JSON', async () => {
     writeFileSync(at('none.json'), '{');
@@ -152,7 +164,8 @@ describe('errors are one line and exit code 1', () => {
     expect(existsSync(at('unused'))).toBe(false);
   });
 
-  test('a missing file', () => expectError(['train', at('missing.json')], /^ENOENT: .*missing\.json/));
+  test('a missing file', () =>
+    expectError(['train', at('missing.json')], /^ENOENT: .*missing\.json/));
 
   test('with --verbose: the stack', async () => {
     const { code, stderr } = await fluxion(['--verbose', 'train', at('missing.json')]);

@@ -13,7 +13,14 @@ import {
   saveNpy,
   saveSafetensors,
 } from '../../lib/data';
-import { expectCorrupt, expectTruncationsRefused, fuzz, idx, safetensors, temporaryFolder } from './files';
+import {
+  expectCorrupt,
+  expectTruncationsRefused,
+  fuzz,
+  idx,
+  safetensors,
+  temporaryFolder,
+} from './files';
 
 const at = temporaryFolder();
 const DTYPES: DType[] = ['float32', 'float64', 'int32', 'uint8'];
@@ -46,7 +53,9 @@ describe('IDX', () => {
     writeFileSync(at('b'), idx(type, [3], elements));
     const loaded = await loadIdx(at('b'));
     expect(loaded.dtype).toBe(dtype);
-    expect([...loaded.dataSync()]).toEqual(values.map((v) => (dtype === 'float32' ? Math.fround(v) : v)));
+    expect([...loaded.dataSync()]).toEqual(
+      values.map((v) => (dtype === 'float32' ? Math.fround(v) : v)),
+    );
   });
 
   test('no elements', async () => {
@@ -67,8 +76,16 @@ describe('IDX', () => {
     ['too many dimensions', idx(0x08, Array<number>(9).fill(1), Buffer.of(0)), 'ndim'],
     ['no dimensions', idx(0x08, [], Buffer.of(0)), 'ndim'],
     ['sizes above 2^31', idx(0x08, [0xffffffff, 0xffffffff], Buffer.of(0)), 'got at most 1'],
-    ['sizes above 2^53', idx(0x0e, Array<number>(8).fill(0xffffffff), Buffer.of(0)), 'got at most 1'],
-    ['more than gzip can hold', gzipSync(idx(0x08, [0x7fffffff], Buffer.of(0))), 'must have 2147483647'],
+    [
+      'sizes above 2^53',
+      idx(0x0e, Array<number>(8).fill(0xffffffff), Buffer.of(0)),
+      'got at most 1',
+    ],
+    [
+      'more than gzip can hold',
+      gzipSync(idx(0x08, [0x7fffffff], Buffer.of(0))),
+      'must have 2147483647',
+    ],
   ])('%s', async (_, content, message) => {
     await expectCorrupt(loadIdx, at('e'), content, message);
   });
@@ -214,7 +231,13 @@ describe('safetensors', () => {
 
   test('impossible header lengths', async () => {
     const sound = safetensors({ a: entry([0, 4]) }, four);
-    for (const length of [2n ** 63n, 2n ** 64n - 1n, 2n ** 53n + 1n, 100_000_001n, BigInt(sound.length - 7)]) {
+    for (const length of [
+      2n ** 63n,
+      2n ** 64n - 1n,
+      2n ** 53n + 1n,
+      100_000_001n,
+      BigInt(sound.length - 7),
+    ]) {
       const bytes = Buffer.from(sound);
       bytes.writeBigUInt64LE(length);
       await expectCorrupt(loadSafetensors, at('e'), bytes, `got ${length}`);
@@ -238,10 +261,16 @@ describe('safetensors', () => {
     ['offsets that do not fit the shape', { a: entry([0, 4], [2]) }, /8 bytes.*got 4/],
     ['offsets past the end', { a: entry([4, 8]) }, /begin at byte 0/],
     ['an overlap', { a: entry([0, 4]), b: entry([0, 4]) }, /begin at byte 4/],
-    ['a hole', { a: entry([0, 1], [1], 'U8'), b: entry([2, 4], [2], 'U8') }, /begin at byte 1, got 2/],
+    [
+      'a hole',
+      { a: entry([0, 1], [1], 'U8'), b: entry([2, 4], [2], 'U8') },
+      /begin at byte 1, got 2/,
+    ],
     ['bytes that no tensor has', { a: entry([0, 1], [1], 'U8') }, /must have 1 bytes/],
     ['metadata that is not text', { __metadata__: { a: 1 }, a: entry([0, 4]) }, /__metadata__/],
-  ])('%s', (_, header, message) => expectCorrupt(loadSafetensors, at('f'), safetensors(header, four), message));
+  ])('%s', (_, header, message) =>
+    expectCorrupt(loadSafetensors, at('f'), safetensors(header, four), message),
+  );
 
   test('invalid UTF-8', async () => {
     const bytes = safetensors('{"\xff\xff": 1}');
@@ -267,7 +296,10 @@ describe('safetensors', () => {
 });
 
 describe('PNG', () => {
-  const image = tensor([0, 51, 102, 153, 204, 255].map((v) => v / 255), { shape: [1, 2, 3] });
+  const image = tensor(
+    [0, 51, 102, 153, 204, 255].map((v) => v / 255),
+    { shape: [1, 2, 3] },
+  );
 
   test('grey', async () => {
     await saveImage(image, at('a.png'));
@@ -277,7 +309,9 @@ describe('PNG', () => {
   });
 
   test('colour, alpha, clipping', async () => {
-    const values = Array.from({ length: 4 * 4 }, (_, i) => (i === 0 ? -1 : i === 5 ? 7 : (i * 17) / 255));
+    const values = Array.from({ length: 4 * 4 }, (_, i) =>
+      i === 0 ? -1 : i === 5 ? 7 : (i * 17) / 255,
+    );
     await saveImage(tensor(values, { shape: [4, 2, 2] }), at('b.png'));
     const loaded = await loadImage(at('b.png'), { channels: 4 });
     const expected = values.map((v) => Math.fround(Math.min(Math.max(v, 0), 1)));

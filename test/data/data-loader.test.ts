@@ -66,7 +66,9 @@ describe('order', () => {
   });
 
   test('state of other data is refused', () => {
-    expect(() => loader({ batchSize: 2 }).loadStateDict(loader().stateDict())).toThrow('batches of 2');
+    expect(() => loader({ batchSize: 2 }).loadStateDict(loader().stateDict())).toThrow(
+      'batches of 2',
+    );
   });
 });
 
@@ -91,7 +93,9 @@ describe('sources', () => {
       if (i === 5) throw new Error('no sample 5');
       return [{ data: Float32Array.of(2 * i, 2 * i + 1), shape: [2] }, i];
     };
-    await expect(labels(new DataLoader({ length: N, get }, { batchSize: 2 }))).rejects.toThrow('no sample 5');
+    await expect(labels(new DataLoader({ length: N, get }, { batchSize: 2 }))).rejects.toThrow(
+      'no sample 5',
+    );
   });
 });
 
@@ -131,7 +135,10 @@ describe('prefetch', () => {
 });
 
 describe('transforms', () => {
-  const images: HostArray = { data: Uint8Array.from({ length: 2 * 12 }, (_, i) => i), shape: [2, 3, 4] };
+  const images: HostArray = {
+    data: Uint8Array.from({ length: 2 * 12 }, (_, i) => i),
+    shape: [2, 3, 4],
+  };
   const run = async (transform: DataLoaderOptions['transform'], seed = 1) => {
     const data = new DataLoader({ arrays: [images] }, { batchSize: 2, seed, transform });
     const batches: Tensor[] = [];
@@ -194,8 +201,11 @@ test.each<[string, () => unknown]>([
   ['prefetch', () => loader({ prefetch: -1 })],
   ["no option 'batch'", () => loader({ batch: 1 } as never)],
   ['source must be', () => new DataLoader({ arrays: [] })],
-  ['first sizes', () => new DataLoader({ arrays: [arrays[0]!, { data: new Int32Array(3), shape: [3] }] })],
+  [
+    'first sizes',
+    () => new DataLoader({ arrays: [arrays[0]!, { data: new Int32Array(3), shape: [3] }] }),
+  ],
 ])('a bad option is named: %s', (message, make) => {
   expect(make).toThrow(message);
-  expect(make).toThrow(expect.objectContaining({ name: 'FluxionError' }));
+  expect(make).toThrow(expect.objectContaining({ name: 'FluxionError' }) as Error);
 });

@@ -62,7 +62,8 @@ export async function fuzz(
   const random = new Random(seed);
   for (let round = 0; round < rounds; round++) {
     const changed = Uint8Array.from(bytes);
-    for (let k = random.below(3); k >= 0; k--) changed[random.below(changed.length)] = random.below(256);
+    for (let k = random.below(3); k >= 0; k--)
+      changed[random.below(changed.length)] = random.below(256);
     writeFileSync(file, changed);
     await load(file).catch((error: unknown) => {
       if (!(error instanceof FluxionError)) throw error;

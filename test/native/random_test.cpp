@@ -95,7 +95,8 @@ void test_distributions() {
   }
   for (const DType dtype : {DType::f32, DType::f64, DType::i32, DType::u8}) {
     const RandomIntegerParams integer{shape, dtype, 3, 0, 5, 11};
-    const RandomBernoulliParams coin{shape, dtype, 4, 0, 0.3}, never{Shape{99}, dtype, 4, 0, 0}, always{Shape{99}, dtype, 4, 0, 1};
+    const RandomBernoulliParams coin{shape, dtype, 4, 0, 0.3};
+    const RandomBernoulliParams never{Shape{99}, dtype, 4, 0, 0}, always{Shape{99}, dtype, 4, 0, 1};
     moments(OpId::random_integer, &integer, 7.5, 35.0 / 12, 5, 11);
     moments(OpId::random_bernoulli, &coin, 0.3, 0.21, 0, 2);
     expect(OpId::random_bernoulli, &never, {}, std::vector<double>(99, 0.0));

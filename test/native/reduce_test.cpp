@@ -165,7 +165,8 @@ void test_softmax(const Array& x, const Array& g, int dim) {
 
 void test_softmaxes() {
   for (const DType dtype : {DType::f32, DType::f64}) {
-    for (const Shape& shape : {Shape{5, 10}, Shape{1, 1}, Shape{3, 0}, Shape{40, 17}, Shape{2, 3000}, Shape{11, 9, 301}}) {
+    for (const Shape& shape : {Shape{5, 10}, Shape{1, 1}, Shape{3, 0}, Shape{40, 17}, Shape{100, 64}, Shape{2, 3000},
+                               Shape{11, 9, 301}}) {
       const Array x = Array::of(dtype, shape, noise(shape.size(), -6, 6, 9));
       const Array g = Array::of(dtype, shape, noise(shape.size(), -1, 1, 10));
       for (int dim = 0; dim < shape.ndim; ++dim) test_softmax(x, g, dim);

@@ -82,7 +82,8 @@ void test_views() {
   const ExpandParams expand{Shape{2, 3}}, narrow{Shape{2, 2}};
   expect(OpId::expand, &expand, {counted(DType::f32, {3})}, {0, 1, 2, 0, 1, 2});
   expect_error(ErrorCode::ShapeMismatch, OpId::expand, &narrow, {counted(DType::f32, {3})});
-  const SliceParams slice{Shape{1, 0, 4}, Shape{4, 6, 5}, Shape{2, 1, 1}}, past{Shape{0, 0, 0}, Shape{5, 6, 5}, Shape{1, 1, 1}};
+  const SliceParams slice{Shape{1, 0, 4}, Shape{4, 6, 5}, Shape{2, 1, 1}};
+  const SliceParams past{Shape{0, 0, 0}, Shape{5, 6, 5}, Shape{1, 1, 1}};
   expect(OpId::slice, &slice, {x}, x.sliced(0, 1, 2).sliced(2, 4, 1).values());
   expect_error(ErrorCode::InvalidArgument, OpId::slice, &past, {x});
 }
@@ -106,7 +107,8 @@ void test_placed(DType dtype) {
   const FillParams fill{Shape{20001}, 3, dtype};
   expect(OpId::fill, &fill, {}, std::vector<double>(20001, 3.0));
 
-  const Array a = counted(dtype, {3, 2, 5}), b = counted(dtype, {5, 3, 7}).permuted({1, 2, 0}), c = counted(dtype, {3, 0, 5});
+  const Array a = counted(dtype, {3, 2, 5}), b = counted(dtype, {5, 3, 7}).permuted({1, 2, 0});
+  const Array c = counted(dtype, {3, 0, 5});
   const ConcatParams concat{1};
   want.assign(3 * 9 * 5, 0.0);
   const std::vector<double> vb = b.values();

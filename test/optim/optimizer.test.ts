@@ -113,8 +113,14 @@ describe('groups', () => {
     setGrad(a, [1, 1, 1, 1]);
     setGrad(b, [1, 1, 1, 1]);
     optimizer.step();
-    expectClose(a.dataSync(), START.map((x) => x - 0.1));
-    expectClose(b.dataSync(), START.map((x) => x - 0.5));
+    expectClose(
+      a.dataSync(),
+      START.map((x) => x - 0.1),
+    );
+    expectClose(
+      b.dataSync(),
+      START.map((x) => x - 0.5),
+    );
     optimizer.learningRate = 0.2;
     expect(optimizer.groups.map((group) => group.learningRate)).toEqual([0.2, 0.2]);
   });
@@ -194,7 +200,7 @@ test.each<[string, () => unknown]>([
   ['floating-point', () => new Adam([tensor([1], { dtype: 'int32' })])],
   ['list of tensors', () => new Adam(undefined as never)],
 ])('a bad option is named: %s', (message, make) => {
-  expect(make).toThrow(expect.objectContaining({ code: 'FLUXION_INVALID_ARGUMENT' }));
+  expect(make).toThrow(expect.objectContaining({ code: 'FLUXION_INVALID_ARGUMENT' }) as Error);
   expect(make).toThrow(message);
 });
 

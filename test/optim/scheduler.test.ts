@@ -55,7 +55,8 @@ describe('OneCycleLR', () => {
   const options = { totalSteps: 10, pctStart: 0.3, divFactor: 10, finalDivFactor: 100 };
 
   test('learning rate', () => {
-    const cosine = (a: number, b: number, x: number) => b + ((a - b) / 2) * (1 + Math.cos(Math.PI * x));
+    const cosine = (a: number, b: number, x: number) =>
+      b + ((a - b) / 2) * (1 + Math.cos(Math.PI * x));
     const expected = Array.from({ length: 10 }, (_, t) =>
       t <= 2 ? cosine(0.2, 2, t / 2) : cosine(2, 0.002, (t - 2) / 7),
     );
@@ -122,9 +123,12 @@ test.each<[string, () => unknown]>([
   ['tMax', () => new CosineAnnealingLR(sgd(), -1)],
   ['totalSteps', () => new OneCycleLR(sgd(), 1, {} as never)],
   ['pctStart', () => new OneCycleLR(sgd(), 1, { totalSteps: 3, pctStart: 2 })],
-  ['annealStrategy', () => new OneCycleLR(sgd(), 1, { totalSteps: 3, annealStrategy: 'x' as never })],
+  [
+    'annealStrategy',
+    () => new OneCycleLR(sgd(), 1, { totalSteps: 3, annealStrategy: 'x' as never }),
+  ],
   ["no option 'gama'", () => new StepLR(sgd(), 1, { gama: 1 } as never)],
 ])('a bad option is named: %s', (message, make) => {
-  expect(make).toThrow(expect.objectContaining({ code: 'FLUXION_INVALID_ARGUMENT' }));
+  expect(make).toThrow(expect.objectContaining({ code: 'FLUXION_INVALID_ARGUMENT' }) as Error);
   expect(make).toThrow(message);
 });

@@ -1,6 +1,14 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, readdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { Random } from '../../lib/data';
 import { fit, readCheckpoint, writeCheckpoint } from '../../lib/train';
@@ -42,7 +50,10 @@ test('a run that is killed again and again ends with the same bits', async () =>
   let kills = 0;
   const starts: number[] = [];
   for (;;) {
-    const { hash, killed, firstStep } = await train(at('killed'), kills < 5 ? random.below(60) : undefined);
+    const { hash, killed, firstStep } = await train(
+      at('killed'),
+      kills < 5 ? random.below(60) : undefined,
+    );
     starts.push(firstStep);
     if (killed) {
       kills++;
@@ -57,7 +68,11 @@ test('a run that is killed again and again ends with the same bits', async () =>
 });
 
 describe('resume', () => {
-  const interrupted = async (folder: string, steps: number, every: { steps: number } | { epochs: number }) => {
+  const interrupted = async (
+    folder: string,
+    steps: number,
+    every: { steps: number } | { epochs: number },
+  ) => {
     const { model, loader, options } = makeRun();
     const controller = new AbortController();
     await fit(model, loader, {
@@ -77,12 +92,16 @@ describe('resume', () => {
     const history = await fit(model, loader, { ...options, checkpoint: { path: folder } });
     expect(history.losses).toEqual(expected.losses);
     expect(history.learningRates).toEqual(expected.learningRates);
-    const withoutTimes = (epochs: typeof history.epochs) => epochs.map((e) => ({ ...e, seconds: 0 }));
+    const withoutTimes = (epochs: typeof history.epochs) =>
+      epochs.map((e) => ({ ...e, seconds: 0 }));
     expect(withoutTimes(history.epochs)).toEqual(withoutTimes(expected.epochs));
     expect(await weightsOf(model)).toBe(await weightsOf(whole.model));
     // Again: it is finished.
     const again = makeRun();
-    const rest = await fit(again.model, again.loader, { ...again.options, checkpoint: { path: folder } });
+    const rest = await fit(again.model, again.loader, {
+      ...again.options,
+      checkpoint: { path: folder },
+    });
     expect(rest.losses).toEqual(expected.losses);
     expect(await weightsOf(again.model)).toBe(await weightsOf(whole.model));
     expect(readdirSync(folder)).toHaveLength(2);
@@ -102,7 +121,9 @@ describe('resume', () => {
     const { model, options } = makeRun();
     const { loader } = makeRun({ samples: 64 });
     const run = { ...options, checkpoint: { path: at('other') } };
-    await expect(fit(model, loader, run)).rejects.toThrow(/is of another run.*160 in batches.*resume: false/);
+    await expect(fit(model, loader, run)).rejects.toThrow(
+      /is of another run.*160 in batches.*resume: false/,
+    );
   });
 });
 
@@ -143,7 +164,10 @@ describe('a damaged checkpoint', () => {
     ['a missing file', (folder) => rmSync(path.join(folder, 'model.safetensors'))],
     ['a changed state', (folder) => flip(path.join(folder, 'state.json'), 5)],
     ['a missing folder', (folder) => rmSync(folder, { recursive: true })],
-    ['a pointer that is no JSON', (folder) => writeFileSync(path.join(folder, '..', 'latest.json'), '{')],
+    [
+      'a pointer that is no JSON',
+      (folder) => writeFileSync(path.join(folder, '..', 'latest.json'), '{'),
+    ],
     ['an empty pointer', (folder) => writeFileSync(path.join(folder, '..', 'latest.json'), '')],
     [
       'a pointer to elsewhere',

@@ -103,7 +103,9 @@ describe('errors', () => {
       throw new Error('mine');
     };
     await expect(fit(model, loader, { ...options, loss: fail })).rejects.toThrow('mine');
-    await expect(fit(model, loader, { ...options, callbacks: { onStep: fail } })).rejects.toThrow('mine');
+    await expect(fit(model, loader, { ...options, callbacks: { onStep: fail } })).rejects.toThrow(
+      'mine',
+    );
     await expect(fit(model, loader, { ...options, metrics: { fail } })).rejects.toThrow('mine');
     options.optimizer.dispose();
     expect(memory().tensors).toBeLessThanOrEqual(tensors);

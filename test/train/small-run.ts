@@ -1,7 +1,16 @@
 import { manualSeed } from '../../lib/tensor/generator';
 import type { Tensor } from '../../lib/tensor/tensor';
 import { crossEntropy } from '../../lib/ops';
-import { BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, Sequential } from '../../lib/nn';
+import {
+  BatchNorm2d,
+  Conv2d,
+  Dropout,
+  Flatten,
+  Linear,
+  MaxPool2d,
+  Module,
+  Sequential,
+} from '../../lib/nn';
 import { DataLoader, Random, addNoise } from '../../lib/data';
 import { AdamW, OneCycleLR } from '../../lib/optim';
 import type { FitOptions } from '../../lib/train';

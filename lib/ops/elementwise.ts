@@ -183,6 +183,12 @@ export const exp = unary('exp', { saveOutputs: [0], vjp: ({ g, output }) => [mul
 /** Natural logarithm; -Infinity at 0, NaN below. */
 export const log = unary('log', { saveInputs: [0], vjp: ({ g, input }) => [div(g, input(0))] });
 
+/** log(1 + x), accurate for small x too; -Infinity at -1, NaN below. */
+export const log1p = unary('log1p', {
+  saveInputs: [0],
+  vjp: ({ g, input }) => [div(g, add(input(0), 1))],
+});
+
 /** Square root; NaN below 0, infinite gradient at 0. */
 export const sqrt = unary('sqrt', {
   saveOutputs: [0],

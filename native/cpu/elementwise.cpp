@@ -157,6 +157,14 @@ T quotient(T a, T b) {
   }
 }
 
+// log(u) + (x - (u - 1)) / u, u = 1 + x rounded: the second term gives back what rounding took.
+template <class T>
+T log_one_plus(T x) {
+  const T u = T(1) + x, lost = x - (u - T(1));
+  const bool exact = lost == T(0) || !(u < std::numeric_limits<T>::max());
+  return vlog(u) + (exact ? T(0) : lost / u);
+}
+
 template <class T>
 T magnitude(T x) {
   if constexpr (std::is_floating_point_v<T>) return std::fabs(x);
@@ -233,6 +241,7 @@ FLUXION_UNARY(relu, false, x < T(0) ? T(0) : x)  // a NaN stays
 FLUXION_UNARY(sqrt, true, std::sqrt(x))
 FLUXION_UNARY(exp, true, vexp(x))
 FLUXION_UNARY(log, true, vlog(x))
+FLUXION_UNARY(log1p, true, log_one_plus(x))
 FLUXION_UNARY(tanh, true, vtanh(x))
 FLUXION_UNARY(sigmoid, true, vsigmoid(x))
 FLUXION_UNARY(silu, true, x / (T(1) + vexp(-x)))

@@ -94,6 +94,7 @@ void infer_sign(const NoParams&, Infer& infer) { infer_unary(infer); }
 void infer_relu(const NoParams&, Infer& infer) { infer_unary(infer); }
 void infer_exp(const NoParams&, Infer& infer) { infer_floating(infer); }
 void infer_log(const NoParams&, Infer& infer) { infer_floating(infer); }
+void infer_log1p(const NoParams&, Infer& infer) { infer_floating(infer); }
 void infer_sqrt(const NoParams&, Infer& infer) { infer_floating(infer); }
 void infer_sin(const NoParams&, Infer& infer) { infer_floating(infer); }
 void infer_cos(const NoParams&, Infer& infer) { infer_floating(infer); }

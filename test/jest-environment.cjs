@@ -25,9 +25,11 @@ module.exports = class AddonEnvironment extends TestEnvironment {
     super(config, context);
     for (const name of SHARED) this.global[name] = globalThis[name];
     // Each test file gets an instance of the addon of its own: tensors and settings do not leak.
-    const root = path.dirname(__dirname);
+    const root = config.projectConfig.rootDir;
     for (const file of Object.keys(require.cache)) {
-      const inside = ['build', 'prebuilds'].some((folder) => file.startsWith(path.join(root, folder)));
+      const inside = ['build', 'prebuilds'].some((folder) =>
+        file.startsWith(path.join(root, folder)),
+      );
       if (inside && file.endsWith('.node')) delete require.cache[file];
     }
   }

@@ -87,14 +87,29 @@ interface Recorded {
   value: Tensor;
   tracked: Tensor[];
   since: number;
+  /** Whether the gradients themselves are to be recorded. */
   nested: boolean;
+}
+
+/** Whether a tensor was computed from tensors with requiresGrad other than `own`, before or outside. */
+function dependsOnOthers(tensor: Tensor, own: readonly Tensor[], since: number): boolean {
+  const seen = new Set<Node>();
+  const pending = [edgeTo(tensor)];
+  for (let edge = pending.pop(); edge !== undefined; edge = pending.pop()) {
+    if (!edge || (edge.node && seen.has(edge.node))) continue;
+    if (edge.node ? edge.node.order < since : !own.includes(edge.leaf)) return true;
+    if (!edge.node) continue;
+    seen.add(edge.node);
+    pending.push(...edge.node.edges);
+  }
+  return false;
 }
 
 function record<A extends Arguments>(op: string, fn: TensorFunction<A>, args: A): Recorded {
   const floats = args.filter((a): a is Tensor => isTensor(a) && isFloating(a.dtype));
   requireArgument(floats.length > 0, op, 'at least one argument must be a floating-point tensor');
-  const nested = gradEnabled() && floats.some((a) => a.requiresGrad);
   const since = nextOrder();
+  const outside = gradEnabled();
   return enableGrad(() => {
     const tracked: Tensor[] = [];
     const given = args.map((a) => {
@@ -104,16 +119,26 @@ function record<A extends Arguments>(op: string, fn: TensorFunction<A>, args: A)
       return t;
     });
     const value = fn(...(given as unknown as A));
-    requireArgument(isTensor(value), op, () => `the function must return a tensor, got ${show(value)}`);
+    requireArgument(
+      isTensor(value),
+      op,
+      () => `the function must return a tensor, got ${show(value)}`,
+    );
+    const nested = outside && dependsOnOthers(value, tracked, since);
     return { value, tracked, since, nested };
   });
 }
 
-function pull(op: string, recorded: Recorded, cotangent: Tensor | undefined, retainGraph: boolean): Tensor[] {
+function pull(
+  op: string,
+  recorded: Recorded,
+  cotangent: Tensor | undefined,
+  retainGraph: boolean,
+): Tensor[] {
   const g = checkCotangent(op, recorded.value, cotangent);
   const { leaves, targets } = propagate(recorded.value, g, {
     retainGraph,
-    createGraph: recorded.nested,
+    createGraph: recorded.nested || (gradEnabled() && g.requiresGrad),
     since: recorded.since,
     targets: recorded.tracked,
   });
@@ -181,7 +206,11 @@ export function customGrad<A extends readonly Tensor[]>(
 ): (...inputs: A) => Tensor {
   return (...inputs) => {
     const output = noGrad(() => tidy(() => forward(...inputs)));
-    requireArgument(isTensor(output), 'customGrad', () => `forward must return a tensor, got ${show(output)}`);
+    requireArgument(
+      isTensor(output),
+      'customGrad',
+      () => `forward must return a tensor, got ${show(output)}`,
+    );
     if (!gradEnabled() || !inputs.some((input) => input.requiresGrad)) return output;
     const own = output.node || inputs.includes(output) ? alias(output) : output;
     own.requiresGrad = false;

@@ -3,7 +3,8 @@ import { retain } from '../tensor/handle';
 import { Context, collectorOf, currentContext, runInContext } from '../tensor/scope';
 import { Tensor } from '../tensor/tensor';
 import { accumulate } from './accumulate';
-import { type Edge, Node, edgeTo } from './tape';
+import type { Node } from './tape';
+import { type Edge, edgeTo } from './tape';
 
 export interface PropagateOptions {
   /** Keep what the operations saved, so that backward can run again. */
@@ -97,7 +98,10 @@ function merge(present: Tensor | null, incoming: Tensor): Tensor {
 export function propagate(root: Tensor, cotangent: Tensor, options: PropagateOptions): Cotangents {
   const outer = currentContext();
   const context = new Context(outer, true, options.createGraph);
-  const result: Cotangents = { leaves: new Map(), targets: (options.targets ?? []).map(() => null) };
+  const result: Cotangents = {
+    leaves: new Map(),
+    targets: (options.targets ?? []).map(() => null),
+  };
   const survivors = new Set<Tensor>();
   runInContext(
     context,
@@ -118,7 +122,12 @@ export function propagate(root: Tensor, cotangent: Tensor, options: PropagateOpt
   return result;
 }
 
-function visit(root: Tensor, cotangent: Tensor, options: PropagateOptions, result: Cotangents): void {
+function visit(
+  root: Tensor,
+  cotangent: Tensor,
+  options: PropagateOptions,
+  result: Cotangents,
+): void {
   const worklist = new Worklist();
   const send = (edge: Edge, value: Tensor): void => {
     if (edge.node) {
@@ -145,7 +154,11 @@ function visit(root: Tensor, cotangent: Tensor, options: PropagateOptions, resul
 }
 
 /** Pulls the cotangents back through one node and sends the results on. */
-function step(node: Node, cotangents: (Tensor | null)[], send: (edge: Edge, value: Tensor) => void): void {
+function step(
+  node: Node,
+  cotangents: (Tensor | null)[],
+  send: (edge: Edge, value: Tensor) => void,
+): void {
   const inner = new Context(currentContext(), true, currentContext()!.gradEnabled);
   const sent: { edge: Edge; value: Tensor }[] = [];
   runInContext(
@@ -162,7 +175,8 @@ function step(node: Node, cotangents: (Tensor | null)[], send: (edge: Edge, valu
         sent.push({ edge, value: own });
       });
       const continued = node.recompute?.(cotangents);
-      if (continued) sent.push(...continued.map(({ edge, value }) => ({ edge, value: alias(value) })));
+      if (continued)
+        sent.push(...continued.map(({ edge, value }) => ({ edge, value: alias(value) })));
     },
     () => {
       const keep = new Set<unknown>(sent.map(({ value }) => value));

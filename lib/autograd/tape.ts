@@ -12,7 +12,10 @@ export type Edge =
  * Cotangents of the inputs from the cotangents of the outputs. null: no gradient for that input. The
  * cotangent of an output that nothing used is null.
  */
-export type VjpFunction = (cotangents: readonly (Tensor | null)[], saved: readonly Tensor[]) => (Tensor | null)[];
+export type VjpFunction = (
+  cotangents: readonly (Tensor | null)[],
+  saved: readonly Tensor[],
+) => (Tensor | null)[];
 
 let counter = 0;
 
@@ -26,7 +29,8 @@ export class Node implements TapeNode, ScopedNode {
   /** Grows with time: an operation has a larger number than all it depends on. */
   readonly order = counter++;
   /** Checkpoints only: computes the operation again and says where its cotangents go on. */
-  recompute: ((cotangents: readonly (Tensor | null)[]) => { edge: Edge; value: Tensor }[]) | null = null;
+  recompute: ((cotangents: readonly (Tensor | null)[]) => { edge: Edge; value: Tensor }[]) | null =
+    null;
   private saved: Handle[] | null = [];
   private savedOrigins: (SavedOrigin | null)[] = [];
 
@@ -63,7 +67,7 @@ export class Node implements TapeNode, ScopedNode {
   }
 
   restoreSaved(): Tensor[] {
-    return (this.saved ?? []).map(this.restore, this);
+    return (this.saved ?? []).map((handle, i) => this.restore(handle, i));
   }
 
   /** A saved tensor as the vjp sees it: connected to its origin, so that vjps can be differentiated. */

@@ -1,9 +1,14 @@
 import { Context, collectorOf, currentContext, runInContext } from '../tensor/scope';
-import { Tensor, isTensor } from '../tensor/tensor';
-import { Node } from './tape';
+import type { Tensor } from '../tensor/tensor';
+import { isTensor } from '../tensor/tensor';
+import type { Node } from './tape';
 
 /** Calls visit for every tensor inside a value: arrays, objects, maps, sets, modules. */
-export function tensorsIn(value: unknown, visit: (tensor: Tensor) => void, seen = new Set<unknown>()): void {
+export function tensorsIn(
+  value: unknown,
+  visit: (tensor: Tensor) => void,
+  seen = new Set<unknown>(),
+): void {
   if (typeof value !== 'object' || value === null || seen.has(value)) return;
   seen.add(value);
   if (isTensor(value)) {

@@ -53,7 +53,7 @@ export interface DataLoaderState {
 export interface BatchSource {
   /** Number of batches of an epoch. */
   readonly length: number;
-  /** The batches of an epoch, from one of them on: the inputs of the model and, last, the target. */
+  /** The batches of an epoch, from one of them on: the inputs of the model and, last, the target (one: both). */
   batches(place?: { epoch?: number; from?: number }): AsyncIterable<Tensor[]>;
   stateDict?(): DataLoaderState;
   loadStateDict?(state: DataLoaderState): void;

@@ -12,6 +12,6 @@ export {
 export { loadIdx } from './idx';
 export { loadImage, type LoadImageOptions, saveImage } from './image';
 export { addNoise, scaleImages, shiftFlip, type ShiftFlipOptions } from './image-transforms';
-export { loadNpy, saveNpy } from './npy';
+export { loadNpy, loadNpz, saveNpy } from './npy';
 export { Random } from './random';
 export { loadSafetensors, type Safetensors, saveSafetensors } from './safetensors';

@@ -1,13 +1,15 @@
-import { type FileHandle, open } from 'node:fs/promises';
-import type { FluxionError } from '../errors';
+import { open } from 'node:fs/promises';
 import { requireArgument, show } from '../errors';
-import type { DType } from '../tensor/dtype';
-import { newTypedArray } from '../tensor/dtype';
+import { type DType, type TypedArray, newTypedArray } from '../tensor/dtype';
 import { upload } from '../tensor/handle';
 import { sizeOf } from '../tensor/shape';
 import { Tensor, isTensor } from '../tensor/tensor';
+import { tidy } from '../autograd/tidy';
+import { clone, permute } from '../ops/shape';
 import { corruptFile, unsupportedFile } from './corrupt-file';
-import { bytesOf, readElements, readFully, replaceFile, swapByteOrder } from './file-bytes';
+import { type ByteSource, fileSource, memorySource } from './byte-source';
+import { bytesOf, replaceFile, swapByteOrder } from './file-bytes';
+import { ZipReader } from './zip';
 
 const MAGIC = Buffer.from('\x93NUMPY', 'latin1');
 const MAX_HEADER = 1 << 16;
@@ -19,6 +21,7 @@ const DTYPE_OF: Record<string, DType> = {
   i4: 'int32',
   u1: 'uint8',
   b1: 'uint8',
+  i8: 'int32',
 };
 const DESCR_OF: Record<DType, string> = {
   float32: '<f4',
@@ -29,73 +32,139 @@ const DESCR_OF: Record<DType, string> = {
 
 interface Header {
   dtype: DType;
+  /** int64, the default of NumPy's integers, to become int32. */
+  wide: boolean;
   swapped: boolean;
+  fortran: boolean;
   shape: number[];
 }
 
 /**
- * Reads an array that numpy.save wrote: float32, float64, int32, uint8 and bool (as uint8), in either byte
- * order, C order.
+ * Reads an array that numpy.save wrote: float32, float64, int32, int64 (as int32), uint8 and bool (as
+ * uint8), in either byte order, in C or Fortran order.
  *
  * Errors: FLUXION_CORRUPT_FILE when header and length disagree; FLUXION_UNSUPPORTED for other dtypes and
- * Fortran order; those of the file system as Node throws them.
+ * for int64 values beyond int32; those of the file system as Node throws them.
  */
 export async function loadNpy(path: string): Promise<Tensor> {
   const handle = await open(path);
   try {
-    const { size: length } = await handle.stat();
-    const { text, position } = await readHeader(path, handle, length);
-    const { dtype, swapped, shape } = parseHeader(path, text);
-    const size = sizeOf(shape);
-    const bytes = size * newTypedArray(dtype, 0).BYTES_PER_ELEMENT;
-    if (bytes !== length - position) {
-      throw corrupt(
-        path,
-        `must have ${bytes} bytes of elements for shape [${shape.join(', ')}], got ${length - position}`,
-      );
-    }
-    const values = await readElements('loadNpy', path, handle, { dtype, size, position });
-    if (swapped) await swapByteOrder(values);
-    return new Tensor(upload(values, dtype, shape));
+    return await readNpy('loadNpy', path, await fileSource('loadNpy', path, handle));
   } finally {
     await handle.close();
   }
 }
 
-function corrupt(path: string, detail: string): FluxionError {
-  return corruptFile('loadNpy', path, detail);
+/**
+ * Reads the arrays of a file that numpy.savez or numpy.savez_compressed wrote, by name.
+ *
+ * Errors: as {@link loadNpy}, and FLUXION_CORRUPT_FILE where lengths or checksums of the archive disagree.
+ */
+export async function loadNpz(path: string): Promise<Record<string, Tensor>> {
+  const handle = await open(path);
+  const arrays: [string, Tensor][] = [];
+  try {
+    const zip = new ZipReader('loadNpz', path, await fileSource('loadNpz', path, handle));
+    for (const entry of await zip.entries()) {
+      const source = memorySource(await zip.content(entry));
+      const tensor = await readNpy('loadNpz', `${path}: ${entry.name}`, source);
+      arrays.push([entry.name.replace(/\.npy$/, ''), tensor]);
+    }
+    return Object.fromEntries(arrays);
+  } catch (error) {
+    for (const [, tensor] of arrays) tensor.dispose();
+    throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function readNpy(op: string, path: string, source: ByteSource): Promise<Tensor> {
+  const { text, position } = await readHeader(op, path, source);
+  const { dtype, wide, swapped, fortran, shape } = parseHeader(op, path, text);
+  const size = sizeOf(shape);
+  const width = wide ? 8 : newTypedArray(dtype, 0).BYTES_PER_ELEMENT;
+  const bytes = size * width;
+  const available = source.length - position;
+  if (bytes !== available) {
+    throw corruptFile(
+      op,
+      path,
+      `must have ${bytes} bytes of elements for shape [${shape.join(', ')}], got ${available}`,
+    );
+  }
+  const raw = wide ? new Float64Array(size) : newTypedArray(dtype, size);
+  await source.read(bytesOf(raw), position);
+  if (swapped) await swapByteOrder(raw);
+  const values = wide ? narrow(op, path, new Int32Array(raw.buffer)) : raw;
+  return fortran ? fromFortran(values, dtype, shape) : new Tensor(upload(values, dtype, shape));
+}
+
+/** The low words of little-endian int64 values, where the high ones only repeat the sign. */
+function narrow(op: string, path: string, words: Int32Array): Int32Array {
+  const values = new Int32Array(words.length / 2);
+  for (let i = 0; i < values.length; i++) {
+    values[i] = words[2 * i]!;
+    if (words[2 * i + 1]! !== values[i]! >> 31) {
+      throw unsupportedFile(op, path, `int64 values must fit int32, value ${i} does not`);
+    }
+  }
+  return values;
+}
+
+/** Elements whose first index runs fastest. */
+function fromFortran(values: TypedArray, dtype: DType, shape: readonly number[]): Tensor {
+  const last = shape.length - 1;
+  return tidy(() => {
+    const transposed = new Tensor(upload(values, dtype, [...shape].reverse()));
+    return clone(
+      permute(
+        transposed,
+        shape.map((_, i) => last - i),
+      ),
+    );
+  });
 }
 
 /** The header's text and where the elements begin. */
 async function readHeader(
+  op: string,
   path: string,
-  handle: FileHandle,
-  length: number,
+  source: ByteSource,
 ): Promise<{ text: string; position: number }> {
+  const { length } = source;
   const start = Buffer.alloc(Math.min(12, length));
-  await readFully('loadNpy', path, handle, start, 0);
+  await source.read(start, 0);
   if (start.length < 10 || !start.subarray(0, 6).equals(MAGIC)) {
-    throw corrupt(path, `must begin with \\x93NUMPY and a version, got ${start.toString('hex')}`);
+    const got = start.toString('hex');
+    throw corruptFile(op, path, `must begin with \\x93NUMPY and a version, got ${got}`);
   }
   const version = start[6]!;
-  if (version < 1 || version > 3) throw corrupt(path, `version must be 1, 2 or 3, got ${version}`);
+  if (version < 1 || version > 3) {
+    throw corruptFile(op, path, `version must be 1, 2 or 3, got ${version}`);
+  }
   const from = version === 1 ? 10 : 12;
   const size =
     version === 1 ? start.readUInt16LE(8) : start.length < 12 ? NaN : start.readUInt32LE(8);
   if (!(size <= MAX_HEADER && from + size <= length)) {
-    throw corrupt(path, `must hold its header of ${size} bytes, got a file of ${length} bytes`);
+    throw corruptFile(
+      op,
+      path,
+      `must hold its header of ${size} bytes, got ${length} bytes in all`,
+    );
   }
   const text = Buffer.alloc(size);
-  await readFully('loadNpy', path, handle, text, from);
+  await source.read(text, from);
   return { text: text.toString('latin1'), position: from + size };
 }
 
-function parseHeader(path: string, text: string): Header {
+function parseHeader(op: string, path: string, text: string): Header {
   const descr = /'descr': *'([^']*)'/.exec(text)?.[1];
   const fortran = /'fortran_order': *(True|False)/.exec(text)?.[1];
   const sizes = /'shape': *\(([\d, ]*)\)/.exec(text)?.[1];
   if (descr === undefined || fortran === undefined || sizes === undefined) {
-    throw corrupt(
+    throw corruptFile(
+      op,
       path,
       `header must name descr, fortran_order and shape, got ${show(text.trim())}`,
     );
@@ -105,24 +174,27 @@ function parseHeader(path: string, text: string): Header {
     .filter((size) => size.trim() !== '')
     .map(Number);
   if (shape.length > MAX_DIMS || !Number.isSafeInteger(sizeOf(shape))) {
-    throw corrupt(path, `shape must have at most ${MAX_DIMS} possible sizes, got (${sizes})`);
+    throw corruptFile(
+      op,
+      path,
+      `shape must have at most ${MAX_DIMS} possible sizes, got (${sizes})`,
+    );
   }
   const dtype = DTYPE_OF[descr.slice(1)];
   if (!dtype || !'<>|='.includes(descr[0]!)) {
     throw unsupportedFile(
-      'loadNpy',
+      op,
       path,
       `dtype '${descr}' is not read; save the array as float32, float64, int32 or uint8 (array.astype)`,
     );
   }
-  if (fortran === 'True' && shape.length > 1) {
-    throw unsupportedFile(
-      'loadNpy',
-      path,
-      'Fortran order is not read; save numpy.ascontiguousarray(array)',
-    );
-  }
-  return { dtype, swapped: descr.startsWith('>'), shape };
+  return {
+    dtype,
+    wide: descr.endsWith('i8'),
+    swapped: descr.startsWith('>'),
+    fortran: fortran === 'True' && shape.length > 1,
+    shape,
+  };
 }
 
 /** Writes a tensor as numpy.load reads it, replacing the file as a whole. */

@@ -16,7 +16,9 @@ export const expandOp = defineOp<{ shape: readonly number[] }>('expand', {
 });
 
 /** @internal */
-export const reshapeOp: OpFunction<{ shape: readonly number[] }> = defineOp<{ shape: readonly number[] }>('reshape', {
+export const reshapeOp: OpFunction<{ shape: readonly number[] }> = defineOp<{
+  shape: readonly number[];
+}>('reshape', {
   vjp: ({ g, shape }) => [reshapeOp([g], { shape: shape(0) })],
 });
 

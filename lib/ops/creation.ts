@@ -163,7 +163,10 @@ export function tensor(
   const { dtype, requiresGrad } = creationOptions('tensor', rest);
   const { shape: nested, numbers } = flattened(values);
   const from = isFloating(dtype) ? dtype : 'float64';
-  return withGrad(uploaded(toTypedArray(from, numbers), from, dtype, shape ?? nested), requiresGrad);
+  return withGrad(
+    uploaded(toTypedArray(from, numbers), from, dtype, shape ?? nested),
+    requiresGrad,
+  );
 }
 
 // ---------------------------------------------------------------------------------------------------
@@ -179,7 +182,11 @@ function filled(
   like: DType = 'float32',
 ): Tensor {
   requireShape(op, shape);
-  requireArgument(typeof value === 'number', op, () => `value must be a number, got ${show(value)}`);
+  requireArgument(
+    typeof value === 'number',
+    op,
+    () => `value must be a number, got ${show(value)}`,
+  );
   const { dtype, requiresGrad } = creationOptions(op, options, like);
   return withGrad(fillOp([], { shape, value, dtype }), requiresGrad);
 }

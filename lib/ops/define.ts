@@ -33,7 +33,8 @@ export interface VjpContext<P> {
 }
 
 /** Positions of tensors to save, or how they follow from the parameters and the inputs that need gradients. */
-export type Saved<P> = readonly number[] | ((params: P, needs: (i: number) => boolean) => readonly number[]);
+export type Saved<P> =
+  readonly number[] | ((params: P, needs: (i: number) => boolean) => readonly number[]);
 
 /** How an op is differentiated. */
 export interface Rule<P> {
@@ -111,7 +112,9 @@ function recordOp<P extends object | undefined>(
           });
         }
       : null,
-    vjp ? '' : (rule.reason ?? 'it has no derivative (derivatives of this order are not available)'),
+    vjp
+      ? ''
+      : (rule.reason ?? 'it has no derivative (derivatives of this order are not available)'),
   );
   const differentiable = new Set(results);
   attach(
@@ -121,7 +124,10 @@ function recordOp<P extends object | undefined>(
   node.save(saved);
 }
 
-function prepare(id: string, inputs: readonly Operand[]): { handles: OperandHandle[]; record: boolean } {
+function prepare(
+  id: string,
+  inputs: readonly Operand[],
+): { handles: OperandHandle[]; record: boolean } {
   const op = publicName(id);
   let tracked = false;
   const handles: OperandHandle[] = [];
@@ -176,7 +182,9 @@ export function defineOpWithOutputs<P extends object | undefined = undefined>(
   const count = opInfo(op).outputs;
   return (inputs, params, wanted = (1 << count) - 1) => {
     const { handles, record } = prepare(id, inputs);
-    const outputs = runMany(op, handles, params, count, wanted).map((h: Handle | null) => h && new Tensor(h));
+    const outputs = runMany(op, handles, params, count, wanted).map(
+      (h: Handle | null) => h && new Tensor(h),
+    );
     if (record) recordOp(id, rule, inputs, params, outputs);
     else inheritCut(inputs, outputs);
     return outputs;
@@ -184,7 +192,11 @@ export function defineOpWithOutputs<P extends object | undefined = undefined>(
 }
 
 /** Throws unless a value is a tensor of this copy of the library. */
-export function requireTensor(op: string, value: unknown, argument = 'input'): asserts value is Tensor {
+export function requireTensor(
+  op: string,
+  value: unknown,
+  argument = 'input',
+): asserts value is Tensor {
   if (isTensor(value)) return;
   throw new FluxionError(
     'FLUXION_INVALID_ARGUMENT',
@@ -202,7 +214,11 @@ export function requireDims(op: string, value: unknown): asserts value is Tensor
 }
 
 /** Merges options with defaults; an option that the operation does not have is an error. */
-export function withDefaults<T extends object>(op: string, given: Partial<T> | undefined, defaults: T): T {
+export function withDefaults<T extends object>(
+  op: string,
+  given: Partial<T> | undefined,
+  defaults: T,
+): T {
   if (given === undefined) return defaults;
   requireArgument(
     typeof given === 'object' && given !== null && !isTensor(given),
@@ -221,12 +237,29 @@ export function withDefaults<T extends object>(op: string, given: Partial<T> | u
   return merged as T;
 }
 
+/** A list of numbers, for which one number may stand. */
+export function listOf(
+  op: string,
+  argument: string,
+  value: number | readonly number[],
+): readonly number[] {
+  const list: readonly unknown[] | undefined =
+    typeof value === 'number' ? [value] : Array.isArray(value) ? value : undefined;
+  requireArgument(
+    list !== undefined && list.every((item) => typeof item === 'number'),
+    op,
+    () => `${argument} must be an integer or an array of integers, got ${show(value)}`,
+  );
+  return list as readonly number[];
+}
+
 /** A dimension counted from the front: -1 is the last of `ndim`. */
 export function axisOf(op: string, dim: number, ndim: number, argument = 'dim'): number {
   requireArgument(
     Number.isInteger(dim) && dim >= -Math.max(ndim, 1) && dim < Math.max(ndim, 1),
     op,
-    () => `${argument} must be an integer in [${-Math.max(ndim, 1)}, ${Math.max(ndim, 1)}), got ${show(dim)}`,
+    () =>
+      `${argument} must be an integer in [${-Math.max(ndim, 1)}, ${Math.max(ndim, 1)}), got ${show(dim)}`,
   );
   return dim < 0 ? dim + Math.max(ndim, 1) : dim;
 }

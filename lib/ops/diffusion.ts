@@ -60,9 +60,16 @@ function diffusivityTable(op: string, u: Tensor, diffusivity: Tensor | number): 
       op,
       () => `diffusivity must be a finite number >= 0, got ${show(diffusivity)}`,
     );
-    return expandTo(new Tensor(upload(toTypedArray(u.dtype, [diffusivity]), u.dtype, [1, 1])), shape);
+    return expandTo(
+      new Tensor(upload(toTypedArray(u.dtype, [diffusivity]), u.dtype, [1, 1])),
+      shape,
+    );
   }
-  requireArgument(isTensor(diffusivity), op, () => `diffusivity must be a number or a tensor, got ${show(diffusivity)}`);
+  requireArgument(
+    isTensor(diffusivity),
+    op,
+    () => `diffusivity must be a number or a tensor, got ${show(diffusivity)}`,
+  );
   if (diffusivity.dtype !== u.dtype) {
     throw new FluxionError(
       'FLUXION_DTYPE_MISMATCH',
@@ -112,7 +119,11 @@ export function implicitDiffusion2d(
   const op = 'implicitDiffusion2d';
   requireArgument(isTensor(u), op, () => `input must be a tensor, got ${show(u)}`);
   if (u.ndim !== 4) {
-    throw new FluxionError('FLUXION_SHAPE_MISMATCH', op, `input must have shape [N, C, H, W], got ${show([...u.shape])}`);
+    throw new FluxionError(
+      'FLUXION_SHAPE_MISMATCH',
+      op,
+      `input must have shape [N, C, H, W], got ${show([...u.shape])}`,
+    );
   }
   const dx = options?.dx ?? 1;
   const params = withDefaults<DiffusionParams>(op, options, {
@@ -151,7 +162,10 @@ function solvePeriodic(lower: Tensor, diag: Tensor, upper: Tensor, rhs: Tensor):
   if (n === 2) {
     const both = add(at(upper, 0), at(lower, 0));
     const back = add(at(lower, 1), at(upper, 1));
-    return tridiagonalSolveOp([cat([back, back], { dim: -1 }), diag, cat([both, both], { dim: -1 }), rhs], undefined);
+    return tridiagonalSolveOp(
+      [cat([back, back], { dim: -1 }), diag, cat([both, both], { dim: -1 }), rhs],
+      undefined,
+    );
   }
   const alpha = at(lower, 0);
   const beta = at(upper, n - 1);
@@ -163,7 +177,10 @@ function solvePeriodic(lower: Tensor, diag: Tensor, upper: Tensor, rhs: Tensor):
   );
   const zeros = mul(slice(diag, -1, 1, n - 1), 0);
   const y = tridiagonalSolveOp([lower, changed, upper, rhs], undefined);
-  const q = tridiagonalSolveOp([lower, changed, upper, cat([gamma, zeros, beta], { dim: -1 })], undefined);
+  const q = tridiagonalSolveOp(
+    [lower, changed, upper, cat([gamma, zeros, beta], { dim: -1 })],
+    undefined,
+  );
   const dot = (x: Tensor) => add(at(x, 0), mul(ratio, at(x, n - 1)));
   return sub(y, mul(div(dot(y), add(dot(q), 1)), q));
 }
@@ -193,7 +210,11 @@ export function tridiagonalSolve(
   const { axis, periodic } = withDefaults(op, options, { axis: -1, periodic: false });
   const given = [lower, diag, upper, rhs];
   given.forEach((t, i) =>
-    requireArgument(isTensor(t), op, () => `${['lower', 'diag', 'upper', 'rhs'][i]} must be a tensor, got ${show(t)}`),
+    requireArgument(
+      isTensor(t),
+      op,
+      () => `${['lower', 'diag', 'upper', 'rhs'][i]} must be a tensor, got ${show(t)}`,
+    ),
   );
   const shape = given.map((t) => t.shape).reduce((a, b) => broadcastShapes(op, a, b)) as number[];
   requireArgument(shape.length > 0, op, 'rhs must have at least one dimension');
@@ -207,4 +228,3 @@ export function tridiagonalSolve(
   const x = periodic ? solvePeriodic(...systems) : tridiagonalSolveOp(systems, undefined);
   return along === last ? x : permute(x, order);
 }
-

@@ -3,7 +3,14 @@ import type { DType } from '../tensor/dtype';
 import { type Tensor, isTensor } from '../tensor/tensor';
 import { noGrad } from '../autograd/tidy';
 import { sumTo } from './broadcast';
-import { type OpFunction, type Rule, type TensorLike, defineOp, publicName, withDefaults } from './define';
+import {
+  type OpFunction,
+  type Rule,
+  type TensorLike,
+  defineOp,
+  publicName,
+  withDefaults,
+} from './define';
 import { cast, floating, promoted } from './promote';
 
 export { cast };
@@ -151,7 +158,11 @@ const whereOp = defineOp('where', {
 
 /** a where the condition (uint8) is not 0, else b. All three broadcast. Differentiable in a and b. */
 export function where(condition: Tensor, a: TensorLike, b: TensorLike): Tensor {
-  requireArgument(isTensor(condition), 'where', () => `condition must be a tensor, got ${show(condition)}`);
+  requireArgument(
+    isTensor(condition),
+    'where',
+    () => `condition must be a tensor, got ${show(condition)}`,
+  );
   const mask = condition.dtype === 'uint8' ? condition : ne(condition, 0);
   const [x, y] = promoted('where', a, b);
   return whereOp([mask, x, y], undefined);
@@ -168,7 +179,12 @@ const negOp = defineOp('neg', { vjp: ({ g }) => [neg(g)] });
 export const abs: (x: Tensor) => Tensor = (x) => absOp([x], undefined);
 const absOp = defineOp('abs', {
   saveInputs: [0],
-  vjp: ({ g, input }) => [mul(g, noGrad(() => sign(input(0))))],
+  vjp: ({ g, input }) => [
+    mul(
+      g,
+      noGrad(() => sign(input(0))),
+    ),
+  ],
 });
 
 /** -1, 0 or 1; NaN stays NaN. Its derivative, zero wherever there is one, is not taken. */
@@ -196,10 +212,16 @@ export const sqrt = unary('sqrt', {
 });
 
 /** Sine; x in radians. */
-export const sin = unary('sin', { saveInputs: [0], vjp: ({ g, input }) => [mul(g, cos(input(0)))] });
+export const sin = unary('sin', {
+  saveInputs: [0],
+  vjp: ({ g, input }) => [mul(g, cos(input(0)))],
+});
 
 /** Cosine; x in radians. */
-export const cos = unary('cos', { saveInputs: [0], vjp: ({ g, input }) => [neg(mul(g, sin(input(0))))] });
+export const cos = unary('cos', {
+  saveInputs: [0],
+  vjp: ({ g, input }) => [neg(mul(g, sin(input(0))))],
+});
 
 /** x^2. */
 export function square(x: Tensor): Tensor {
@@ -252,10 +274,16 @@ export interface LeakyReluOptions {
   /** Slope below 0. Default 0.01. */
   negativeSlope?: number;
 }
-const leakyReluVjp: OpFunction<{ negativeSlope: number }> = defineOp<{ negativeSlope: number }>('leaky_relu_vjp', {
-  saveInputs: [1],
-  vjp: ({ g, needs, input, params }) => [needs(0) ? leakyReluVjp([g, input(1)], params) : null, null],
-});
+const leakyReluVjp: OpFunction<{ negativeSlope: number }> = defineOp<{ negativeSlope: number }>(
+  'leaky_relu_vjp',
+  {
+    saveInputs: [1],
+    vjp: ({ g, needs, input, params }) => [
+      needs(0) ? leakyReluVjp([g, input(1)], params) : null,
+      null,
+    ],
+  },
+);
 const leakyReluOp = defineOp<{ negativeSlope: number }>('leaky_relu', {
   saveInputs: [0],
   vjp: ({ g, input, params }) => [leakyReluVjp([g, input(0)], params)],
@@ -304,10 +332,13 @@ export interface ClampOptions {
   min?: number;
   max?: number;
 }
-const clampVjp: OpFunction<{ min: number; max: number }> = defineOp<{ min: number; max: number }>('clamp_vjp', {
-  saveInputs: [1],
-  vjp: ({ g, needs, input, params }) => [needs(0) ? clampVjp([g, input(1)], params) : null, null],
-});
+const clampVjp: OpFunction<{ min: number; max: number }> = defineOp<{ min: number; max: number }>(
+  'clamp_vjp',
+  {
+    saveInputs: [1],
+    vjp: ({ g, needs, input, params }) => [needs(0) ? clampVjp([g, input(1)], params) : null, null],
+  },
+);
 const clampOp = defineOp<{ min: number; max: number }>('clamp', {
   saveInputs: [0],
   vjp: ({ g, input, params }) => [clampVjp([g, input(0)], params)],

@@ -22,7 +22,15 @@ const FAMILIES = {
 };
 
 /** What the families export that does not begin with a tensor. */
-const NOT_METHODS = ['cat', 'stack', 'rand', 'randn', 'randint', 'bernoulli', 'permutation'] as const;
+const NOT_METHODS = [
+  'cat',
+  'stack',
+  'rand',
+  'randn',
+  'randint',
+  'bernoulli',
+  'permutation',
+] as const;
 
 type MethodName = Exclude<keyof typeof FAMILIES, (typeof NOT_METHODS)[number]>;
 
@@ -35,7 +43,6 @@ type Method<F> = F extends (self: infer _Self, ...rest: infer Rest) => infer Res
 export type TensorMethods = { [Name in MethodName]: Method<(typeof FAMILIES)[Name]> };
 
 declare module '../tensor/tensor' {
-  // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- this is how methods are added
   interface Tensor extends TensorMethods {
     /** Adds the gradients of this tensor to the `grad` of the leaves that it was computed from. */
     backward(cotangent?: Tensor, options?: BackwardOptions): void;

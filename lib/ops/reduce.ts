@@ -7,6 +7,7 @@ import {
   type VjpContext,
   axisOf,
   defineOp,
+  listOf,
   requireTensor,
   withDefaults,
 } from './define';
@@ -52,12 +53,7 @@ interface Reduction {
 }
 
 function dimsOf(op: string, x: Tensor, dim: number | readonly number[]): number[] {
-  requireArgument(
-    typeof dim === 'number' || Array.isArray(dim),
-    op,
-    () => `dim must be an integer or an array of integers, got ${show(dim)}`,
-  );
-  const dims = (typeof dim === 'number' ? [dim] : dim).map((d) => axisOf(op, d, x.ndim));
+  const dims = listOf(op, 'dim', dim).map((d) => axisOf(op, d, x.ndim));
   return x.ndim === 0 ? [] : dims;
 }
 
@@ -147,7 +143,11 @@ export function norm(input: Tensor, options?: NormOptions): Tensor {
   if (p === 1) return sumOp([abs(x)], reduction);
   if (p === Infinity) return maxOp([abs(x)], reduction);
   if (p !== 2) {
-    throw new FluxionError('FLUXION_UNSUPPORTED', 'norm', `p must be 1, 2 or Infinity, got ${show(p)}`);
+    throw new FluxionError(
+      'FLUXION_UNSUPPORTED',
+      'norm',
+      `p must be 1, 2 or Infinity, got ${show(p)}`,
+    );
   }
   const squares = sumOp([square(x)], reduction);
   const zero = eq(squares, 0);
@@ -194,7 +194,12 @@ export function min(x: Tensor, options?: ReduceOptions): Tensor {
 const argmaxOp = defineOp<{ dim: number; keepdim: boolean }>('argmax', {});
 const argminOp = defineOp<{ dim: number; keepdim: boolean }>('argmin', {});
 
-function argReduce(op: string, run: typeof argmaxOp, x: Tensor, options?: ArgReduceOptions): Tensor {
+function argReduce(
+  op: string,
+  run: typeof argmaxOp,
+  x: Tensor,
+  options?: ArgReduceOptions,
+): Tensor {
   requireTensor(op, x);
   const { dim, keepdim } = withDefaults<{ dim: number | null; keepdim: boolean }>(op, options, {
     dim: null,

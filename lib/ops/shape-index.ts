@@ -7,6 +7,7 @@ import {
   type OpFunction,
   axisOf,
   defineOp,
+  listOf,
   requireDims,
   requireTensor,
   withDefaults,
@@ -87,10 +88,14 @@ export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
 /** Turns the order of elements round along dimensions. Differentiable. Cost: one copy a dimension. */
 export function flip(x: Tensor, dims: readonly number[]): Tensor {
   requireDims('flip', x);
-  return dims.reduce((y, dim) => {
+  return listOf('flip', 'dims', dims).reduce((y, dim) => {
     const axis = axisOf('flip', dim, x.ndim, 'dims');
     const n = x.shape[axis]!;
-    const order = upload(Int32Array.from({ length: n }, (_, i) => n - 1 - i), 'int32', [n]);
+    const order = upload(
+      Int32Array.from({ length: n }, (_, i) => n - 1 - i),
+      'int32',
+      [n],
+    );
     return indexSelectOp([y, new Tensor(order)], { dim: axis });
   }, x);
 }
@@ -131,10 +136,12 @@ export interface RollOptions {
  */
 export function roll(x: Tensor, shifts: number | readonly number[], options?: RollOptions): Tensor {
   requireTensor('roll', x);
-  const { dims } = withDefaults<{ dims: RollOptions['dims'] | null }>('roll', options, { dims: null });
-  const by = [shifts].flat() as number[];
+  const { dims } = withDefaults<{ dims: number | readonly number[] | null }>('roll', options, {
+    dims: null,
+  });
+  const by = listOf('roll', 'shifts', shifts);
   const flat = dims === null;
-  const along = flat ? [0] : ([dims].flat() as number[]);
+  const along = dims === null ? [0] : listOf('roll', 'dims', dims);
   requireArgument(
     by.length === along.length && by.every(Number.isInteger),
     'roll',
@@ -144,7 +151,7 @@ export function roll(x: Tensor, shifts: number | readonly number[], options?: Ro
     (y, dim, i) => {
       const axis = axisOf('roll', dim, y.ndim, 'dims');
       const n = y.shape[axis]!;
-      const cut = n === 0 ? 0 : (((-by[i]! % n) + n) % n);
+      const cut = n === 0 ? 0 : ((-by[i]! % n) + n) % n;
       if (cut === 0) return y;
       return cat([slice(y, axis, cut), slice(y, axis, 0, cut)], { dim: axis });
     },

@@ -9,6 +9,7 @@ import {
   type OpFunction,
   axisOf,
   defineOp,
+  listOf,
   requireDims,
   requireTensor,
   withDefaults,
@@ -71,12 +72,8 @@ const permuteOp: OpFunction<{ dims: number[] }> = defineOp<{ dims: number[] }>('
 /** Dimension i of the result is dimension dims[i] of the input. A view. Differentiable. */
 export function permute(x: Tensor, dims: readonly number[]): Tensor {
   requireTensor('permute', x);
-  requireArgument(
-    Array.isArray(dims),
-    'permute',
-    () => `dims must be an array of integers, got ${show(dims)}`,
-  );
-  return permuteOp([x], { dims: dims.map((d: number) => axisOf('permute', d, x.ndim, 'dims')) });
+  const order = listOf('permute', 'dims', dims);
+  return permuteOp([x], { dims: order.map((d) => axisOf('permute', d, x.ndim, 'dims')) });
 }
 
 /** Exchanges two dimensions. A view. Differentiable. */
@@ -99,7 +96,7 @@ export function squeeze(x: Tensor, options?: SqueezeOptions): Tensor {
   const { dim } = withDefaults<Required<SqueezeOptions>>('squeeze', options, {
     dim: [...x.shape.keys()],
   });
-  const given = new Set([dim].flat().map((d) => axisOf('squeeze', d as number, x.ndim)));
+  const given = new Set(listOf('squeeze', 'dim', dim).map((d) => axisOf('squeeze', d, x.ndim)));
   return reshapeOp([x], { shape: x.shape.filter((n, i) => n !== 1 || !given.has(i)) });
 }
 
@@ -225,17 +222,17 @@ export function split(
   requireDims('split', x);
   const dim = axisOf('split', withDefaults('split', options, { dim: 0 }).dim, x.ndim);
   const total = x.shape[dim]!;
-  const valid = (n: unknown, least: number) => Number.isInteger(n) && (n as number) >= least;
+  const isSize = (n: number) => Number.isInteger(n) && n >= 0;
   const sizes =
-    typeof sizeOrSizes === 'number' && valid(sizeOrSizes, 1)
+    typeof sizeOrSizes === 'number' && sizeOrSizes >= 1
       ? Array.from({ length: Math.max(1, Math.ceil(total / sizeOrSizes)) }, (_, i) =>
           Math.min(sizeOrSizes, total - i * sizeOrSizes),
         )
-      : (sizeOrSizes as readonly number[]);
+      : listOf('split', 'sizes', sizeOrSizes);
   requireArgument(
-    Array.isArray(sizes) && sizes.every((n) => valid(n, 0)) && sizes.reduce((a, b) => a + b, 0) === total,
+    sizes.every(isSize) && sizes.reduce((sum, n) => sum + n, 0) === total,
     'split',
-    () => `sizes must be an integer >= 1 or integers that add up to ${total}, got ${show(sizeOrSizes)}`,
+    () => `sizes must be an integer >= 1 or add up to ${total}, got ${show(sizeOrSizes)}`,
   );
   let start = 0;
   return sizes.map((n) => sliceAlong(x, dim, start, (start += n)));
@@ -271,7 +268,7 @@ function requireTensors(op: string, tensors: readonly Tensor[]): void {
 export function cat(tensors: readonly Tensor[], options?: DimOptions): Tensor {
   requireTensors('cat', tensors);
   requireDims('cat', tensors[0]!);
-  const dim = axisOf('cat', withDefaults('cat', options, { dim: 0 }).dim, tensors[0]!.ndim);
+  const dim = axisOf('cat', withDefaults('cat', options, { dim: 0 }).dim, tensors[0].ndim);
   const dtype = tensors.map((t) => t.dtype).reduce(promote);
   let parts: readonly Tensor[] = tensors.map((t) => cast(t, dtype));
   while (parts.length > MAX_OPERANDS) {

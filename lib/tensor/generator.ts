@@ -10,7 +10,11 @@ const state: GeneratorState = { seed: Math.floor(Math.random() * 2 ** 48), offse
 
 /** Seeds the random numbers of this JavaScript environment: what follows is reproducible. */
 export function manualSeed(seed: number): void {
-  requireArgument(Number.isSafeInteger(seed) && seed >= 0, 'manualSeed', () => `seed must be an integer in [0, 2^53), got ${show(seed)}`);
+  requireArgument(
+    Number.isSafeInteger(seed) && seed >= 0,
+    'manualSeed',
+    () => `seed must be an integer in [0, 2^53), got ${show(seed)}`,
+  );
   state.seed = seed;
   state.offset = 0;
 }

@@ -61,7 +61,11 @@ function readOutput(handle: Handle, slot: number): void {
 }
 
 /** Runs an op with one output. */
-export function runOne(op: number, inputs: readonly OperandHandle[], params: object | undefined): Handle {
+export function runOne(
+  op: number,
+  inputs: readonly OperandHandle[],
+  params: object | undefined,
+): Handle {
   setInputs(inputs);
   const output = new Handle();
   native.run(op, params, output);

@@ -15,7 +15,11 @@ export function sizeOf(shape: Shape): number {
 }
 
 /** Throws unless a value is a list of at most 8 sizes; `least` is -1 where a size may be left open. */
-export function requireShape(op: string, shape: unknown, least: 0 | -1 = 0): asserts shape is Shape {
+export function requireShape(
+  op: string,
+  shape: unknown,
+  least: 0 | -1 = 0,
+): asserts shape is Shape {
   const valid = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= least;
   requireArgument(
     Array.isArray(shape) && shape.every(valid),

@@ -153,7 +153,9 @@ function nest(values: TypedArray, shape: readonly number[]): NestedArray {
   if (shape.length === 0) return values[0]!;
   const [size, ...rest] = shape as [number, ...number[]];
   const step = rest.reduce((a, b) => a * b, 1);
-  return Array.from({ length: size }, (_, i) => nest(values.subarray(i * step, (i + 1) * step), rest));
+  return Array.from({ length: size }, (_, i) =>
+    nest(values.subarray(i * step, (i + 1) * step), rest),
+  );
 }
 
 export interface MemoryReport {

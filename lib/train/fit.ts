@@ -4,6 +4,7 @@ import { type GeneratorState, generatorState, setGeneratorState } from '../tenso
 import { type Tensor, isTensor } from '../tensor/tensor';
 import { backward } from '../autograd/gradients';
 import { noGrad, tidy } from '../autograd/tidy';
+import { withDefaults } from '../ops/define';
 import type { BatchSource, DataLoaderState } from '../data';
 import { type Optimizer, type Scheduler, type SchedulerState, clipGradNorm } from '../optim';
 import type { Checkpoint } from './checkpoint';
@@ -69,6 +70,14 @@ export interface FitOptions extends ProgressOptions {
   checkpoint?: CheckpointOptions;
 }
 
+/** Every option, so that a misspelt one is an error. */
+const KNOWN: Record<keyof FitOptions, undefined> = {
+  ...{ loss: undefined, optimizer: undefined, epochs: undefined, scheduler: undefined },
+  ...{ schedulerInterval: undefined, metrics: undefined, validation: undefined },
+  ...{ maxGradNorm: undefined, callbacks: undefined, signal: undefined, checkpoint: undefined },
+  ...{ progress: undefined, verbose: undefined },
+};
+
 /**
  * Trains a model: for each batch forward, loss, backward, optimizer, scheduler.
  *
@@ -96,6 +105,14 @@ export async function fit(
     Number.isInteger(options.epochs) && options.epochs >= 0,
     'fit',
     () => `epochs must be an integer >= 0, got ${show(options.epochs)}`,
+  );
+  withDefaults<object>('fit', options, KNOWN);
+  const every = Object.values(options.checkpoint?.every ?? { epochs: 1 });
+  requireArgument(
+    every.length === 1 && Number.isInteger(every[0]) && every[0]! > 0,
+    'fit',
+    () =>
+      `checkpoint.every must be { steps } or { epochs } with an integer > 0, got ${show(every)}`,
   );
   return new Fit(model, loader, options).run();
 }
@@ -310,6 +327,7 @@ class Fit {
     if (!found) return;
     try {
       await this.take(found);
+      this.progress.note(`continuing after step ${this.steps}, from ${checkpoint.path}`);
     } catch (error) {
       if (!(error instanceof FluxionError)) throw error;
       const detail = `the checkpoint ${checkpoint.path} is of another run (${error.message})`;

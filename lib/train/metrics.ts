@@ -45,9 +45,12 @@ export class RunningMeans {
   }
 }
 
-/** Splits a batch into the inputs of the model and the target, its last tensor. */
-export function split(batch: readonly Tensor[]): { inputs: Tensor[]; target: Tensor } {
-  return { inputs: batch.slice(0, -1), target: batch[batch.length - 1]! };
+/** Splits a batch into the inputs of the model and the target, its last tensor; a single one is both. */
+export function split(batch: readonly Tensor[]): { inputs: readonly Tensor[]; target: Tensor } {
+  return {
+    inputs: batch.length > 1 ? batch.slice(0, -1) : batch,
+    target: batch[batch.length - 1]!,
+  };
 }
 
 /** Starts to read values, to be released by the scope; the promise gives them as numbers. */

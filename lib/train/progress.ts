@@ -39,9 +39,11 @@ export class Progress {
 
   endEpoch(record: EpochRecord): void {
     this.stop();
-    if (this.shown || this.options.verbose) {
-      process.stderr.write(`${describeEpoch(record, this.epochs)}\n`);
-    }
+    this.note(describeEpoch(record, this.epochs));
+  }
+
+  note(line: string): void {
+    if (this.shown || this.options.verbose) process.stderr.write(`${line}\n`);
   }
 
   stop(): void {

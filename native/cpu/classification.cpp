@@ -35,7 +35,8 @@ struct Positions {
 
 template <class T>
 struct Softmax {
-  T largest[kPositions], sum[kPositions], total[kPositions];  // sum of exp(z - largest), of z - largest
+  T largest[kPositions], sum[kPositions],
+      total[kPositions];  // sum of exp(z - largest), of z - largest
 };
 
 template <class T>
@@ -119,8 +120,8 @@ static int64_t label_at(const TensorView& target, int64_t i) {
 
 static bool valid_label(const Kernel& kernel, int64_t label, int64_t classes) {
   if (label >= 0 && label < classes) return true;
-  kernel.fault(ErrorCode::InvalidArgument, "target must be in [0, %lld), got %lld", static_cast<long long>(classes),
-               static_cast<long long>(label));
+  kernel.fault(ErrorCode::InvalidArgument, "target must be in [0, %lld), got %lld",
+               static_cast<long long>(classes), static_cast<long long>(label));
   return false;
 }
 
@@ -129,23 +130,26 @@ static void cross_entropy(const CrossEntropyParams& params, const Kernel& kernel
   T* loss = kernel.out(0).as<T>();
   const T smoothing = static_cast<T>(params.labelSmoothing);
   // Without classes no label is valid.
-  if (kernel.in(0).shape[1] == 0) std::fill_n(loss, kernel.out(0).size(), std::numeric_limits<T>::quiet_NaN());
-  for_positions<T>(kernel, kernel.in(0), [&](const Positions<T>& p, const Softmax<T>& s, int64_t first) {
-    for (int i = 0; i < p.count; ++i) {
-      const int64_t label = label_at(kernel.in(1), first + i);
-      if (!valid_label(kernel, label, p.classes)) {
-        loss[first + i] = std::numeric_limits<T>::quiet_NaN();
-        continue;
-      }
-      const T log_sum = std::log(s.sum[i]), z = p.z[label * p.class_stride + i * p.stride] - s.largest[i];
-      T value = log_sum - z;
-      if (smoothing != 0) {  // without it, infinite logits of other classes must not count
-        const T mean = s.total[i] / static_cast<T>(p.classes);
-        value = (T(1) - smoothing) * value + smoothing * (log_sum - mean);
-      }
-      loss[first + i] = value;
-    }
-  });
+  if (kernel.in(0).shape[1] == 0)
+    std::fill_n(loss, kernel.out(0).size(), std::numeric_limits<T>::quiet_NaN());
+  for_positions<T>(
+      kernel, kernel.in(0), [&](const Positions<T>& p, const Softmax<T>& s, int64_t first) {
+        for (int i = 0; i < p.count; ++i) {
+          const int64_t label = label_at(kernel.in(1), first + i);
+          if (!valid_label(kernel, label, p.classes)) {
+            loss[first + i] = std::numeric_limits<T>::quiet_NaN();
+            continue;
+          }
+          const T log_sum = std::log(s.sum[i]),
+                  z = p.z[label * p.class_stride + i * p.stride] - s.largest[i];
+          T value = log_sum - z;
+          if (smoothing != 0) {  // without it, infinite logits of other classes must not count
+            const T mean = s.total[i] / static_cast<T>(p.classes);
+            value = (T(1) - smoothing) * value + smoothing * (log_sum - mean);
+          }
+          loss[first + i] = value;
+        }
+      });
 }
 
 template <class T>
@@ -169,13 +173,16 @@ static void cross_entropy_vjp(const CrossEntropyParams& params, const Kernel& ke
       for (int64_t c = 0; c < p.classes; ++c) {
         const T* z = p.z + c * p.class_stride;
         T* row = to + c * p.class_stride;
-        for (int i = 0; i < p.count; ++i) row[i] = scale[i] * (vexp(z[i] - s.largest[i]) * s.sum[i] - share);
+        for (int i = 0; i < p.count; ++i)
+          row[i] = scale[i] * (vexp(z[i] - s.largest[i]) * s.sum[i] - share);
       }
     } else {
       for (int i = 0; i < p.count; ++i) {
-        const T *z = p.z + i * p.stride, factor = scale[i], largest = s.largest[i], inverse = s.sum[i];
+        const T *z = p.z + i * p.stride, factor = scale[i], largest = s.largest[i],
+                inverse = s.sum[i];
         T* row = to + i * p.stride;
-        for (int64_t c = 0; c < p.classes; ++c) row[c] = factor * (vexp(z[c] - largest) * inverse - share);
+        for (int64_t c = 0; c < p.classes; ++c)
+          row[c] = factor * (vexp(z[c] - largest) * inverse - share);
       }
     }
     for (int i = 0; i < p.count; ++i) {
@@ -191,8 +198,9 @@ void k_cross_entropy(const CrossEntropyParams& params, const Kernel& kernel) {
 }
 
 void k_cross_entropy_vjp(const CrossEntropyParams& params, const Kernel& kernel) {
-  dispatch_floating(kernel.in(1).dtype,
-                    [&](auto tag) { cross_entropy_vjp<typename decltype(tag)::type>(params, kernel); });
+  dispatch_floating(kernel.in(1).dtype, [&](auto tag) {
+    cross_entropy_vjp<typename decltype(tag)::type>(params, kernel);
+  });
 }
 
 }  // namespace fluxion::cpu::FLUXION_TARGET

@@ -2,12 +2,10 @@
 //
 //   forward       y[m, p]  = sum_k weight[m, k] x[k at p]       k = (tap, input channel), p = output pixel
 //   input vjp     gx[m, p] = sum_k weight'[m, k] g[k at p]      once per phase of the stride (ops/convolution.h)
-//   weight vjp    gw[r, m] = sum_p x[r at p] g[m, p]            r = (input channel, tap)
+//   weight vjp    cpu/convolution_weight.h
 //
-// The first two pack one panel of pixels at a time, runs of a row at once, from the image into L1 (cf.
-// Chetlur et al., cuDNN, arXiv:1410.0759); parallel over (image, group, channel block, pixel block). The
-// third reads x unpacked from a zero-padded band of rows, one broadcast per row r, against transposed
-// cotangents; parallel over slices of (image, band), whose partial sums are added in order.
+// One panel of pixels at a time is packed, runs of a row at once, from the image into L1 (cf. Chetlur et
+// al., cuDNN, arXiv:1410.0759). Parallel over (image, group, channel block, pixel block).
 #include <algorithm>
 #include <cstdint>
 #include <utility>
@@ -23,6 +21,7 @@
 #include "cpu/transpose.h"
 #include "cpu/gemm.h"
 #include "cpu/depthwise.h"
+#include "cpu/convolution_weight.h"
 
 namespace fluxion::cpu::FLUXION_TARGET {
 
@@ -84,7 +83,8 @@ static void pack_weights(const Kernel& kernel, const Correlation<T>& c, T* packe
     const T* from = c.weights + group * c.group_stride + panel * kTileRows * c.row_stride;
     for (int64_t k0 = 0; k0 < depth; k0 += step) {
       const int64_t now = std::min(step, depth - k0);
-      T* to = packed + group * c.padded_rows() * depth + k0 * c.padded_rows() + panel * kTileRows * now;
+      T* to =
+          packed + group * c.padded_rows() * depth + k0 * c.padded_rows() + panel * kTileRows * now;
       for (int64_t k = k0; k < k0 + now;) {
         const DepthRun run = depth_run(c, k);
         const int64_t count = std::min(run.count, k0 + now - k);
@@ -133,8 +133,8 @@ struct PanelRuns {
             const int64_t stop = std::min(w.out, x + lanes - lane);
             const int64_t from = std::max(x, begin), past = std::min(stop, end);
             if (row >= 0 && row < h.in && from < past) {
-              to[count++] = {static_cast<int32_t>(lane + from - x), static_cast<int32_t>(past - from),
-                             row * w.in + from * w.step + shift};
+              to[count++] = {static_cast<int32_t>(lane + from - x),
+                             static_cast<int32_t>(past - from), row * w.in + from * w.step + shift};
             }
             lane += stop - x;
             x = stop;
@@ -175,8 +175,8 @@ inline Vec<T> load_strided(const T* p, int lane, int count, int64_t step) {
 
 // One vector of the panel for several channels, a plane apart.
 template <class T>
-static void pack_vector(const T* from, int64_t plane, int64_t channels, int64_t step, const PixelRun* runs,
-                        int count, T* to) {
+static void pack_vector(const T* from, int64_t plane, int64_t channels, int64_t step,
+                        const PixelRun* runs, int count, T* to) {
   using Bits = typename VecOf<T>::mask;
   const PixelRun run = count > 0 ? runs[0] : PixelRun{0, 0, 0};
   if (step == 1 && count <= 1) {
@@ -189,8 +189,9 @@ static void pack_vector(const T* from, int64_t plane, int64_t channels, int64_t 
     Bits bits{};  // bits, not a sum, to keep the sign of zeros
     for (int r = 0; r < count; ++r) {
       const T* p = from + runs[r].source;
-      bits |= reinterpret_cast<Bits>(step == 1 ? load_lanes(p, runs[r].lane, runs[r].count)
-                                               : load_strided(p, runs[r].lane, runs[r].count, step));
+      bits |=
+          reinterpret_cast<Bits>(step == 1 ? load_lanes(p, runs[r].lane, runs[r].count)
+                                           : load_strided(p, runs[r].lane, runs[r].count, step));
     }
     store(to + i * kTileCols<T>, reinterpret_cast<Vec<T>>(bits));
   }
@@ -200,14 +201,15 @@ static void pack_vector(const T* from, int64_t plane, int64_t channels, int64_t 
 template <class T>
 static DepthRun next_run(const Correlation<T>& c, const DepthRun& run) {
   const bool last_tap = run.tap + 1 == c.h.taps * c.w.taps;
-  const int64_t first = run.channel / kChannelChunk * kChannelChunk + (last_tap ? kChannelChunk : 0);
+  const int64_t first =
+      run.channel / kChannelChunk * kChannelChunk + (last_tap ? kChannelChunk : 0);
   return {last_tap ? 0 : run.tap + 1, first, std::min(kChannelChunk, c.channels - first)};
 }
 
 // One panel [depth][kTileCols] of the virtual im2col matrix.
 template <class T>
-static void pack_pixels(const Correlation<T>& c, const PanelRuns<T>& panel, const T* image, int64_t k,
-                        int64_t depth, T* to) {
+static void pack_pixels(const Correlation<T>& c, const PanelRuns<T>& panel, const T* image,
+                        int64_t k, int64_t depth, T* to) {
   const int64_t plane = c.h.in * c.w.in;
   const int64_t end = k + depth;
   for (DepthRun run = depth_run(c, k); k < end; run = next_run(c, run)) {
@@ -244,39 +246,46 @@ static void correlate(const Kernel& kernel, Correlation<T> c) {
   const int64_t row_blocks = ceil_div(c.rows, row_step);
   constexpr int64_t most_cols = kConvBlockColBytes / static_cast<int64_t>(sizeof(T));
   const int64_t wanted = ceil_div(kConvMinBlocks, c.images * c.groups * row_blocks);
-  const int64_t col_step =
-      round_up(ceil_div(c.pixels(), std::max(wanted, ceil_div(c.pixels(), most_cols))), kTileCols<T>);
+  const int64_t col_step = round_up(
+      ceil_div(c.pixels(), std::max(wanted, ceil_div(c.pixels(), most_cols))), kTileCols<T>);
   const int64_t col_blocks = ceil_div(c.pixels(), col_step), depth = c.depth();
   const int64_t in_plane = c.h.in * c.w.in, out_plane = c.out_height * c.out_width;
-  kernel.parallel_for(c.images * c.groups * row_blocks * col_blocks, [&](int64_t block, int thread) {
-    const int64_t pixel = block % col_blocks * col_step;
-    const int64_t row = block / col_blocks % row_blocks * row_step;
-    const int64_t group = block / (col_blocks * row_blocks) % c.groups;
-    const int64_t image = block / (col_blocks * row_blocks * c.groups);
-    const int64_t rows = std::min(row_step, c.rows - row), cols = std::min(col_step, c.pixels() - pixel);
-    const T* in = c.in + (image * c.groups + group) * c.channels * in_plane;
-    T* out = c.out + ((image * c.groups + group) * c.rows + row) * out_plane;
-    T* panel = kernel.scratch<T>(thread);
-    T* values = panel + c.depth_step() * kTileCols<T>;
-    char* table = reinterpret_cast<char*>(values + (c.scattered() ? std::min(row_step, c.rows) * col_step : 0));
-    const int64_t taps = c.h.taps * c.w.taps;
-    const PanelRuns<T> runs{reinterpret_cast<PixelRun*>(table),
-                            reinterpret_cast<int32_t*>(table + taps * kTileCols<T> * sizeof(PixelRun))};
-    const T* weights = packed + group * c.padded_rows() * depth;
-    const auto pack_a = [&](int64_t k, int64_t now) { return weights + k * c.padded_rows() + row * now; };
-    const auto pack_b = [&](int64_t k, int64_t now, int64_t col, int valid) {
-      runs.find(c.h, c.w, pixel + col, valid);
-      pack_pixels(c, runs, in, k, now, panel);
-      return static_cast<const T*>(panel);
-    };
-    const T* bias = c.bias ? c.bias + group * c.rows + row : nullptr;
-    if (c.scattered()) {
-      gemm_block<T>(rows, cols, depth, c.depth_step(), pack_a, pack_b, values, col_step, bias);
-      scatter_pixels(c, values, col_step, rows, pixel, cols, out);
-    } else {
-      gemm_block<T>(rows, cols, depth, c.depth_step(), pack_a, pack_b, out + pixel, out_plane, bias);
-    }
-  });
+  kernel.parallel_for(
+      c.images * c.groups * row_blocks * col_blocks, [&](int64_t block, int thread) {
+        const int64_t pixel = block % col_blocks * col_step;
+        const int64_t row = block / col_blocks % row_blocks * row_step;
+        const int64_t group = block / (col_blocks * row_blocks) % c.groups;
+        const int64_t image = block / (col_blocks * row_blocks * c.groups);
+        const int64_t rows = std::min(row_step, c.rows - row),
+                      cols = std::min(col_step, c.pixels() - pixel);
+        const T* in = c.in + (image * c.groups + group) * c.channels * in_plane;
+        T* out = c.out + ((image * c.groups + group) * c.rows + row) * out_plane;
+        T* panel = kernel.scratch<T>(thread);
+        T* values = panel + c.depth_step() * kTileCols<T>;
+        char* table = reinterpret_cast<char*>(
+            values + (c.scattered() ? std::min(row_step, c.rows) * col_step : 0));
+        const int64_t taps = c.h.taps * c.w.taps;
+        const PanelRuns<T> runs{
+            reinterpret_cast<PixelRun*>(table),
+            reinterpret_cast<int32_t*>(table + taps * kTileCols<T> * sizeof(PixelRun))};
+        const T* weights = packed + group * c.padded_rows() * depth;
+        const auto pack_a = [&](int64_t k, int64_t now) {
+          return weights + k * c.padded_rows() + row * now;
+        };
+        const auto pack_b = [&](int64_t k, int64_t now, int64_t col, int valid) {
+          runs.find(c.h, c.w, pixel + col, valid);
+          pack_pixels(c, runs, in, k, now, panel);
+          return static_cast<const T*>(panel);
+        };
+        const T* bias = c.bias ? c.bias + group * c.rows + row : nullptr;
+        if (c.scattered()) {
+          gemm_block<T>(rows, cols, depth, c.depth_step(), pack_a, pack_b, values, col_step, bias);
+          scatter_pixels(c, values, col_step, rows, pixel, cols, out);
+        } else {
+          gemm_block<T>(rows, cols, depth, c.depth_step(), pack_a, pack_b, out + pixel, out_plane,
+                        bias);
+        }
+      });
 }
 
 template <class T>
@@ -292,8 +301,8 @@ static void conv2d(const Conv2dParams& p, const Kernel& kernel) {
   c.kernel_width = weight[3], c.channel_stride = weight[2] * weight[3];
   c.row_stride = c.channels * c.channel_stride, c.group_stride = c.rows * c.row_stride;
   if (conv_is_depthwise(weight, p.groups)) {
-    depthwise_planes<T>(kernel, {c.h, c.w, c.images, c.groups, y[2], y[3], c.in, c.out, c.weights, weight[2], weight[3],
-                              c.bias});
+    depthwise_planes<T>(kernel, {c.h, c.w, c.images, c.groups, y[2], y[3], c.in, c.out, c.weights,
+                                 weight[2], weight[3], c.bias});
   } else {
     correlate(kernel, c);
   }
@@ -315,8 +324,8 @@ static void conv2d_input_vjp(const Conv2dInputVjpParams& p, const Kernel& kernel
       c.w = conv_input_vjp_axis(x[3], weight[3], p.stride.w, p.padding.w, p.dilation.w, pw);
       c.h.in = g[2], c.w.in = g[3];
       if (conv_is_depthwise(weight, p.groups)) {
-        depthwise_planes<T>(kernel, {c.h, c.w, c.images, c.groups, x[2], x[3], c.in, c.out, c.weights, weight[2],
-                                  weight[3], nullptr});
+        depthwise_planes<T>(kernel, {c.h, c.w, c.images, c.groups, x[2], x[3], c.in, c.out,
+                                     c.weights, weight[2], weight[3], nullptr});
       } else {
         correlate(kernel, c);
       }
@@ -324,146 +333,21 @@ static void conv2d_input_vjp(const Conv2dInputVjpParams& p, const Kernel& kernel
   }
 }
 
-// --- weight gradient
-
-// One tile of gw: rows r of x at the pixels of the band, times one panel of cotangents.
-template <class T, int R, int V>
-static __attribute__((noinline)) void weight_tile(const Tile<T>& tile, const T* const* x, int64_t band_rows,
-                                                  int64_t width, int64_t row_step, int64_t step, const T* g) {
-  Vec<T> acc[R][V] = {};
-  const T* row[R];
-  for (int i = 0; i < R; ++i) row[i] = x[i];
-  for (int64_t y = 0; y < band_rows; ++y, g += width * kTileCols<T>) {
-    accumulate<T, R, V>(acc, width, [&](int64_t k, int i) { return row[i][y * row_step + k * step]; }, g);
-  }
-  write_tile<T, R, V>(acc, tile);
-}
-
-template <class T>
-struct WeightVjp {
-  ConvAxis h, w;
-  Shape x, weight;
-  int64_t groups;
-  ConvWeightPlan plan;
-  const T *from_x, *from_g;
-
-  int64_t outputs() const { return weight[0] / groups; }
-  int64_t taps() const { return h.taps * w.taps; }
-
-  // Rows of x that a band of `rows` output rows from y on touches, zero-padded: [channel][row][column]
-  void pad_band(const T* image, int64_t channels, int64_t y, int64_t rows, T* to) const {
-    const int64_t height = band_height(rows), width = w.span();
-    const int64_t left = std::clamp<int64_t>(-w.offset, 0, width);
-    const int64_t count = std::min(w.in, width - left);
-    for (int64_t i = 0; i < channels * height; ++i, to += width) {
-      const int64_t row = y * h.step + h.offset + i % height;
-      if (row < 0 || row >= h.in) {
-        std::fill_n(to, width, T{});
-        continue;
-      }
-      std::fill_n(to, left, T{});
-      std::copy_n(image + (i / height * h.in + row) * w.in, count, to + left);
-      std::fill_n(to + left + count, width - left - count, T{});
-    }
-  }
-  int64_t band_height(int64_t rows) const { return (rows - 1) * h.step + (h.taps - 1) * h.tap_step + 1; }
-};
-
-// Adds one (image, band) to the partial gradient of a group's channels [first, first + channels).
-template <class T>
-static void add_band(const WeightVjp<T>& c, const T* x, const T* g, int64_t first, int64_t channels, int64_t y,
-                     T* scratch, T* partial) {
-  const int64_t rows = std::min(c.plan.band_rows, c.h.out - y), depth = rows * c.w.out;
-  const int64_t height = c.band_height(rows), width = c.w.span();
-  T *band = scratch, *cotangents = scratch + c.plan.band_elements;
-  c.pad_band(x + first * c.h.in * c.w.in, channels, y, rows, band);
-  // Panels of equal width: 64 channels are two panels of 32 lanes, not 48 and 16.
-  const int64_t vectors = ceil_div(c.outputs(), kLanes<T>);
-  const int64_t panel_cols = ceil_div(vectors, ceil_div(vectors, kTileVectors)) * kLanes<T>;
-  for (int64_t m = 0; m < c.outputs(); m += panel_cols) {
-    const int valid = static_cast<int>(std::min(panel_cols, c.outputs() - m));
-    pack_panel<T, kTileCols<T>>(g + m * c.h.out * c.w.out + y * c.w.out, 1, c.h.out * c.w.out, valid, depth,
-                                cotangents);
-    for (int64_t r = 0; r < channels * c.taps(); r += kTileRows) {
-      const int here = static_cast<int>(std::min<int64_t>(kTileRows, channels * c.taps() - r));
-      const T* row[kTileRows];
-      for (int i = 0; i < kTileRows; ++i) {
-        const int64_t k = r + std::min(i, here - 1), channel = k / c.taps(), tap = k % c.taps();
-        row[i] = band + (channel * height + tap / c.w.taps * c.h.tap_step) * width + tap % c.w.taps * c.w.tap_step;
-      }
-      const Tile<T> tile{depth, partial + (first * c.taps() + r) * c.plan.pitch + m, c.plan.pitch, here, valid, true,
-                         nullptr};
-      dispatch_tile<T>(here, valid, [&](auto shape) {
-        weight_tile<T, shape.rows, shape.vectors>(tile, row, rows, c.w.out, c.h.step * width, c.w.step, cotangents);
-      });
-    }
-  }
-}
-
-// gw[m][r] = sum over the slices of partial[slice][group][r][m]
-template <class T>
-static void sum_slices(const Kernel& kernel, const WeightVjp<T>& c, const T* partial, T* out) {
-  constexpr int64_t chunk = 64;
-  const int64_t chunks = ceil_div(c.plan.rows, chunk), all = c.groups * c.plan.rows * c.plan.pitch;
-  kernel.parallel_for(c.groups * chunks, [&](int64_t block, int) {
-    const int64_t group = block / chunks, begin = block % chunks * chunk;
-    const int64_t end = std::min(begin + chunk, c.plan.rows);
-    for (int64_t m = 0; m < c.outputs(); ++m) {
-      for (int64_t r = begin; r < end; ++r) {
-        const T* from = partial + (group * c.plan.rows + r) * c.plan.pitch + m;
-        T sum{};
-        for (int64_t s = 0; s < c.plan.slices; ++s) sum += from[s * all];
-        out[(group * c.outputs() + m) * c.plan.rows + r] = sum;
-      }
-    }
-  });
-}
-
-template <class T>
-static void conv2d_weight_vjp(const Conv2dWeightVjpParams& p, const Kernel& kernel) {
-  const Shape &x = kernel.in(1).shape, &weight = p.weightShape;
-  const ConvAxis h = conv_forward_axis(x[2], weight[2], p.stride.h, p.padding.h, p.dilation.h);
-  const ConvAxis w = conv_forward_axis(x[3], weight[3], p.stride.w, p.padding.w, p.dilation.w);
-  const T *g = kernel.in(0).as<T>(), *from_x = kernel.in(1).as<T>();
-  T* out = kernel.out(0).as<T>();
-  if (conv_is_depthwise(weight, p.groups)) {
-    return depthwise_weight_vjp<T>(kernel, {h, w, x[0], x[1], h.out, w.out, from_x, nullptr, nullptr, weight[2],
-                                            weight[3], nullptr}, g, out);
-  }
-  const WeightVjp<T> c{h, w, x, weight, p.groups, {h, w, x[0], p.groups, weight, sizeof(T)}, from_x, g};
-  const ConvWeightPlan& plan = c.plan;
-  T* partial = kernel.workspace<T>();
-  const int64_t units = x[0] * plan.bands, all = p.groups * plan.rows * plan.pitch;
-  kernel.parallel_for(plan.slices * p.groups * plan.channel_blocks, [&](int64_t block, int thread) {
-    const int64_t first = block % plan.channel_blocks * plan.block_channels;
-    const int64_t group = block / plan.channel_blocks % p.groups;
-    const int64_t slice = block / (plan.channel_blocks * p.groups);
-    const int64_t channels = std::min(plan.block_channels, weight[1] - first);
-    if (channels <= 0) return;
-    T* sum = partial + slice * all + group * plan.rows * plan.pitch;
-    std::fill_n(sum + first * c.taps() * plan.pitch, channels * c.taps() * plan.pitch, T{});
-    for (int64_t u = units * slice / plan.slices; u < units * (slice + 1) / plan.slices; ++u) {
-      const int64_t image = u / plan.bands, y = u % plan.bands * plan.band_rows;
-      add_band(c, from_x + (image * p.groups + group) * weight[1] * x[2] * x[3],
-               g + (image * p.groups + group) * c.outputs() * h.out * w.out, first, channels, y,
-               kernel.scratch<T>(thread), sum);
-    }
-  });
-  sum_slices(kernel, c, partial, out);
-}
-
 void k_conv2d(const Conv2dParams& params, const Kernel& kernel) {
-  dispatch_floating(kernel.out(0).dtype, [&](auto tag) { conv2d<typename decltype(tag)::type>(params, kernel); });
+  dispatch_floating(kernel.out(0).dtype,
+                    [&](auto tag) { conv2d<typename decltype(tag)::type>(params, kernel); });
 }
 
 void k_conv2d_input_vjp(const Conv2dInputVjpParams& params, const Kernel& kernel) {
-  dispatch_floating(kernel.out(0).dtype,
-                    [&](auto tag) { conv2d_input_vjp<typename decltype(tag)::type>(params, kernel); });
+  dispatch_floating(kernel.out(0).dtype, [&](auto tag) {
+    conv2d_input_vjp<typename decltype(tag)::type>(params, kernel);
+  });
 }
 
 void k_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, const Kernel& kernel) {
-  dispatch_floating(kernel.out(0).dtype,
-                    [&](auto tag) { conv2d_weight_vjp<typename decltype(tag)::type>(params, kernel); });
+  dispatch_floating(kernel.out(0).dtype, [&](auto tag) {
+    conv2d_weight_vjp<typename decltype(tag)::type>(params, kernel);
+  });
 }
 
 }  // namespace fluxion::cpu::FLUXION_TARGET

@@ -46,7 +46,8 @@ static void pad_plane(const Depthwise<T>& c, const T* plane, T* padded) {
       // The first column of this remainder inside the image.
       const int64_t skipped = ceil_div(std::max<int64_t>(0, begin - low - remainder), c.w.step);
       const T* from = row + low + remainder + skipped * c.w.step;
-      const int64_t count = ceil_div(std::max<int64_t>(0, end - low - remainder - skipped * c.w.step), c.w.step);
+      const int64_t count =
+          ceil_div(std::max<int64_t>(0, end - low - remainder - skipped * c.w.step), c.w.step);
       for (int64_t i = 0; i < count; ++i) to[skipped + i] = from[i * c.w.step];
     }
   }
@@ -54,10 +55,12 @@ static void pad_plane(const Depthwise<T>& c, const T* plane, T* padded) {
 
 // `vectors` of outputs of one row from column x on.
 template <class T, int V>
-inline __attribute__((always_inline)) void correlate_row(const Depthwise<T>& c, const T* padded, const T* weight,
-                                                         int64_t y, int64_t x, Vec<T> (&acc)[V]) {
+inline __attribute__((always_inline)) void correlate_row(const Depthwise<T>& c, const T* padded,
+                                                         const T* weight, int64_t y, int64_t x,
+                                                         Vec<T> (&acc)[V]) {
   for (int64_t th = 0; th < c.h.taps; ++th) {
-    const T* kernel_row = weight + (c.h.first_kernel + th * c.h.kernel_step) * c.kernel_width + c.w.first_kernel;
+    const T* kernel_row =
+        weight + (c.h.first_kernel + th * c.h.kernel_step) * c.kernel_width + c.w.first_kernel;
     for (int64_t tw = 0; tw < c.w.taps; ++tw) {
       const T* from = padded + c.tap_offset(y, th, tw) + x;
       const Vec<T> factor = broadcast(kernel_row[tw * c.w.kernel_step]);
@@ -68,7 +71,8 @@ inline __attribute__((always_inline)) void correlate_row(const Depthwise<T>& c, 
 }
 
 template <class T>
-static void depthwise_plane_out(const Depthwise<T>& c, const T* padded, const T* weight, T bias, T* out) {
+static void depthwise_plane_out(const Depthwise<T>& c, const T* padded, const T* weight, T bias,
+                                T* out) {
   constexpr int n = kLanes<T>;
   alignas(64) T values[n];
   for (int64_t y = 0; y < c.h.out; ++y) {

@@ -28,8 +28,8 @@ static_assert(kTileRows <= kMaxTileRows && kTileVectors * FLUXION_VECTOR_BYTES <
 
 // to[k * W + i] = from[k * depth_stride + i * lane_stride] for i < valid, zero for valid <= i < W.
 template <class T, int W>
-inline void pack_strided(const T* from, int64_t depth_stride, int64_t lane_stride, int valid, int64_t depth,
-                         T* to) {
+inline void pack_strided(const T* from, int64_t depth_stride, int64_t lane_stride, int valid,
+                         int64_t depth, T* to) {
   for (int64_t k = 0; k < depth; ++k, from += depth_stride, to += W) {
     for (int i = 0; i < valid; ++i) to[i] = from[i * lane_stride];
     for (int i = valid; i < W; ++i) to[i] = T{};
@@ -66,19 +66,21 @@ inline void pack_transposed(const T* from, int64_t lane_stride, int valid, int64
 // Consecutive panels from rows of `cols` contiguous elements: whole rows, since a row read piecemeal costs
 // a page translation per piece.
 template <class T, int W>
-inline void pack_row_panels(const T* from, int64_t depth_stride, int64_t cols, int64_t depth, T* to) {
+inline void pack_row_panels(const T* from, int64_t depth_stride, int64_t cols, int64_t depth,
+                            T* to) {
   const int64_t whole = cols / W * W;
   for (int64_t k = 0; k < depth; ++k, from += depth_stride) {
     T* line = to + k * W;
-    for (int64_t j = 0; j < whole; j += W, line += depth * W) __builtin_memcpy(line, from + j, W * sizeof(T));
+    for (int64_t j = 0; j < whole; j += W, line += depth * W)
+      __builtin_memcpy(line, from + j, W * sizeof(T));
     for (int64_t j = whole; j < cols; ++j) line[j - whole] = from[j];
     for (int64_t j = cols; j < round_up(cols, W); ++j) line[j - whole] = T{};
   }
 }
 
 template <class T, int W>
-inline void pack_panel(const T* from, int64_t depth_stride, int64_t lane_stride, int valid, int64_t depth,
-                       T* to) {
+inline void pack_panel(const T* from, int64_t depth_stride, int64_t lane_stride, int valid,
+                       int64_t depth, T* to) {
   if (lane_stride == 1) {
     pack_row_panels<T, W>(from, depth_stride, valid, depth, to);
   } else if (depth_stride == 1) {
@@ -92,8 +94,8 @@ inline void pack_panel(const T* from, int64_t depth_stride, int64_t lane_stride,
 
 // acc[i][v] += sum_k a(k, i) * b[k * kTileCols + v]
 template <class T, int R, int V, class A>
-inline __attribute__((always_inline)) void accumulate(Vec<T> (&acc)[R][V], int64_t depth, const A& a,
-                                                      const T* b) {
+inline __attribute__((always_inline)) void accumulate(Vec<T> (&acc)[R][V], int64_t depth,
+                                                      const A& a, const T* b) {
   for (int64_t k = 0; k < depth; ++k, b += kTileCols<T>) {
     Vec<T> columns[V];
 #pragma GCC unroll 3
@@ -154,7 +156,8 @@ __attribute__((noinline)) void packed_tile(const Tile<T>& tile, const T* a, cons
   // The tile of C is on its way while the products are summed.
   for (int i = 0; i < tile.rows; ++i)
     for (int v = 0; v < V; ++v) __builtin_prefetch(tile.c + i * tile.pitch + v * kLanes<T>, 1);
-  accumulate<T, R, V>(acc, tile.depth, [a](int64_t k, int i) { return a[k * kTileRows + i]; }, b);
+  accumulate<T, R, V>(
+      acc, tile.depth, [a](int64_t k, int i) { return a[k * kTileRows + i]; }, b);
   write_tile<T, R, V>(acc, tile);
 }
 
@@ -189,9 +192,10 @@ inline void dispatch_tile(int rows, int cols, F&& f) {
 // other; pack_b(k, depth, column, valid) returns the panel of B with `valid` columns from `column` on.
 // Columns are asked for in ascending order; the depth is cut into ranges of `step`.
 template <class T, class PackA, class PackB>
-void gemm_block(int64_t rows, int64_t cols, int64_t depth, int64_t step, const PackA& pack_a, const PackB& pack_b, T* c,
-                int64_t pitch, const T* bias) {
-  for (int64_t i = 0; depth == 0 && i < rows; ++i) std::fill_n(c + i * pitch, cols, bias ? bias[i] : T{});
+void gemm_block(int64_t rows, int64_t cols, int64_t depth, int64_t step, const PackA& pack_a,
+                const PackB& pack_b, T* c, int64_t pitch, const T* bias) {
+  for (int64_t i = 0; depth == 0 && i < rows; ++i)
+    std::fill_n(c + i * pitch, cols, bias ? bias[i] : T{});
   for (int64_t k = 0; k < depth; k += step) {
     const int64_t now = std::min(step, depth - k);
     const T* a = pack_a(k, now);
@@ -200,7 +204,8 @@ void gemm_block(int64_t rows, int64_t cols, int64_t depth, int64_t step, const P
       const T* b = pack_b(k, now, j, valid);
       for (int64_t i = 0; i < rows; i += kTileRows) {
         const int here = static_cast<int>(std::min<int64_t>(kTileRows, rows - i));
-        const Tile<T> tile{now, c + i * pitch + j, pitch, here, valid, k > 0, k == 0 && bias ? bias + i : nullptr};
+        const Tile<T> tile{
+            now, c + i * pitch + j, pitch, here, valid, k > 0, k == 0 && bias ? bias + i : nullptr};
         dispatch_tile<T>(here, valid, [&](auto shape) {
           packed_tile<T, shape.rows, shape.vectors>(tile, a + i * now, b);
         });

@@ -83,12 +83,14 @@ static void matmul(const Kernel& kernel) {
       }
       return static_cast<const T*>(to);
     };
-    gemm_block<T>(rows, cols, depth, step, pack_a, pack_b, y.as<T>() + item * m * n + i * n + j, n, nullptr);
+    gemm_block<T>(rows, cols, depth, step, pack_a, pack_b, y.as<T>() + item * m * n + i * n + j, n,
+                  nullptr);
   });
 }
 
 void k_matmul(const NoParams&, const Kernel& kernel) {
-  dispatch_floating(kernel.out(0).dtype, [&](auto tag) { matmul<typename decltype(tag)::type>(kernel); });
+  dispatch_floating(kernel.out(0).dtype,
+                    [&](auto tag) { matmul<typename decltype(tag)::type>(kernel); });
 }
 
 }  // namespace fluxion::cpu::FLUXION_TARGET

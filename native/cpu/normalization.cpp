@@ -44,11 +44,15 @@ static SumPair sum_pair(int64_t n, const F& f) {
   Wide a[2] = {}, b[2] = {};
   int64_t i = 0;
   for (; i + 2 * w <= n; i += 2 * w) {
-    f(i, [](const auto* p) { return load_wide(p); }, a[0], b[0]);
-    f(i + w, [](const auto* p) { return load_wide(p); }, a[1], b[1]);
+    f(
+        i, [](const auto* p) { return load_wide(p); }, a[0], b[0]);
+    f(
+        i + w, [](const auto* p) { return load_wide(p); }, a[1], b[1]);
   }
   SumPair sum{sum_lanes<double>(a[0] + a[1]), sum_lanes<double>(b[0] + b[1])};
-  for (; i < n; ++i) f(i, [](const auto* p) { return static_cast<double>(*p); }, sum.a, sum.b);
+  for (; i < n; ++i)
+    f(
+        i, [](const auto* p) { return static_cast<double>(*p); }, sum.a, sum.b);
   return sum;
 }
 
@@ -134,12 +138,14 @@ static void batch_norm(const BatchNormParams& params, const Kernel& kernel) {
   const Planes p(x.shape);
   const T* weight = kernel.in(1).present ? kernel.in(1).as<T>() : nullptr;
   const T* bias = kernel.in(2).present ? kernel.in(2).as<T>() : nullptr;
-  T *y = kernel.out(0).as<T>(), *mean_out = kernel.out(1).as<T>(), *variance_out = kernel.out(2).as<T>();
+  T *y = kernel.out(0).as<T>(), *mean_out = kernel.out(1).as<T>(),
+    *variance_out = kernel.out(2).as<T>();
   const T* from = x.as<T>();
   SumPair* sums = kernel.workspace<SumPair>();
   if (p.channels == 0) return;
   sum_channels(kernel, p, sums, [&](int64_t n, int64_t c) {
-    return moments(from + (n * p.channels + c) * p.size, p.size, static_cast<double>(from[c * p.size]));
+    return moments(from + (n * p.channels + c) * p.size, p.size,
+                   static_cast<double>(from[c * p.size]));
   });
   const double count = static_cast<double>(std::max<int64_t>(1, p.count()));
   for (int64_t c = 0; c < p.channels; ++c) {
@@ -153,9 +159,10 @@ static void batch_norm(const BatchNormParams& params, const Kernel& kernel) {
   }
   if (!y) return;
   for_planes(kernel, p, [&](int64_t plane, int64_t c) {
-    const double scale = (weight ? static_cast<double>(weight[c]) : 1.0) / std::sqrt(sums[c].b + params.eps);
-    normalize(from + plane * p.size, p.size, static_cast<T>(sums[c].a), static_cast<T>(scale), bias ? bias[c] : T{},
-              y + plane * p.size);
+    const double scale =
+        (weight ? static_cast<double>(weight[c]) : 1.0) / std::sqrt(sums[c].b + params.eps);
+    normalize(from + plane * p.size, p.size, static_cast<T>(sums[c].a), static_cast<T>(scale),
+              bias ? bias[c] : T{}, y + plane * p.size);
   });
 }
 
@@ -172,7 +179,9 @@ static void batch_norm_vjp(const BatchNormParams& params, const Kernel& kernel) 
     const int64_t at = (n * p.channels + c) * p.size;
     return cotangent_sums(g + at, x + at, p.size, static_cast<double>(mean[c]));
   });
-  const auto rstd = [&](int64_t c) { return 1.0 / std::sqrt(static_cast<double>(variance[c]) + params.eps); };
+  const auto rstd = [&](int64_t c) {
+    return 1.0 / std::sqrt(static_cast<double>(variance[c]) + params.eps);
+  };
   for (int64_t c = 0; c < p.channels; ++c) {
     if (gweight) gweight[c] = static_cast<T>(sums[c].b * rstd(c));
     if (gbias) gbias[c] = static_cast<T>(sums[c].a);
@@ -215,7 +224,8 @@ static void layer_norm(const LayerNormParams& params, const Kernel& kernel) {
   const int64_t rows = shape.rows, n = shape.n;
   const T* weight = kernel.in(1).present ? kernel.in(1).as<T>() : nullptr;
   const T* bias = kernel.in(2).present ? kernel.in(2).as<T>() : nullptr;
-  T *y = kernel.out(0).as<T>(), *mean_out = kernel.out(1).as<T>(), *rstd_out = kernel.out(2).as<T>();
+  T *y = kernel.out(0).as<T>(), *mean_out = kernel.out(1).as<T>(),
+    *rstd_out = kernel.out(2).as<T>();
   for_rows(kernel, rows, n, [&](int64_t r) {
     const T* x = kernel.in(0).as<T>() + r * n;
     const double count = static_cast<double>(std::max<int64_t>(1, n));
@@ -241,7 +251,8 @@ static void layer_norm(const LayerNormParams& params, const Kernel& kernel) {
 
 // One row of gx; with h = g weight: gx = rstd (h - mean(h) - z mean(h z)).
 template <class T>
-static void layer_norm_row_vjp(const T* g, const T* x, const T* weight, int64_t n, T mean, T rstd, T* gx) {
+static void layer_norm_row_vjp(const T* g, const T* x, const T* weight, int64_t n, T mean, T rstd,
+                               T* gx) {
   const double centre = static_cast<double>(mean), r = static_cast<double>(rstd);
   const SumPair s = weight ? sum_pair(n,
                                       [=](int64_t i, auto read, auto& a, auto& b) {
@@ -251,9 +262,11 @@ static void layer_norm_row_vjp(const T* g, const T* x, const T* weight, int64_t 
                                       })
                            : cotangent_sums(g, x, n, centre);
   const double count = static_cast<double>(n);
-  const T constant = static_cast<T>(-r * s.a / count), slope = static_cast<T>(-r * r * r * s.b / count);
+  const T constant = static_cast<T>(-r * s.a / count),
+          slope = static_cast<T>(-r * r * r * s.b / count);
   if (weight) {
-    for (int64_t i = 0; i < n; ++i) gx[i] = rstd * (g[i] * weight[i]) + (slope * (x[i] - mean) + constant);
+    for (int64_t i = 0; i < n; ++i)
+      gx[i] = rstd * (g[i] * weight[i]) + (slope * (x[i] - mean) + constant);
   } else {
     for (int64_t i = 0; i < n; ++i) gx[i] = rstd * g[i] + (slope * (x[i] - mean) + constant);
   }
@@ -266,7 +279,8 @@ static void layer_norm_weight_vjp(const Kernel& kernel, int64_t rows, int64_t n)
   const T *mean = kernel.in(3).as<T>(), *rstd = kernel.in(4).as<T>();
   double* partial = kernel.workspace<double>();  // [slice][2][n]
   const int64_t chunks = ceil_div(n, kLayerNormChunk);
-  const int64_t slices = std::clamp<int64_t>(std::min(rows, kStatisticsSlices / chunks), 1, kStatisticsSlices);
+  const int64_t slices =
+      std::clamp<int64_t>(std::min(rows, kStatisticsSlices / chunks), 1, kStatisticsSlices);
   kernel.parallel_for(slices * chunks, [&](int64_t block, int) {
     const int64_t slice = block / chunks, begin = block % chunks * kLayerNormChunk;
     const int64_t count = std::min(kLayerNormChunk, n - begin);
@@ -311,21 +325,25 @@ static void layer_norm_vjp(const LayerNormVjpParams& params, const Kernel& kerne
 }
 
 void k_batch_norm(const BatchNormParams& params, const Kernel& kernel) {
-  dispatch_floating(kernel.in(0).dtype, [&](auto tag) { batch_norm<typename decltype(tag)::type>(params, kernel); });
+  dispatch_floating(kernel.in(0).dtype,
+                    [&](auto tag) { batch_norm<typename decltype(tag)::type>(params, kernel); });
 }
 
 void k_batch_norm_vjp(const BatchNormParams& params, const Kernel& kernel) {
-  dispatch_floating(kernel.in(0).dtype,
-                    [&](auto tag) { batch_norm_vjp<typename decltype(tag)::type>(params, kernel); });
+  dispatch_floating(kernel.in(0).dtype, [&](auto tag) {
+    batch_norm_vjp<typename decltype(tag)::type>(params, kernel);
+  });
 }
 
 void k_layer_norm(const LayerNormParams& params, const Kernel& kernel) {
-  dispatch_floating(kernel.in(0).dtype, [&](auto tag) { layer_norm<typename decltype(tag)::type>(params, kernel); });
+  dispatch_floating(kernel.in(0).dtype,
+                    [&](auto tag) { layer_norm<typename decltype(tag)::type>(params, kernel); });
 }
 
 void k_layer_norm_vjp(const LayerNormVjpParams& params, const Kernel& kernel) {
-  dispatch_floating(kernel.in(0).dtype,
-                    [&](auto tag) { layer_norm_vjp<typename decltype(tag)::type>(params, kernel); });
+  dispatch_floating(kernel.in(0).dtype, [&](auto tag) {
+    layer_norm_vjp<typename decltype(tag)::type>(params, kernel);
+  });
 }
 
 }  // namespace fluxion::cpu::FLUXION_TARGET

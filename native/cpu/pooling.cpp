@@ -27,7 +27,9 @@ struct PoolAxis {
   int64_t in, out, kernel, stride, padding;
 
   // The outputs whose tap k lies inside the input.
-  int64_t first(int64_t k) const { return k >= padding ? 0 : std::min(out, ceil_div(padding - k, stride)); }
+  int64_t first(int64_t k) const {
+    return k >= padding ? 0 : std::min(out, ceil_div(padding - k, stride));
+  }
   int64_t last(int64_t k) const {
     return in + padding <= k ? 0 : std::min(out, ceil_div(in + padding - k, stride));
   }
@@ -57,7 +59,8 @@ static void dispatch_stride(int64_t stride, F&& f) {
 // --- max
 
 template <class T, class Stride>
-static void max_row(const T* row, int64_t position, int64_t count, Stride stride, T* best, int32_t* index) {
+static void max_row(const T* row, int64_t position, int64_t count, Stride stride, T* best,
+                    int32_t* index) {
   const int32_t step = static_cast<int32_t>(stride);
   for (int64_t i = 0; i < count; ++i) {
     const T value = row[i * stride];
@@ -69,8 +72,8 @@ static void max_row(const T* row, int64_t position, int64_t count, Stride stride
 }
 
 template <class T>
-static void max_plane(const PoolAxis& h, const PoolAxis& w, const T* x, T* best, int32_t* index, T* y,
-                      int32_t* indices) {
+static void max_plane(const PoolAxis& h, const PoolAxis& w, const T* x, T* best, int32_t* index,
+                      T* y, int32_t* indices) {
   for (int64_t i = 0; i < h.out; ++i) {
     // The window's first position inside the plane: what a window of -infinity points to.
     const int64_t top = std::max<int64_t>(0, i * h.stride - h.padding);
@@ -107,7 +110,8 @@ static void max_pool2d(const Pool2dParams& p, const Kernel& kernel) {
     T* y = kernel.out(0).as<T>();
     int32_t* indices = kernel.out(1).as<int32_t>();
     max_plane(h, w, kernel.in(0).as<T>() + plane * h.in * w.in, best, index,
-              y ? y + plane * h.out * w.out : nullptr, indices ? indices + plane * h.out * w.out : nullptr);
+              y ? y + plane * h.out * w.out : nullptr,
+              indices ? indices + plane * h.out * w.out : nullptr);
   });
 }
 
@@ -154,11 +158,13 @@ static void avg_pool2d(const AvgPool2dParams& p, const Kernel& kernel) {
         for (int64_t kw = 0; kw < w.kernel; ++kw) {
           const int64_t begin = w.first(kw), end = w.last(kw);
           const T* from = x + row * w.in + begin * w.stride + kw - w.padding;
-          dispatch_stride(w.stride, [&](auto stride) { add_strided(from, end - begin, stride, y + begin); });
+          dispatch_stride(w.stride,
+                          [&](auto stride) { add_strided(from, end - begin, stride, y + begin); });
         }
       }
       const int64_t count = h.count(i, p.countIncludePad);
-      for (int64_t j = 0; j < w.out; ++j) y[j] /= static_cast<T>(count * w.count(j, p.countIncludePad));
+      for (int64_t j = 0; j < w.out; ++j)
+        y[j] /= static_cast<T>(count * w.count(j, p.countIncludePad));
     }
   });
 }
@@ -174,15 +180,17 @@ static void avg_pool2d_vjp(const AvgPool2dVjpParams& p, const Kernel& kernel) {
     std::fill_n(gx, h.in * w.in, T{});
     for (int64_t i = 0; i < h.out; ++i, g += w.out) {
       const int64_t count = h.count(i, p.countIncludePad);
-      for (int64_t j = 0; j < w.out; ++j) share[j] = g[j] / static_cast<T>(count * w.count(j, p.countIncludePad));
+      for (int64_t j = 0; j < w.out; ++j)
+        share[j] = g[j] / static_cast<T>(count * w.count(j, p.countIncludePad));
       for (int64_t kh = 0; kh < h.kernel; ++kh) {
         const int64_t row = i * h.stride + kh - h.padding;
         if (row < 0 || row >= h.in) continue;
         for (int64_t kw = 0; kw < w.kernel; ++kw) {
           const int64_t begin = w.first(kw), end = w.last(kw);
           T* to = gx + row * w.in + begin * w.stride + kw - w.padding;
-          dispatch_stride(w.stride,
-                          [&](auto stride) { scatter_strided(share + begin, end - begin, stride, to); });
+          dispatch_stride(w.stride, [&](auto stride) {
+            scatter_strided(share + begin, end - begin, stride, to);
+          });
         }
       }
     }
@@ -192,7 +200,9 @@ static void avg_pool2d_vjp(const AvgPool2dVjpParams& p, const Kernel& kernel) {
 // --- adaptive average
 
 static int64_t window_begin(int64_t i, int64_t in, int64_t out) { return i * in / out; }
-static int64_t window_end(int64_t i, int64_t in, int64_t out) { return ceil_div((i + 1) * in, out); }
+static int64_t window_end(int64_t i, int64_t in, int64_t out) {
+  return ceil_div((i + 1) * in, out);
+}
 
 // Four partial sums hide the latency of the additions; the order depends on n alone.
 template <class T>
@@ -224,7 +234,8 @@ static void adaptive_avg_pool2d(const Kernel& kernel) {
       for (int64_t j = 0; j < OW; ++j) {
         const int64_t left = window_begin(j, W, OW), right = window_end(j, W, OW);
         T sum{};
-        for (int64_t r = top; r < bottom; ++r) sum += sum_contiguous(x + r * W + left, right - left);
+        for (int64_t r = top; r < bottom; ++r)
+          sum += sum_contiguous(x + r * W + left, right - left);
         *y++ = sum / static_cast<T>((bottom - top) * (right - left));
       }
     }
@@ -252,30 +263,36 @@ static void adaptive_avg_pool2d_vjp(const AdaptiveAvgPool2dVjpParams& p, const K
 }
 
 void k_max_pool2d(const Pool2dParams& params, const Kernel& kernel) {
-  dispatch_floating(kernel.in(0).dtype, [&](auto tag) { max_pool2d<typename decltype(tag)::type>(params, kernel); });
+  dispatch_floating(kernel.in(0).dtype,
+                    [&](auto tag) { max_pool2d<typename decltype(tag)::type>(params, kernel); });
 }
 
 void k_max_pool2d_vjp(const MaxPool2dVjpParams& params, const Kernel& kernel) {
-  dispatch_floating(kernel.in(0).dtype,
-                    [&](auto tag) { max_pool2d_vjp<typename decltype(tag)::type>(params, kernel); });
+  dispatch_floating(kernel.in(0).dtype, [&](auto tag) {
+    max_pool2d_vjp<typename decltype(tag)::type>(params, kernel);
+  });
 }
 
 void k_avg_pool2d(const AvgPool2dParams& params, const Kernel& kernel) {
-  dispatch_floating(kernel.in(0).dtype, [&](auto tag) { avg_pool2d<typename decltype(tag)::type>(params, kernel); });
+  dispatch_floating(kernel.in(0).dtype,
+                    [&](auto tag) { avg_pool2d<typename decltype(tag)::type>(params, kernel); });
 }
 
 void k_avg_pool2d_vjp(const AvgPool2dVjpParams& params, const Kernel& kernel) {
-  dispatch_floating(kernel.in(0).dtype,
-                    [&](auto tag) { avg_pool2d_vjp<typename decltype(tag)::type>(params, kernel); });
+  dispatch_floating(kernel.in(0).dtype, [&](auto tag) {
+    avg_pool2d_vjp<typename decltype(tag)::type>(params, kernel);
+  });
 }
 
 void k_adaptive_avg_pool2d(const AdaptiveAvgPool2dParams&, const Kernel& kernel) {
-  dispatch_floating(kernel.in(0).dtype, [&](auto tag) { adaptive_avg_pool2d<typename decltype(tag)::type>(kernel); });
+  dispatch_floating(kernel.in(0).dtype,
+                    [&](auto tag) { adaptive_avg_pool2d<typename decltype(tag)::type>(kernel); });
 }
 
 void k_adaptive_avg_pool2d_vjp(const AdaptiveAvgPool2dVjpParams& params, const Kernel& kernel) {
-  dispatch_floating(kernel.in(0).dtype,
-                    [&](auto tag) { adaptive_avg_pool2d_vjp<typename decltype(tag)::type>(params, kernel); });
+  dispatch_floating(kernel.in(0).dtype, [&](auto tag) {
+    adaptive_avg_pool2d_vjp<typename decltype(tag)::type>(params, kernel);
+  });
 }
 
 }  // namespace fluxion::cpu::FLUXION_TARGET

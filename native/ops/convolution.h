@@ -89,8 +89,8 @@ inline int64_t depthwise_plane(const ConvAxis& h, const ConvAxis& w) {
 // into a partial gradient [groups, rows, padded output channels] of the workspace.
 struct ConvWeightPlan {
   int64_t band_rows, bands, slices, channel_blocks, block_channels;
-  int64_t rows;   // of a group: input channels of the group * taps
-  int64_t pitch;  // output channels of a group, padded to whole vectors
+  int64_t rows;                               // of a group: input channels of the group * taps
+  int64_t pitch;                              // output channels of a group, padded to whole vectors
   int64_t band_elements, cotangent_elements;  // scratch of a thread
 
   ConvWeightPlan(const ConvAxis& h, const ConvAxis& w, int64_t images, int64_t groups,
@@ -103,7 +103,8 @@ struct ConvWeightPlan {
     rows = weight[1] * taps;
     pitch = round_up(outputs, 64 / element_bytes);
     const int64_t partial_bytes = std::max<int64_t>(1, groups * rows * pitch * element_bytes);
-    slices = std::clamp<int64_t>(std::min(images * bands, kMaxPartialBytes / partial_bytes), 1, kSlices);
+    slices =
+        std::clamp<int64_t>(std::min(images * bands, kMaxPartialBytes / partial_bytes), 1, kSlices);
     channel_blocks = std::clamp<int64_t>(ceil_div(kBlocks, slices * groups), 1,
                                          std::max<int64_t>(1, weight[1] / 8));
     block_channels = ceil_div(weight[1], channel_blocks);

@@ -12,8 +12,9 @@ namespace {
 int64_t bytes_of(const Infer& infer) { return static_cast<int64_t>(size_of(infer.dtype(0))); }
 
 void require_pair(const Infer& infer, const char* argument, const Pair& pair, int64_t minimum) {
-  infer.require_argument(pair.given == 2, format("%s must be a list of 2 integers, got %lld integers", argument,
-                                                 static_cast<long long>(pair.given)));
+  infer.require_argument(pair.given == 2,
+                         format("%s must be a list of 2 integers, got %lld integers", argument,
+                                static_cast<long long>(pair.given)));
   infer.require_argument(
       pair.h >= minimum && pair.w >= minimum,
       format("%s must be >= %lld, got %s", argument, static_cast<long long>(minimum),
@@ -23,8 +24,9 @@ void require_pair(const Infer& infer, const char* argument, const Pair& pair, in
 void require_nchw(const Infer& infer, const char* argument, const Shape& shape) {
   bool valid = shape.ndim == 4;
   for (int i = 0; i < shape.ndim; ++i) valid = valid && shape[i] >= 0;
-  infer.require(valid, ErrorCode::ShapeMismatch,
-                format("%s must have 4 dimensions, got shape %s", argument, describe(shape).c_str()));
+  infer.require(
+      valid, ErrorCode::ShapeMismatch,
+      format("%s must have 4 dimensions, got shape %s", argument, describe(shape).c_str()));
 }
 
 // --- convolution
@@ -37,7 +39,8 @@ struct ConvProblem {
   int64_t work() const { return output().size() * weight[1] * weight[2] * weight[3]; }
 };
 
-ConvProblem conv_problem(const Infer& infer, const Conv2dParams& p, const Shape& x, const Shape& weight) {
+ConvProblem conv_problem(const Infer& infer, const Conv2dParams& p, const Shape& x,
+                         const Shape& weight) {
   require_nchw(infer, "x", x);
   require_nchw(infer, "weight", weight);
   require_pair(infer, "stride", p.stride, 1);
@@ -45,31 +48,36 @@ ConvProblem conv_problem(const Infer& infer, const Conv2dParams& p, const Shape&
   require_pair(infer, "dilation", p.dilation, 1);
   infer.require_argument(p.groups >= 1,
                          format("groups must be >= 1, got %lld", static_cast<long long>(p.groups)));
-  infer.require(weight[1] * p.groups == x[1] && weight[0] % p.groups == 0, ErrorCode::ShapeMismatch,
-                format("weight must have shape [outputs, %lld / groups, height, width] with outputs divisible "
-                       "by groups = %lld, got %s",
-                       static_cast<long long>(x[1]), static_cast<long long>(p.groups),
-                       describe(weight).c_str()));
+  infer.require(
+      weight[1] * p.groups == x[1] && weight[0] % p.groups == 0, ErrorCode::ShapeMismatch,
+      format(
+          "weight must have shape [outputs, %lld / groups, height, width] with outputs divisible "
+          "by groups = %lld, got %s",
+          static_cast<long long>(x[1]), static_cast<long long>(p.groups),
+          describe(weight).c_str()));
   infer.require(weight[2] >= 1 && weight[3] >= 1, ErrorCode::ShapeMismatch,
                 "weight must have a kernel of at least 1 x 1, got " + describe(weight));
   ConvProblem c{conv_forward_axis(x[2], weight[2], p.stride.h, p.padding.h, p.dilation.h),
-                conv_forward_axis(x[3], weight[3], p.stride.w, p.padding.w, p.dilation.w), x, weight,
-                p.groups};
-  infer.require(c.h.out >= 1 && c.w.out >= 1, ErrorCode::ShapeMismatch,
-                format("x must not be smaller than the kernel after padding, got x %s and weight %s",
-                       describe(x).c_str(), describe(weight).c_str()));
+                conv_forward_axis(x[3], weight[3], p.stride.w, p.padding.w, p.dilation.w), x,
+                weight, p.groups};
+  infer.require(
+      c.h.out >= 1 && c.w.out >= 1, ErrorCode::ShapeMismatch,
+      format("x must not be smaller than the kernel after padding, got x %s and weight %s",
+             describe(x).c_str(), describe(weight).c_str()));
   return c;
 }
 
 // Memory of a correlation as GEMM with `rows` output channels and `channels` input channels per group.
-void plan_correlation(Infer& infer, const ConvProblem& c, int64_t rows, int64_t channels, bool scattered) {
+void plan_correlation(Infer& infer, const ConvProblem& c, int64_t rows, int64_t channels,
+                      bool scattered) {
   const int64_t bytes = bytes_of(infer);
   const int64_t depth = channels * c.weight[2] * c.weight[3];
   const int64_t padded = rows + kMaxTileRows * (ceil_div(rows, kConvBlockRows) + 1);
   infer.workspace = static_cast<size_t>(c.groups * padded * depth * bytes);
   int64_t scratch = depth_step(depth, kConvDepthBytes, bytes) * kMaxTileRowBytes;
   if (scattered) {
-    scratch += (std::min(rows, kConvBlockRows) + kMaxTileRows) * (kConvBlockColBytes + kMaxTileRowBytes);
+    scratch +=
+        (std::min(rows, kConvBlockRows) + kMaxTileRows) * (kConvBlockColBytes + kMaxTileRowBytes);
   }
   scratch += c.weight[2] * c.weight[3] * (kMaxTileRowBytes / bytes + 1) * kConvRunBytes;
   infer.scratch = static_cast<size_t>(scratch);
@@ -81,8 +89,10 @@ void infer_matmul(const NoParams&, Infer& infer) {
   infer.require_floating(0, "a");
   infer.require_dtype(1, "b", infer.dtype(0));
   const Shape &a = infer.shape(0), &b = infer.shape(1);
-  infer.require(a.ndim >= 2, ErrorCode::ShapeMismatch, "a must have at least 2 dimensions, got " + describe(a));
-  infer.require(b.ndim >= 2, ErrorCode::ShapeMismatch, "b must have at least 2 dimensions, got " + describe(b));
+  infer.require(a.ndim >= 2, ErrorCode::ShapeMismatch,
+                "a must have at least 2 dimensions, got " + describe(a));
+  infer.require(b.ndim >= 2, ErrorCode::ShapeMismatch,
+                "b must have at least 2 dimensions, got " + describe(b));
   const int64_t m = a[a.ndim - 2], k = a[a.ndim - 1], n = b[b.ndim - 1];
   infer.require(b[b.ndim - 2] == k, ErrorCode::ShapeMismatch,
                 format("b must have %lld rows to match a %s, got %s", static_cast<long long>(k),
@@ -90,7 +100,8 @@ void infer_matmul(const NoParams&, Infer& infer) {
   Shape out;
   out.ndim = std::max(a.ndim, b.ndim);
   for (int back = 3; back <= out.ndim; ++back) {
-    const int64_t da = back <= a.ndim ? a[a.ndim - back] : 1, db = back <= b.ndim ? b[b.ndim - back] : 1;
+    const int64_t da = back <= a.ndim ? a[a.ndim - back] : 1,
+                  db = back <= b.ndim ? b[b.ndim - back] : 1;
     infer.require(da == db || da == 1 || db == 1, ErrorCode::ShapeMismatch,
                   format("b must have batch dimensions that broadcast with a %s, got %s",
                          describe(a).c_str(), describe(b).c_str()));
@@ -140,12 +151,14 @@ void infer_conv2d_input_vjp(const Conv2dInputVjpParams& params, Infer& infer) {
   }
   int64_t height = 0, width = 0;
   for (int64_t phase = 0; phase < params.stride.h; ++phase) {
-    height = std::max(height, conv_input_vjp_axis(c.x[2], c.weight[2], params.stride.h, params.padding.h,
-                                                  params.dilation.h, phase).span());
+    height = std::max(height, conv_input_vjp_axis(c.x[2], c.weight[2], params.stride.h,
+                                                  params.padding.h, params.dilation.h, phase)
+                                  .span());
   }
   for (int64_t phase = 0; phase < params.stride.w; ++phase) {
-    width = std::max(width, depthwise_pitch(conv_input_vjp_axis(c.x[3], c.weight[3], params.stride.w,
-                                                                params.padding.w, params.dilation.w, phase)));
+    width = std::max(
+        width, depthwise_pitch(conv_input_vjp_axis(c.x[3], c.weight[3], params.stride.w,
+                                                   params.padding.w, params.dilation.w, phase)));
   }
   infer.scratch = static_cast<size_t>(height * width * bytes_of(infer));
 }
@@ -207,13 +220,15 @@ void infer_pool_vjp(Infer& infer, const Pool2dParams& p, const Shape& input_shap
 void infer_max_pool2d(const Pool2dParams& params, Infer& infer) {
   infer.require_floating(0, "x");
   const Shape out = pooled_shape(infer, params, infer.shape(0));
-  infer.require_argument(infer.shape(0)[2] * infer.shape(0)[3] <= INT32_MAX,
-                         "x must have planes of less than 2^31 elements, got " + describe(infer.shape(0)));
+  infer.require_argument(
+      infer.shape(0)[2] * infer.shape(0)[3] <= INT32_MAX,
+      "x must have planes of less than 2^31 elements, got " + describe(infer.shape(0)));
   infer.need_contiguous();
   infer.output(infer.dtype(0), out);
   infer.output(DType::i32, out);
   infer.work = window_work(out, params);
-  infer.scratch = static_cast<size_t>(round_up(out[3], 16)) * (size_of(infer.dtype(0)) + sizeof(int32_t));
+  infer.scratch =
+      static_cast<size_t>(round_up(out[3], 16)) * (size_of(infer.dtype(0)) + sizeof(int32_t));
 }
 
 void infer_max_pool2d_vjp(const MaxPool2dVjpParams& params, Infer& infer) {
@@ -372,7 +387,8 @@ Shape positions_of(const Infer& infer, int i) {
 }
 
 void require_target(Infer& infer, int i, const Shape& positions, double label_smoothing) {
-  infer.require(infer.dtype(i) == DType::i32 || infer.dtype(i) == DType::u8, ErrorCode::DTypeMismatch,
+  infer.require(infer.dtype(i) == DType::i32 || infer.dtype(i) == DType::u8,
+                ErrorCode::DTypeMismatch,
                 format("target must be int32 or uint8, got %s", name_of(infer.dtype(i))));
   infer.require_shape(i, "target", positions);
   infer.require_argument(label_smoothing >= 0 && label_smoothing <= 1,

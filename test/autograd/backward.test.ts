@@ -1,6 +1,5 @@
+import type { FluxionError, Tensor } from '../../lib';
 import {
-  FluxionError,
-  Tensor,
   add,
   argmax,
   backward,
@@ -16,7 +15,8 @@ import {
 } from '../../lib';
 import { native } from '../../lib/native';
 
-const f64 = (values: number[], requiresGrad = true) => tensor(values, { dtype: 'float64', requiresGrad });
+const f64 = (values: number[], requiresGrad = true) =>
+  tensor(values, { dtype: 'float64', requiresGrad });
 
 function errorOf(fn: () => unknown): FluxionError {
   try {
@@ -109,13 +109,25 @@ describe('backward', () => {
 
 describe('what is not differentiable', () => {
   const messages: [string, () => unknown, RegExp][] = [
-    ['nothing requires a gradient', () => f64([1], false).mul(2).backward(), /no tensor with requiresGrad/],
-    ['argmax on the way', () => cast(argmax(f64([1, 2])), 'float64').backward(), /argmax, on the way/],
+    [
+      'nothing requires a gradient',
+      () => f64([1], false).mul(2).backward(),
+      /no tensor with requiresGrad/,
+    ],
+    [
+      'argmax on the way',
+      () => cast(argmax(f64([1, 2])), 'float64').backward(),
+      /argmax, on the way/,
+    ],
     ['an integer result', () => cast(f64([1]), 'int32').backward(), /cast, on the way/],
     ['sign', () => sign(f64([1])).backward(), /sign: its derivative is zero/],
     ['detached', () => f64([1]).detach().backward(), /no tensor with requiresGrad/],
     ['noGrad', () => noGrad(() => f64([1]).mul(2)).backward(), /no tensor with requiresGrad/],
-    ['an argument that is not used', () => grad((a: Tensor, _: Tensor) => a.mul(2))(f64([1]), f64([1])), /argument 1/],
+    [
+      'an argument that is not used',
+      () => grad((a: Tensor, _: Tensor) => a.mul(2))(f64([1]), f64([1])),
+      /argument 1/,
+    ],
   ];
   test.each(messages)('%s', (_, fn, message) => {
     const error = errorOf(fn);
@@ -144,7 +156,11 @@ describe('noGrad', () => {
 
   test('ends when its function throws', () => {
     const w = f64([1]);
-    expect(() => noGrad(() => { throw new Error('stop'); })).toThrow('stop');
+    expect(() =>
+      noGrad(() => {
+        throw new Error('stop');
+      }),
+    ).toThrow('stop');
     expect(w.mul(2).requiresGrad).toBe(true);
   });
 });

@@ -15,7 +15,12 @@ describe('tidy', () => {
     const before = live();
     const result = tidy(() => {
       make().mul(2);
-      return { list: [make(1), make(2)], map: new Map([['a', make(3)]]), set: new Set([make(4)]), n: 5 };
+      return {
+        list: [make(1), make(2)],
+        map: new Map([['a', make(3)]]),
+        set: new Set([make(4)]),
+        n: 5,
+      };
     });
     expect(live()).toBe(before + 4);
     expect([...result.map.get('a')!.dataSync()]).toEqual([3, 3]);
@@ -35,7 +40,9 @@ describe('tidy', () => {
 
   test('leaves tensors of outside alone', () => {
     const outside = make();
-    tidy(() => outside.mul(2));
+    tidy(() => {
+      outside.mul(2);
+    });
     expect(outside.disposed).toBe(false);
     expect(tidy(() => outside)).toBe(outside);
     outside.dispose();
@@ -72,13 +79,16 @@ describe('tidy', () => {
         throw new Error('stop');
       }),
     ).toThrow('stop');
-    sum(kept).backward();
+    tidy(() => sum(kept).backward());
     expect(w.grad!.item()).toBe(2);
+    [w, kept].forEach((t) => t.dispose());
   });
 
   test('collects through noGrad', () => {
     const before = live();
-    tidy(() => noGrad(() => make().mul(2)));
+    tidy(() => {
+      noGrad(() => make().mul(2));
+    });
     expect(live()).toBe(before);
   });
 
@@ -87,6 +97,7 @@ describe('tidy', () => {
     const loss = tidy(() => sum(tidy(() => w.mul(w)).mul(2)));
     loss.backward();
     expect(w.grad!.item()).toBe(12);
+    [w, loss].forEach((t) => t.dispose());
   });
 });
 
@@ -182,14 +193,17 @@ describe('dispose', () => {
     const disposed = expect.objectContaining({ code: 'FLUXION_DISPOSED' }) as Error;
     expect(() => t.dataSync()).toThrow(disposed);
     expect(() => t.mul(2)).toThrow(disposed);
-    expect(() => make().add(t)).toThrow(disposed);
+    expect(() => tidy(() => make().add(t))).toThrow(disposed);
     expect(() => t.detach()).toThrow(disposed);
     await expect(t.data()).rejects.toThrow(disposed);
   });
 
   test('of a tensor leaves the views on it alive', () => {
-    const t = tensor([[1, 2], [3, 4]]);
-    const view = t.select(0, 1);
+    const t = tensor([
+      [1, 2],
+      [3, 4],
+    ]);
+    const view = tidy(() => t.select(0, 1));
     t.dispose();
     expect([...view.dataSync()]).toEqual([3, 4]);
     view.dispose();

@@ -71,7 +71,10 @@ export function randomFloats(n: number, seed: number, low = -1, high = 1): Float
 
 /** Numbers that differ by at least 1/8 from each other and from 0: no ties and kinks within a difference. */
 export function distinct(size: number, random: () => number): Float64Array {
-  const values = Float64Array.from({ length: size }, (_, i) => (i - Math.floor(size / 2) + 0.5) / 4);
+  const values = Float64Array.from(
+    { length: size },
+    (_, i) => (i - Math.floor(size / 2) + 0.5) / 4,
+  );
   for (let i = size - 1; i > 0; i--) {
     const j = Math.floor(random() * (i + 1));
     [values[i], values[j]] = [values[j]!, values[i]!];
@@ -127,7 +130,10 @@ function stridedView(values: Values, dtype: DType): Tensor {
     for (let i = last; i >= 0 && ++index[i]! === shape[i]; i--) index[i] = 0;
   }
   const full = tensor(base, { shape: padded, dtype }).permute(shape.map((_, i) => last - i));
-  return shape.reduce((t, n, i) => (i === last ? t.slice(i, 1, 1 + 2 * n, 2) : t.slice(i, 1, 1 + n)), full);
+  return shape.reduce(
+    (t, n, i) => (i === last ? t.slice(i, 1, 1 + 2 * n, 2) : t.slice(i, 1, 1 + n)),
+    full,
+  );
 }
 
 /** The inputs of a case as tensors. */
@@ -169,8 +175,11 @@ export function expectClose(
   }
   for (let i = 0; i < actual.length; i++) {
     const [a, e] = [actual[i]!, expected[i]!];
-    if (Object.is(a, e) || a === e || Math.abs(a - e) <= tolerance * Math.max(1, Math.abs(e))) continue;
-    throw new Error(`${label}: value ${i} is ${a}, expected ${e} within ${tolerance} (seed ${SEED})`);
+    if (Object.is(a, e) || a === e || Math.abs(a - e) <= tolerance * Math.max(1, Math.abs(e)))
+      continue;
+    throw new Error(
+      `${label}: value ${i} is ${a}, expected ${e} within ${tolerance} (seed ${SEED})`,
+    );
   }
 }
 
@@ -194,7 +203,10 @@ export function at({ shape, data }: Values, index: readonly number[]): number {
 }
 
 /** A tensor given by a function of the index. */
-export function build(shape: readonly number[], value: (index: readonly number[]) => number): Values {
+export function build(
+  shape: readonly number[],
+  value: (index: readonly number[]) => number,
+): Values {
   const data = new Float64Array(sizeOf(shape));
   let i = 0;
   for (const index of indicesOf(shape)) data[i++] = value(index);

@@ -13,7 +13,8 @@ function solveDense(matrix: number[][], rhs: number[]): number[] {
   const rows = matrix.map((row, i) => [...row, rhs[i]!]);
   for (let k = 0; k < n; k++) {
     let pivot = k;
-    for (let i = k + 1; i < n; i++) if (Math.abs(rows[i]![k]!) > Math.abs(rows[pivot]![k]!)) pivot = i;
+    for (let i = k + 1; i < n; i++)
+      if (Math.abs(rows[i]![k]!) > Math.abs(rows[pivot]![k]!)) pivot = i;
     [rows[k], rows[pivot]] = [rows[pivot]!, rows[k]!];
     for (let i = k + 1; i < n; i++) {
       const factor = rows[i]![k]! / rows[k]![k]!;
@@ -31,7 +32,9 @@ function solveDense(matrix: number[][], rhs: number[]): number[] {
 
 /** The matrix I + factor * (second difference) of n cells. */
 function matrixOf(n: number, factor: number, boundary: Boundary): number[][] {
-  const rows = Array.from({ length: n }, (_, i) => Array.from({ length: n }, (_, j) => (i === j ? 1 : 0)));
+  const rows = Array.from({ length: n }, (_, i) =>
+    Array.from({ length: n }, (_, j) => (i === j ? 1 : 0)),
+  );
   const couple = (i: number, j: number, weight: number) => (rows[i]![j]! += factor * weight);
   for (let i = 0; i < n; i++) {
     for (const j of [i - 1, i + 1]) {
@@ -75,7 +78,10 @@ function reference(u: Values, k: Values, step: Step): Values {
   for (let p = 0; p < n * channels; p++) {
     const c = p % channels;
     const base = p * height * width;
-    const [rx, ry] = [(step.dt * diffusivity(c, 0)) / step.dx ** 2, (step.dt * diffusivity(c, 1)) / step.dy ** 2];
+    const [rx, ry] = [
+      (step.dt * diffusivity(c, 0)) / step.dx ** 2,
+      (step.dt * diffusivity(c, 1)) / step.dy ** 2,
+    ];
     for (let i = 0; i < height; i++) sweep(base + i * width, width, 1, rx);
     for (let j = 0; j < width; j++) sweep(base + j, height, width, ry);
   }
@@ -90,8 +96,8 @@ function diffusionCase(u: readonly number[], k: readonly number[], step: Step): 
     name: `implicitDiffusion2d [${u.join(',')}] k [${k.join(',')}] ${step.boundary} ${step.scheme} dt ${dt}`,
     ops: ['implicit_diffusion_2d'],
     inputs: [{ shape: u }, diffusivityInput(k)],
-    run: (x, diffusivity) => implicitDiffusion2d(x!, diffusivity!, { dt, ...rest }),
-    reference: (x, diffusivity) => reference(x!, diffusivity!, step),
+    run: (x, diffusivity) => implicitDiffusion2d(x, diffusivity, { dt, ...rest }),
+    reference: (x, diffusivity) => reference(x, diffusivity, step),
     linearIn: [0],
     tolerance: { float32: 1e-5 },
   };
@@ -116,9 +122,27 @@ const IMPLICIT: Case[] = [
       ),
     ),
   ),
-  diffusionCase([2, 4, 7, 9], [4], { dt: 1, dx: 1, dy: 1, boundary: 'neumann', scheme: 'backward-euler' }),
-  diffusionCase([1, 2, 6, 5], [], { dt: 2, dx: 1, dy: 1, boundary: 'periodic', scheme: 'crank-nicolson' }),
-  diffusionCase([1, 2, 12, 70], [2, 2], { dt: 100, dx: 1, dy: 1, boundary: 'neumann', scheme: 'backward-euler' }),
+  diffusionCase([2, 4, 7, 9], [4], {
+    dt: 1,
+    dx: 1,
+    dy: 1,
+    boundary: 'neumann',
+    scheme: 'backward-euler',
+  }),
+  diffusionCase([1, 2, 6, 5], [], {
+    dt: 2,
+    dx: 1,
+    dy: 1,
+    boundary: 'periodic',
+    scheme: 'crank-nicolson',
+  }),
+  diffusionCase([1, 2, 12, 70], [2, 2], {
+    dt: 100,
+    dx: 1,
+    dy: 1,
+    boundary: 'neumann',
+    scheme: 'backward-euler',
+  }),
   {
     name: 'implicitDiffusion2d with a number as diffusivity',
     ops: ['implicit_diffusion_2d'],
@@ -142,7 +166,12 @@ const IMPLICIT: Case[] = [
   },
 ];
 
-function tridiagonalReference(given: Values[], shape: readonly number[], axis: number, periodic: boolean): Values {
+function tridiagonalReference(
+  given: Values[],
+  shape: readonly number[],
+  axis: number,
+  periodic: boolean,
+): Values {
   const n = shape[axis]!;
   const outer = shape.map((size, i) => (i === axis ? 1 : size));
   const solution = new Map<string, number[]>();
@@ -150,7 +179,11 @@ function tridiagonalReference(given: Values[], shape: readonly number[], axis: n
     const key = outer.map((size, i) => (size === 1 ? 0 : index[i]!)).join();
     const known = solution.get(key);
     if (known) return known;
-    const value = (v: Values, i: number) => at(v, index.map((q, a) => (a === axis ? i : q)));
+    const value = (v: Values, i: number) =>
+      at(
+        v,
+        index.map((q, a) => (a === axis ? i : q)),
+      );
     const [lower, diag, upper, rhs] = given as [Values, Values, Values, Values];
     const matrix = Array.from({ length: n }, () => new Array<number>(n).fill(0));
     for (let i = 0; i < n; i++) {
@@ -158,7 +191,10 @@ function tridiagonalReference(given: Values[], shape: readonly number[], axis: n
       if (i > 0 || periodic) matrix[i]![(i - 1 + n) % n]! += value(lower, i);
       if (i < n - 1 || periodic) matrix[i]![(i + 1) % n]! += value(upper, i);
     }
-    const x = solveDense(matrix, Array.from({ length: n }, (_, i) => value(rhs, i)));
+    const x = solveDense(
+      matrix,
+      Array.from({ length: n }, (_, i) => value(rhs, i)),
+    );
     solution.set(key, x);
     return x;
   };
@@ -175,8 +211,9 @@ function tridiagonalCase(
     name: `tridiagonalSolve ${shapes.map((s) => `[${s.join(',')}]`).join(' ')} axis ${axis}${periodic ? ' periodic' : ''}`,
     ops: ['tridiagonal_solve'],
     inputs: shapes.map((s, i) => ({ shape: s, range: i === 1 ? [2.5, 4] : [-1, 1] })),
-    run: (l, d, u, b) => tridiagonalSolve(l!, d!, u!, b!, { axis, periodic }),
-    reference: (...given) => tridiagonalReference(given, shape, axis < 0 ? axis + shape.length : axis, periodic),
+    run: (l, d, u, b) => tridiagonalSolve(l, d, u, b, { axis, periodic }),
+    reference: (...given) =>
+      tridiagonalReference(given, shape, axis < 0 ? axis + shape.length : axis, periodic),
     linearIn: [3],
     tolerance: { float32: 1e-5 },
   };

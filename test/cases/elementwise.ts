@@ -73,7 +73,7 @@ function unary(
   { input, ...rest }: Row = {},
 ): Case[] {
   return [...SHAPES, ...(name === 'exp' || name === 'neg' ? [LARGE] : [])].map((shape) => ({
-    name: `${name} [${shape}]`,
+    name: `${name} [${String(shape)}]`,
     ops: [id],
     inputs: [{ shape, ...input }],
     run,
@@ -100,7 +100,13 @@ const FUNCTIONS: Case[] = [
   unary('tanh', 'tanh', tanh, Math.tanh, { input: { range: [-5, 5] } }),
   unary('sigmoid', 'sigmoid', sigmoid, logistic, wide),
   unary('relu', 'relu', relu, (v) => Math.max(v, 0), kinked),
-  unary('leaky_relu', 'leakyRelu', (x) => leakyRelu(x), (v) => (v > 0 ? v : 0.01 * v), kinked),
+  unary(
+    'leaky_relu',
+    'leakyRelu',
+    (x) => leakyRelu(x),
+    (v) => (v > 0 ? v : 0.01 * v),
+    kinked,
+  ),
   unary(
     'leaky_relu',
     'leakyRelu, slope 0.3',
@@ -108,7 +114,13 @@ const FUNCTIONS: Case[] = [
     (v) => (v > 0 ? v : 0.3 * v),
     kinked,
   ),
-  unary('elu', 'elu', (x) => elu(x), (v) => (v > 0 ? v : Math.expm1(v)), kinked),
+  unary(
+    'elu',
+    'elu',
+    (x) => elu(x),
+    (v) => (v > 0 ? v : Math.expm1(v)),
+    kinked,
+  ),
   unary(
     'elu',
     'elu, alpha 0.5',
@@ -120,7 +132,13 @@ const FUNCTIONS: Case[] = [
     input: { range: [-5, 5] },
   }),
   unary('silu', 'silu', silu, (v) => v * logistic(v), wide),
-  unary('softplus', 'softplus', softplus, (v) => Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v))), wide),
+  unary(
+    'softplus',
+    'softplus',
+    softplus,
+    (v) => Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v))),
+    wide,
+  ),
   unary(
     'clamp',
     'clamp',
@@ -128,19 +146,37 @@ const FUNCTIONS: Case[] = [
     (v) => Math.min(Math.max(v, -1), 1.5),
     kinked,
   ),
-  unary('clamp', 'clamp from below', (x) => clamp(x, { min: 0.25 }), (v) => Math.max(v, 0.25), kinked),
+  unary(
+    'clamp',
+    'clamp from below',
+    (x) => clamp(x, { min: 0.25 }),
+    (v) => Math.max(v, 0.25),
+    kinked,
+  ),
   unary('mul', 'square', square, (v) => v * v),
-  unary('cast', 'cast to float64', (x) => cast(x, 'float64'), (v) => v, {
-    gradient: 'of one dtype already in float64',
-  }),
+  unary(
+    'cast',
+    'cast to float64',
+    (x) => cast(x, 'float64'),
+    (v) => v,
+    {
+      gradient: 'of one dtype already in float64',
+    },
+  ),
   unary('cast', 'cast to int32', (x) => cast(x, 'int32'), Math.trunc, {
     input: { range: [-300, 300] },
     gradient: 'an integer result',
   }),
-  unary('cast', 'cast to uint8', (x) => cast(x, 'uint8'), (v) => Math.min(Math.max(Math.trunc(v), 0), 255), {
-    input: { range: [-300, 300] },
-    gradient: 'an integer result',
-  }),
+  unary(
+    'cast',
+    'cast to uint8',
+    (x) => cast(x, 'uint8'),
+    (v) => Math.min(Math.max(Math.trunc(v), 0), 255),
+    {
+      input: { range: [-300, 300] },
+      gradient: 'an integer result',
+    },
+  ),
 ].flat();
 
 type Pair = (a: number, b: number) => number;
@@ -153,7 +189,7 @@ function binary(
   { input = {}, ...rest }: Row = {},
 ): Case[] {
   const two = (a: number[], b: number[], out: number[]): Case => ({
-    name: `${name} [${a}] [${b}]`,
+    name: `${name} [${String(a)}] [${String(b)}]`,
     ops: [name],
     inputs: [
       { shape: a, ...input },
@@ -161,7 +197,16 @@ function binary(
     ],
     run,
     reference: (x, y) => build(out, (i) => f(at(x, i), at(y, i))),
-    bench: [{ shapes: [[1024, 1024], [1024, 1024]], elements: 3 * 2 ** 20, flops: 2 ** 20 }],
+    bench: [
+      {
+        shapes: [
+          [1024, 1024],
+          [1024, 1024],
+        ],
+        elements: 3 * 2 ** 20,
+        flops: 2 ** 20,
+      },
+    ],
     ...rest,
   });
   const { linearIn: _, ...one } = rest;
@@ -194,9 +239,16 @@ function binary(
   ];
 }
 
-const unequal: Row = { input: { generate: (n, random) => distinct(n, random).map((v) => v + random() / 9) } };
+const unequal: Row = {
+  input: { generate: (n, random) => distinct(n, random).map((v) => v + random() / 9) },
+};
 const noGradient = (range: readonly [number, number]): Row => ({
-  input: { generate: (n, random) => Float64Array.from({ length: n }, () => Math.floor(range[0] + (range[1] - range[0]) * random())) },
+  input: {
+    generate: (n, random) =>
+      Float64Array.from({ length: n }, () =>
+        Math.floor(range[0] + (range[1] - range[0]) * random()),
+      ),
+  },
   gradient: 'a uint8 result',
 });
 
@@ -218,12 +270,18 @@ const ARITHMETIC: Case[] = [
 
 const WHERE: Case[] = [
   [[17], [17], [17]],
-  [[3, 1], [1, 5], [3, 5]],
+  [
+    [3, 1],
+    [1, 5],
+    [3, 5],
+  ],
   [[], [4], [4]],
 ].map((shapes) => ({
-  name: `where ${shapes.map((s) => `[${s}]`).join(' ')}`,
+  name: `where ${shapes.map((s) => `[${String(s)}]`).join(' ')}`,
   ops: ['where'],
-  inputs: shapes.map((shape, i) => (i === 0 ? { shape, dtype: 'uint8', range: [0, 2] } : { shape })),
+  inputs: shapes.map((shape, i) =>
+    i === 0 ? { shape, dtype: 'uint8', range: [0, 2] } : { shape },
+  ),
   run: where,
   reference: (c, a, b) => build(shapes[2]!, (i) => (at(c, i) ? at(a, i) : at(b, i))),
 }));
@@ -249,11 +307,25 @@ const EDGE_CASES: Case[] = FUNCTIONS.filter((c) => c.name.endsWith('[17]')).map(
     const regular = c.reference(x);
     const name = c.name.split(' ')[0]!;
     // The references are not written for infinities.
-    if (name === 'gelu') return map(x, (v) => (v < -20 ? (v === -Infinity ? NaN : 0) : v > 20 ? v : v === 0 ? v : regular.data[x.data.indexOf(v)]!));
+    if (name === 'gelu')
+      return map(x, (v) =>
+        v < -20
+          ? v === -Infinity
+            ? NaN
+            : 0
+          : v > 20
+            ? v
+            : v === 0
+              ? v
+              : regular.data[x.data.indexOf(v)]!,
+      );
     if (name === 'cast' && c.name.includes('int32')) {
-      return map(x, (v) => (Number.isNaN(v) ? 0 : Math.min(Math.max(Math.trunc(v), -(2 ** 31)), 2 ** 31 - 1)));
+      return map(x, (v) =>
+        Number.isNaN(v) ? 0 : Math.min(Math.max(Math.trunc(v), -(2 ** 31)), 2 ** 31 - 1),
+      );
     }
-    if (name === 'cast' && c.name.includes('uint8')) return map(regular, (v) => (Number.isNaN(v) ? 0 : v));
+    if (name === 'cast' && c.name.includes('uint8'))
+      return map(regular, (v) => (Number.isNaN(v) ? 0 : v));
     return regular;
   },
 }));
@@ -272,7 +344,10 @@ const INTEGERS: Case[] = (
 ).map(([name, run, f]) => ({
   name: `${name} of int32`,
   ops: [name],
-  inputs: [int([5, 7]), { ...int([7]), generate: (n) => Array.from({ length: n }, (_, i) => i - 3 || 4) }],
+  inputs: [
+    int([5, 7]),
+    { ...int([7]), generate: (n) => Array.from({ length: n }, (_, i) => i - 3 || 4) },
+  ],
   run,
   reference: (a, b) => build([5, 7], (i) => f(at(a, i), at(b, i))),
 }));

@@ -5,12 +5,13 @@ import { LINALG } from './linalg';
 import { RANDOM } from './random';
 import { REDUCE } from './reduce';
 import { SHAPE } from './shape';
+import { SHAPE_INDEX } from './shape-index';
 
 /** The case tables by family. */
 export const FAMILIES: Record<string, Case[]> = {
   elementwise: ELEMENTWISE,
   reduce: REDUCE,
-  shape: SHAPE,
+  shape: [...SHAPE, ...SHAPE_INDEX],
   random: RANDOM,
   linalg: LINALG,
   diffusion: DIFFUSION,

@@ -32,7 +32,8 @@ const SEED = 2 ** 40 + 12345;
 const word32 = (i: number) => philox(BigInt(i >> 2), BigInt(SEED))[i & 3]!;
 const word64 = (i: number) => word32(2 * i) | (word32(2 * i + 1) << 32n);
 
-const sequence = (n: number, value: (i: number) => number) => Float64Array.from({ length: n }, (_, i) => value(i));
+const sequence = (n: number, value: (i: number) => number) =>
+  Float64Array.from({ length: n }, (_, i) => value(i));
 
 function uniform32(i: number): number {
   return Number(word32(i) >> 8n) / 2 ** 24;
@@ -91,28 +92,80 @@ function draw(
   };
 }
 
-const floats = (dtype: DType, uniform: (i: number) => number, normal: (i: number) => number): Case[] =>
+const floats = (
+  dtype: DType,
+  uniform: (i: number) => number,
+  normal: (i: number) => number,
+): Case[] =>
   [1, 7, 64, 1030].flatMap((n) => [
-    draw(`rand [${n}], ${dtype}`, 'random_uniform', [n], (o) => rand([n], { ...o, dtype }), () => sequence(n, uniform)),
-    draw(`randn [${n}], ${dtype}`, 'random_normal', [n], (o) => randn([n], { ...o, dtype }), () => sequence(n, normal)),
+    draw(
+      `rand [${n}], ${dtype}`,
+      'random_uniform',
+      [n],
+      (o) => rand([n], { ...o, dtype }),
+      () => sequence(n, uniform),
+    ),
+    draw(
+      `randn [${n}], ${dtype}`,
+      'random_normal',
+      [n],
+      (o) => randn([n], { ...o, dtype }),
+      () => sequence(n, normal),
+    ),
   ]);
 
 export const RANDOM: Case[] = [
   ...floats('float32', uniform32, normal32),
   ...floats('float64', uniform64, normal64),
-  draw('rand [0, 3]', 'random_uniform', [0, 3], (o) => rand([0, 3], o), () => new Float64Array(0)),
-  draw('randint', 'random_integer', [5, 7], (o) => randint(-3, 9, [5, 7], o), () =>
-    sequence(35, (i) => below(i, 12) - 3),
+  draw(
+    'rand [0, 3]',
+    'random_uniform',
+    [0, 3],
+    (o) => rand([0, 3], o),
+    () => new Float64Array(0),
   ),
-  draw('randint of uint8', 'random_integer', [40], (o) => randint(0, 256, [40], { ...o, dtype: 'uint8' }), () =>
-    sequence(40, (i) => below(i, 256)),
+  draw(
+    'randint',
+    'random_integer',
+    [5, 7],
+    (o) => randint(-3, 9, [5, 7], o),
+    () => sequence(35, (i) => below(i, 12) - 3),
   ),
-  draw('bernoulli', 'random_bernoulli', [40], (o) => bernoulli(0.3, [40], o), () => sequence(40, kept(0.3))),
-  draw('bernoulli of 0 and 1', 'random_bernoulli', [5], (o) => bernoulli(1, [5], o).sub(bernoulli(0, [5], o)), () =>
-    sequence(5, () => 1),
+  draw(
+    'randint of uint8',
+    'random_integer',
+    [40],
+    (o) => randint(0, 256, [40], { ...o, dtype: 'uint8' }),
+    () => sequence(40, (i) => below(i, 256)),
   ),
-  draw('permutation', 'random_permutation', [101], (o) => permutation(101, o), () => shuffled(101)),
-  draw('permutation of 1', 'random_permutation', [1], (o) => permutation(1, o), () => shuffled(1)),
+  draw(
+    'bernoulli',
+    'random_bernoulli',
+    [40],
+    (o) => bernoulli(0.3, [40], o),
+    () => sequence(40, kept(0.3)),
+  ),
+  draw(
+    'bernoulli of 0 and 1',
+    'random_bernoulli',
+    [5],
+    (o) => bernoulli(1, [5], o).sub(bernoulli(0, [5], o)),
+    () => sequence(5, () => 1),
+  ),
+  draw(
+    'permutation',
+    'random_permutation',
+    [101],
+    (o) => permutation(101, o),
+    () => shuffled(101),
+  ),
+  draw(
+    'permutation of 1',
+    'random_permutation',
+    [1],
+    (o) => permutation(1, o),
+    () => shuffled(1),
+  ),
   {
     name: 'dropout',
     ops: ['random_bernoulli', 'mul'],
@@ -121,7 +174,10 @@ export const RANDOM: Case[] = [
       manualSeed(SEED);
       return dropout(x, { p: 0.25 });
     },
-    reference: ({ shape, data }) => ({ shape, data: data.map((v, i) => (v * kept(0.75)(i)) / 0.75) }),
+    reference: ({ shape, data }) => ({
+      shape,
+      data: data.map((v, i) => (v * kept(0.75)(i)) / 0.75),
+    }),
     linearIn: [0],
   },
 ];

@@ -66,10 +66,14 @@ function reduction(
   ops: string[],
   run: (x: Tensor, options: Options) => Tensor,
   f: (values: number[]) => number,
-  { input = {}, keep = () => true, ...rest }: Partial<Case> & { input?: Partial<Input>; keep?: (r: Reduced) => boolean } = {},
+  {
+    input = {},
+    keep = () => true,
+    ...rest
+  }: Partial<Case> & { input?: Partial<Input>; keep?: (r: Reduced) => boolean } = {},
 ): Case[] {
   return REDUCED.filter(keep).map((how) => ({
-    name: `${name} of [${how.shape}] over ${how.dim === undefined ? 'all' : `[${how.dim}]`}${how.keepdim ? ', kept' : ''}`,
+    name: `${name} of [${String(how.shape)}] over ${how.dim === undefined ? 'all' : `[${String(how.dim)}]`}${how.keepdim ? ', kept' : ''}`,
     ops,
     inputs: [{ shape: how.shape, ...input }],
     run: (x) => run(x, { dim: how.dim, keepdim: how.keepdim }),
@@ -100,17 +104,28 @@ const MOMENTS: Case[] = [
     { keep: small },
   ),
   reduction('std', ['mean', 'sum', 'sqrt'], std, (v) => Math.sqrt(spread(v)), { keep: small }),
-  reduction('norm', ['sum', 'sqrt'], norm, (v) => Math.sqrt(total(v.map((x) => x * x))), { keep: small }),
-  reduction('norm, p 1', ['sum', 'abs'], (x, o) => norm(x, { ...o, p: 1 }), (v) => total(v.map(Math.abs)), {
+  reduction('norm', ['sum', 'sqrt'], norm, (v) => Math.sqrt(total(v.map((x) => x * x))), {
     keep: small,
-    input: { generate: distinct },
   }),
+  reduction(
+    'norm, p 1',
+    ['sum', 'abs'],
+    (x, o) => norm(x, { ...o, p: 1 }),
+    (v) => total(v.map(Math.abs)),
+    {
+      keep: small,
+      input: { generate: distinct },
+    },
+  ),
   reduction(
     'norm, p Infinity',
     ['max', 'abs'],
     (x, o) => norm(x, { ...o, p: Infinity }),
     (v) => Math.max(...v.map(Math.abs)),
-    { keep: small, input: { generate: (n, random) => distinct(n, random).map((v, i) => v + i / 999) } },
+    {
+      keep: small,
+      input: { generate: (n, random) => distinct(n, random).map((v, i) => v + i / 999) },
+    },
   ),
 ].flat();
 
@@ -122,11 +137,23 @@ const indices = { keep: (r: Reduced) => filled(r) && singles(r), gradient: 'an i
 const EXTREMA: Case[] = [
   reduction('max', ['max'], max, reduceMax, unlike),
   reduction('min', ['min'], min, reduceMin, { ...unlike, keep: small }),
-  reduction('argmax', ['argmax'], (x, o) => argmax(x, o as { dim?: number }), (v) => v.indexOf(reduceMax(v)), indices),
-  reduction('argmin', ['argmin'], (x, o) => argmin(x, o as { dim?: number }), (v) => v.indexOf(reduceMin(v)), {
-    ...indices,
-    keep: (r) => small(r) && singles(r),
-  }),
+  reduction(
+    'argmax',
+    ['argmax'],
+    (x, o) => argmax(x, o as { dim?: number }),
+    (v) => v.indexOf(reduceMax(v)),
+    indices,
+  ),
+  reduction(
+    'argmin',
+    ['argmin'],
+    (x, o) => argmin(x, o as { dim?: number }),
+    (v) => v.indexOf(reduceMin(v)),
+    {
+      ...indices,
+      keep: (r) => small(r) && singles(r),
+    },
+  ),
 ].flat();
 
 const integers = { dtype: 'int32', range: [-50, 50] } as const;
@@ -138,11 +165,17 @@ const OF_INTEGERS: Case[] = [
   }),
   reduction('mean of int32', ['mean', 'cast'], mean, average, { input: integers, keep: small }),
   reduction('max of int32', ['max'], max, reduceMax, { input: integers, keep: small }),
-  reduction('argmax of uint8', ['argmax'], (x, o) => argmax(x, o as { dim?: number }), (v) => v.indexOf(reduceMax(v)), {
-    ...indices,
-    input: { dtype: 'uint8', range: [0, 256] },
-    keep: (r) => small(r) && singles(r),
-  }),
+  reduction(
+    'argmax of uint8',
+    ['argmax'],
+    (x, o) => argmax(x, o as { dim?: number }),
+    (v) => v.indexOf(reduceMax(v)),
+    {
+      ...indices,
+      input: { dtype: 'uint8', range: [0, 256] },
+      keep: (r) => small(r) && singles(r),
+    },
+  ),
 ].flat();
 
 function withNaN(n: number, random: () => number): Float64Array {
@@ -151,13 +184,23 @@ function withNaN(n: number, random: () => number): Float64Array {
 const NAN_CASES: Case[] = [
   reduction('max with NaN', ['max'], max, reduceMax, { keep: small }),
   reduction('min with NaN', ['min'], min, reduceMin, { keep: small }),
-  reduction('argmax with NaN', ['argmax'], (x, o) => argmax(x, o as { dim?: number }), (v) => {
-    const first = v.findIndex(Number.isNaN);
-    return first >= 0 ? first : v.indexOf(reduceMax(v));
-  }, { keep: (r) => small(r) && singles(r) }),
+  reduction(
+    'argmax with NaN',
+    ['argmax'],
+    (x, o) => argmax(x, o as { dim?: number }),
+    (v) => {
+      const first = v.findIndex(Number.isNaN);
+      return first >= 0 ? first : v.indexOf(reduceMax(v));
+    },
+    { keep: (r) => small(r) && singles(r) },
+  ),
 ]
   .flat()
-  .map((c) => ({ ...c, inputs: c.inputs.map((i) => ({ ...i, generate: withNaN })), gradient: 'NaN' }));
+  .map((c) => ({
+    ...c,
+    inputs: c.inputs.map((i) => ({ ...i, generate: withNaN })),
+    gradient: 'NaN',
+  }));
 
 const logSum = (v: number[]) => {
   const top = reduceMax(v);
@@ -182,12 +225,16 @@ function alongAxis(
   f: (value: number, logTotal: number) => number,
 ): Case[] {
   return AXES.map(([shape, dim]) => ({
-    name: `${name} of [${shape}] along ${dim}`,
+    name: `${name} of [${String(shape)}] along ${dim}`,
     ops: [op],
     inputs: [{ shape, range: [-10, 10] }],
     run: (x) => run(x, dim),
     reference: (x) => {
-      const totals = reduceBy(x, { shape, dim: shape.length ? dim : undefined, keepdim: true }, logSum);
+      const totals = reduceBy(
+        x,
+        { shape, dim: shape.length ? dim : undefined, keepdim: true },
+        logSum,
+      );
       return build(shape, (i) => f(at(x, i), at(totals, i)));
     },
     bench: [{ shapes: [[4096, 1000]], elements: 2 * 4096 * 1000, flops: 5 * 4096 * 1000 }],
@@ -197,16 +244,20 @@ function alongAxis(
 const EXPONENTIALS: Case[] = [
   ...alongAxis('softmax', 'softmax', softmax, (v, logTotal) => Math.exp(v - logTotal)),
   ...alongAxis('logSoftmax', 'log_softmax', logSoftmax, (v, logTotal) => v - logTotal),
-  ...reduction('logsumexp', ['max', 'sum', 'exp', 'log'], (x, { dim = [], ...o }) => logsumexp(x, dim, o), logSum, {
-    keep: small,
-    input: { range: [-40, 40] },
-  }),
+  ...reduction(
+    'logsumexp',
+    ['max', 'sum', 'exp', 'log'],
+    (x, { dim = [], ...o }) => logsumexp(x, dim, o),
+    logSum,
+    {
+      keep: small,
+      input: { range: [-40, 40] },
+    },
+  ),
   {
     name: 'logsumexp of infinities',
     ops: ['max', 'where'],
-    inputs: [
-      { shape: [3, 2], generate: () => [-Infinity, -Infinity, 1, -Infinity, Infinity, 2] },
-    ],
+    inputs: [{ shape: [3, 2], generate: () => [-Infinity, -Infinity, 1, -Infinity, Infinity, 2] }],
     run: (x) => logsumexp(x, 1),
     reference: () => ({ shape: [3], data: Float64Array.of(-Infinity, 1, Infinity) }),
     gradient: 'not defined at infinity',

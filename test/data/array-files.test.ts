@@ -8,6 +8,7 @@ import {
   loadIdx,
   loadImage,
   loadNpy,
+  loadNpz,
   loadSafetensors,
   saveImage,
   saveNpy,
@@ -21,6 +22,7 @@ import {
   safetensors,
   temporaryFolder,
 } from './files';
+import { zip } from './zip-writer';
 
 const at = temporaryFolder();
 const DTYPES: DType[] = ['float32', 'float64', 'int32', 'uint8'];
@@ -150,18 +152,66 @@ describe('npy', () => {
     ['overflow', npy(header('<f4', '(9007199254740991, 9)'), Buffer.alloc(4)), 'shape'],
   ])('%s', (_, bytes, message) => expectCorrupt(loadNpy, at('d.npy'), bytes, message));
 
-  test.each([
-    ['dtype', header('<i8', '(1,)')],
-    ['Fortran order', header('<f4', '(1, 2)', 'True')],
-  ])('%s is unsupported', async (message, head) => {
-    writeFileSync(at('e.npy'), npy(head, Buffer.alloc(8)));
+  test('Fortran order', async () => {
+    const columns = Buffer.from(Float32Array.of(0, 3, 1, 4, 2, 5).buffer);
+    writeFileSync(at('e.npy'), npy(header('<f4', '(2, 3)', 'True'), columns));
+    const loaded = await loadNpy(at('e.npy'));
+    expect(loaded.shape).toEqual([2, 3]);
+    expect([...loaded.dataSync()]).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  test('int64 becomes int32 where it fits', async () => {
+    const longs = (...values: bigint[]) => Buffer.from(BigInt64Array.from(values).buffer);
+    const limits = [2n ** 31n - 1n, -(2n ** 31n), -1n];
+    writeFileSync(at('e.npy'), npy(header('<i8', '(3,)'), longs(...limits)));
+    const loaded = await loadNpy(at('e.npy'));
+    expect(loaded.dtype).toBe('int32');
+    expect([...loaded.dataSync()]).toEqual(limits.map(Number));
+    writeFileSync(at('e.npy'), npy(header('<i8', '(2,)'), longs(0n, 2n ** 31n)));
     await expect(loadNpy(at('e.npy'))).rejects.toMatchObject({
       code: 'FLUXION_UNSUPPORTED',
-      message: expect.stringContaining(message) as string,
+      message: expect.stringContaining('value 1') as string,
+    });
+  });
+
+  test('other dtypes are unsupported', async () => {
+    writeFileSync(at('e.npy'), npy(header('<c16', '(1,)'), Buffer.alloc(16)));
+    await expect(loadNpy(at('e.npy'))).rejects.toMatchObject({
+      code: 'FLUXION_UNSUPPORTED',
+      message: expect.stringContaining("'<c16'") as string,
     });
   });
 
   test('random changes', () => fuzz(loadNpy, at('f.npy'), sound));
+});
+
+describe('npz', () => {
+  const member = async (values: number[]) => {
+    await saveNpy(tensor(values), at('member.npy'));
+    return readFileSync(at('member.npy'));
+  };
+
+  test.each([true, false])('deflated: %s', async (deflate) => {
+    const files = { 'a.npy': await member([1, 2, 3]), 'b.npy': await member([]) };
+    writeFileSync(at('a.npz'), zip(files, { deflate }));
+    const arrays = await loadNpz(at('a.npz'));
+    expect(Object.keys(arrays)).toEqual(['a', 'b']);
+    expect([...arrays.a!.dataSync()]).toEqual([1, 2, 3]);
+    expect(arrays.b!.shape).toEqual([0]);
+  });
+
+  test('truncated anywhere, changed anywhere', async () => {
+    const sound = zip({ 'a.npy': await member([1, 2]) });
+    await expectTruncationsRefused(loadNpz, at('b.npz'), sound);
+    await fuzz(loadNpz, at('b.npz'), sound, { rounds: 1000 });
+  });
+
+  test('a member whose bits changed', async () => {
+    const sound = zip({ 'a.npy': await member([1, 2]) }, { deflate: false });
+    const changed = Buffer.from(sound);
+    changed[sound.indexOf('PK\x01\x02') - 1]! ^= 1;
+    await expectCorrupt(loadNpz, at('c.npz'), changed, /a.npy must have its checksum/);
+  });
 });
 
 describe('safetensors', () => {

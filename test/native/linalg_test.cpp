@@ -1,39 +1,33 @@
 // The linalg kernels of every instruction set of this machine against naive double references, called
 // without the engine: outputs start as NaN, everything is followed by guard bytes, and two threads must
 // give the bits of one.
-#include <cmath>
-#include <cstring>
+#include <array>
 #include <functional>
-#include <limits>
-#include <memory>
-#include <random>
-#include <string>
-#include <vector>
 
-#include "check.h"
-#include "cpu/kernel.h"
+#include "kernel_call.h"
 #include "ops/convolution.h"
 #include "ops/linalg.h"
 
 using namespace fluxion;
+using namespace fluxion::test;
 
 namespace fluxion {
-#define LINALG_OPS(X)                                                                             \
-  X(matmul, NoParams)                                                                             \
-  X(conv2d, Conv2dParams)                                                                         \
-  X(conv2d_input_vjp, Conv2dInputVjpParams)                                                       \
-  X(conv2d_weight_vjp, Conv2dWeightVjpParams)                                                     \
-  X(max_pool2d, Pool2dParams)                                                                     \
-  X(max_pool2d_vjp, MaxPool2dVjpParams)                                                           \
-  X(avg_pool2d, AvgPool2dParams)                                                                  \
-  X(avg_pool2d_vjp, AvgPool2dVjpParams)                                                           \
-  X(adaptive_avg_pool2d, AdaptiveAvgPool2dParams)                                                 \
-  X(adaptive_avg_pool2d_vjp, AdaptiveAvgPool2dVjpParams)                                          \
-  X(batch_norm, BatchNormParams)                                                                  \
-  X(batch_norm_vjp, BatchNormParams)                                                              \
-  X(layer_norm, LayerNormParams)                                                                  \
-  X(layer_norm_vjp, LayerNormVjpParams)                                                           \
-  X(cross_entropy, CrossEntropyParams)                                                            \
+#define LINALG_OPS(X)                                    \
+  X(matmul, NoParams)                                    \
+  X(conv2d, Conv2dParams)                                \
+  X(conv2d_input_vjp, Conv2dInputVjpParams)              \
+  X(conv2d_weight_vjp, Conv2dWeightVjpParams)            \
+  X(max_pool2d, Pool2dParams)                            \
+  X(max_pool2d_vjp, MaxPool2dVjpParams)                  \
+  X(avg_pool2d, AvgPool2dParams)                         \
+  X(avg_pool2d_vjp, AvgPool2dVjpParams)                  \
+  X(adaptive_avg_pool2d, AdaptiveAvgPool2dParams)        \
+  X(adaptive_avg_pool2d_vjp, AdaptiveAvgPool2dVjpParams) \
+  X(batch_norm, BatchNormParams)                         \
+  X(batch_norm_vjp, BatchNormParams)                     \
+  X(layer_norm, LayerNormParams)                         \
+  X(layer_norm_vjp, LayerNormVjpParams)                  \
+  X(cross_entropy, CrossEntropyParams)                   \
   X(cross_entropy_vjp, CrossEntropyParams)
 #define DECLARE(id, Params) void k_##id(const Params&, const Kernel&);
 #define DECLARE_INFER(id, Params) void infer_##id(const Params&, Infer&);
@@ -51,206 +45,45 @@ LINALG_OPS(DECLARE)
 
 namespace {
 
-template <class Params>
-struct Op {
-  void (*infer)(const Params&, Infer&);
-  void (*kernels[3])(const Params&, const cpu::Kernel&);
-};
 #if defined(__x86_64__)
-#define DEFINE(id, Params) \
-  constexpr Op<Params> id{infer_##id, {cpu::baseline::k_##id, cpu::avx2::k_##id, cpu::avx512::k_##id}};
+#define DEFINE(id, Params)            \
+  constexpr Op<Params> id{infer_##id, \
+                          {cpu::baseline::k_##id, cpu::avx2::k_##id, cpu::avx512::k_##id}};
 #else
-#define DEFINE(id, Params) constexpr Op<Params> id{infer_##id, {cpu::baseline::k_##id, nullptr, nullptr}};
+#define DEFINE(id, Params) \
+  constexpr Op<Params> id{infer_##id, {cpu::baseline::k_##id, nullptr, nullptr}};
 #endif
 LINALG_OPS(DEFINE)
-
-int isa_count() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")) return 3;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 2;
-#endif
-  return 1;
-}
-
-constexpr size_t kGuard = 192;
-
-// Memory of exactly n bytes, 64-byte aligned, with guard bytes behind.
-class Block {
- public:
-  explicit Block(size_t n) : n_(n), memory_(static_cast<char*>(std::aligned_alloc(64, (n + kGuard + 63) / 64 * 64))) {
-    std::memset(memory_, 0xff, n + kGuard);  // NaN as floating-point
-  }
-  ~Block() { std::free(memory_); }
-  Block(const Block&) = delete;
-  Block& operator=(const Block&) = delete;
-  char* data() const { return memory_; }
-  size_t size() const { return n_; }
-  bool intact() const {
-    for (size_t i = n_; i < n_ + kGuard; ++i)
-      if (static_cast<unsigned char>(memory_[i]) != 0xff) return false;
-    return true;
-  }
-
- private:
-  size_t n_;
-  char* memory_;
-};
-
-struct Array {
-  std::vector<double> v;
-  Shape shape;
-  DType dtype = DType::f32;
-  double operator[](int64_t i) const { return v[static_cast<size_t>(i)]; }
-};
-
-std::mt19937 generator(7);
-
-Array noise(const Shape& shape, DType dtype, double low = -1, double high = 1) {
-  std::uniform_real_distribution<double> uniform(low, high);
-  Array a{std::vector<double>(static_cast<size_t>(shape.size())), shape, dtype};
-  for (double& x : a.v) x = dtype == DType::f64 ? uniform(generator) : static_cast<float>(uniform(generator));
-  return a;
-}
-
-void write(const Array& a, char* to) {
-  for (size_t i = 0; i < a.v.size(); ++i) {
-    if (a.dtype == DType::f32) reinterpret_cast<float*>(to)[i] = static_cast<float>(a.v[i]);
-    if (a.dtype == DType::f64) reinterpret_cast<double*>(to)[i] = a.v[i];
-    if (a.dtype == DType::i32) reinterpret_cast<int32_t*>(to)[i] = static_cast<int32_t>(a.v[i]);
-    if (a.dtype == DType::u8) reinterpret_cast<uint8_t*>(to)[i] = static_cast<uint8_t>(a.v[i]);
-  }
-}
-
-Array read(const char* from, const Shape& shape, DType dtype) {
-  Array a{std::vector<double>(static_cast<size_t>(shape.size())), shape, dtype};
-  for (size_t i = 0; i < a.v.size(); ++i) {
-    if (dtype == DType::f32) a.v[i] = static_cast<double>(reinterpret_cast<const float*>(from)[i]);
-    if (dtype == DType::f64) a.v[i] = reinterpret_cast<const double*>(from)[i];
-    if (dtype == DType::i32) a.v[i] = reinterpret_cast<const int32_t*>(from)[i];
-  }
-  return a;
-}
-
-struct Input {
-  const Array* array;  // null: absent
-  Shape shape, strides;  // a view on the array when shape.ndim > 0
-  Input(const Array& a) : array(&a) {}
-  Input(std::nullptr_t) : array(nullptr) {}
-  Input(const Array& a, const Shape& view, const Shape& view_strides) : array(&a), shape(view), strides(view_strides) {}
-};
-
-ThreadPool* pool(int threads) {
-  static ThreadPool one(1), two(2);
-  return threads == 1 ? &one : &two;
-}
-
-int faults = 0;
-
-// Runs an op on one instruction set with one and two threads; outputs nobody wants come back empty.
-template <class P>
-std::vector<Array> run(const Op<P>& op, int isa, const P& params, const std::vector<Input>& inputs,
-                       uint32_t wanted = ~0u) {
-  std::vector<TensorView> in;
-  std::vector<std::unique_ptr<Block>> held;
-  for (const Input& i : inputs) {
-    TensorView view;
-    if (i.array) {
-      held.push_back(std::make_unique<Block>(i.array->v.size() * size_of(i.array->dtype)));
-      write(*i.array, held.back()->data());
-      view.data = held.back()->data();
-      view.present = true;
-      view.dtype = i.array->dtype;
-      view.shape = i.shape.ndim ? i.shape : i.array->shape;
-      view.strides = i.shape.ndim ? i.strides : contiguous_strides(view.shape);
-    }
-    in.push_back(view);
-  }
-  Infer infer("op", in, wanted);
-  op.infer(params, infer);
-  std::vector<Array> results;
-  std::vector<std::unique_ptr<Block>> first;
-  for (int threads = 1; threads <= 2; ++threads) {
-    std::vector<std::unique_ptr<Block>> out;
-    std::vector<TensorView> views;
-    for (int i = 0; i < infer.outputs; ++i) {
-      out.push_back(std::make_unique<Block>(static_cast<size_t>(infer.out_shape[i].size()) * size_of(infer.out_dtype[i])));
-      TensorView view;  // all empty where nobody wants the output
-      if (infer.wants(i)) {
-        view.data = out.back()->data();
-        view.dtype = infer.out_dtype[i];
-        view.present = true;
-        view.shape = infer.out_shape[i];
-        view.strides = contiguous_strides(view.shape);
-      }
-      views.push_back(view);
-    }
-    const size_t stride = (infer.scratch + kGuard + 63) / 64 * 64;
-    Block workspace(infer.workspace), scratch(stride * static_cast<size_t>(threads));
-    Fault fault;
-    const cpu::Kernel kernel{in.data(), static_cast<int>(in.size()), views.data(), infer.outputs, workspace.data(),
-                             scratch.data(), stride, pool(threads), &fault, OpId::matmul};
-    op.kernels[isa](params, kernel);
-    faults += fault.taken.load();
-    CHECK(workspace.intact() && scratch.intact());
-    for (int t = 0; t < threads; ++t) {
-      const char* end = scratch.data() + stride * static_cast<size_t>(t);
-      for (size_t i = infer.scratch; i < stride; ++i) {
-        if (static_cast<unsigned char>(end[i]) != 0xff) {
-          CHECK(!"scratch overrun");
-          break;
-        }
-      }
-    }
-    for (int i = 0; i < infer.outputs; ++i) {
-      const Block& block = *out[static_cast<size_t>(i)];
-      CHECK(block.intact());
-      if (threads == 2) CHECK(std::memcmp(block.data(), first[static_cast<size_t>(i)]->data(), block.size()) == 0);
-      if (threads == 1) {
-        results.push_back(infer.wants(i) ? read(block.data(), infer.out_shape[i], infer.out_dtype[i]) : Array{});
-      }
-    }
-    if (threads == 1) first = std::move(out);
-  }
-  return results;
-}
-
-// Largest difference relative to the largest value, in units of the type's epsilon.
-bool near(const Array& got, const std::vector<double>& expected, double epsilons, const std::string& what) {
-  const double eps = got.dtype == DType::f64 ? 2.2e-16 : 1.2e-7;
-  double scale = 1e-3, worst = 0;
-  for (double e : expected) scale = std::max(scale, std::isfinite(e) ? std::abs(e) : 0);
-  bool same = got.v.size() == expected.size();
-  for (size_t i = 0; same && i < expected.size(); ++i) {
-    if (std::isnan(expected[i]) || std::isinf(expected[i])) {
-      same = std::isnan(expected[i]) ? std::isnan(got.v[i]) : got.v[i] == expected[i];
-    } else {
-      worst = std::max(worst, std::isnan(got.v[i]) ? 1e300 : std::abs(got.v[i] - expected[i]));
-    }
-  }
-  const bool holds = same && worst <= epsilons * eps * scale;
-  if (!holds) std::fprintf(stderr, "%s: off by %g epsilons\n", what.c_str(), worst / (eps * scale));
-  CHECK(holds);
-  return holds;
-}
 
 Pair pair(int64_t h, int64_t w) { return {h, w, 2}; }
 
 // --- matmul
 
 void test_matmul(int isa, DType t) {
-  for (const auto& [m, n, k] : std::vector<std::array<int64_t, 3>>{
-           {1, 1, 1}, {3, 5, 7}, {8, 48, 16}, {9, 49, 17}, {13, 31, 300}, {70, 130, 33}, {1, 100, 40}, {100, 1, 40},
-           {5, 2, 0}, {0, 3, 4}, {300, 520, 20}}) {
+  for (const auto& [m, n, k] : std::vector<std::array<int64_t, 3>>{{1, 1, 1},
+                                                                   {3, 5, 7},
+                                                                   {8, 48, 16},
+                                                                   {9, 49, 17},
+                                                                   {13, 31, 300},
+                                                                   {70, 130, 33},
+                                                                   {1, 100, 40},
+                                                                   {100, 1, 40},
+                                                                   {5, 2, 0},
+                                                                   {0, 3, 4},
+                                                                   {300, 520, 20}}) {
     for (int variant = 0; variant < 4; ++variant) {
       const bool at = variant & 1, bt = variant & 2;
-      const Array a = noise(at ? Shape{k, m} : Shape{m, k}, t), b = noise(bt ? Shape{n, k} : Shape{k, n}, t);
+      const Array a = noise(at ? Shape{k, m} : Shape{m, k}, t),
+                  b = noise(bt ? Shape{n, k} : Shape{k, n}, t);
       std::vector<double> expected(static_cast<size_t>(m * n));
       for (int64_t i = 0; i < m; ++i)
         for (int64_t j = 0; j < n; ++j)
           for (int64_t l = 0; l < k; ++l)
-            expected[static_cast<size_t>(i * n + j)] += a[at ? l * m + i : i * k + l] * b[bt ? j * k + l : l * n + j];
+            expected[static_cast<size_t>(i * n + j)] +=
+                a[at ? l * m + i : i * k + l] * b[bt ? j * k + l : l * n + j];
       const auto y = run(matmul, isa, NoParams{},
-                         {Input(a, {m, k}, at ? Shape{1, m} : Shape{k, 1}), Input(b, {k, n}, bt ? Shape{1, k} : Shape{n, 1})});
+                         {Input(a, {m, k}, at ? Shape{1, m} : Shape{k, 1}),
+                          Input(b, {k, n}, bt ? Shape{1, k} : Shape{n, 1})});
       near(y[0], expected, 8 + static_cast<double>(k) / 8, "matmul " + describe({m, n, k}));
     }
   }
@@ -264,7 +97,8 @@ void test_matmul(int isa, DType t) {
         for (int l = 0; l < 4; ++l) sum += a[p / 5 * 12 + i * 4 + l] * b[l * 6 + j];
         expected.push_back(sum);
       }
-  near(run(matmul, isa, NoParams{}, {a, Input(b, {5, 4, 6}, {0, 6, 1})})[0], expected, 8, "matmul batches");
+  near(run(matmul, isa, NoParams{}, {a, Input(b, {5, 4, 6}, {0, 6, 1})})[0], expected, 8,
+       "matmul batches");
 }
 
 // --- convolution
@@ -285,7 +119,8 @@ void test_conv(int isa, DType t, const ConvCase& c) {
   const Shape &x = c.x, &w = pw.weightShape;
   const int64_t oh = conv_output_size(x[2], c.kh, c.stride.h, c.padding.h, c.dilation.h);
   const int64_t ow = conv_output_size(x[3], c.kw, c.stride.w, c.padding.w, c.dilation.w);
-  const Array in = noise(x, t), weight = noise(w, t), bias = noise({c.outputs}, t), g = noise({x[0], w[0], oh, ow}, t);
+  const Array in = noise(x, t), weight = noise(w, t), bias = noise({c.outputs}, t),
+              g = noise({x[0], w[0], oh, ow}, t);
   std::vector<double> y(g.v.size()), gx(in.v.size()), gw(weight.v.size());
   const int64_t per_group = c.outputs / c.groups;
   for (int64_t n = 0; n < x[0]; ++n)
@@ -300,15 +135,17 @@ void test_conv(int isa, DType t, const ConvCase& c) {
                 const int64_t r = i * c.stride.h + a * c.dilation.h - c.padding.h;
                 const int64_t s = j * c.stride.w + b * c.dilation.w - c.padding.w;
                 if (r < 0 || r >= x[2] || s < 0 || s >= x[3]) continue;
-                const size_t xi = static_cast<size_t>(((n * x[1] + o / per_group * w[1] + ch) * x[2] + r) * x[3] + s);
+                const size_t xi = static_cast<size_t>(
+                    ((n * x[1] + o / per_group * w[1] + ch) * x[2] + r) * x[3] + s);
                 const size_t wi = static_cast<size_t>(((o * w[1] + ch) * c.kh + a) * c.kw + b);
                 y[at] += in.v[xi] * weight.v[wi];
                 gx[xi] += g.v[at] * weight.v[wi];
                 gw[wi] += g.v[at] * in.v[xi];
               }
         }
-  const std::string what = "conv " + describe(x) + " " + describe(w) + " s" + describe({c.stride.h, c.stride.w}) + " p" +
-                           describe({c.padding.h, c.padding.w}) + " d" + describe({c.dilation.h, c.dilation.w});
+  const std::string what =
+      "conv " + describe(x) + " " + describe(w) + " s" + describe({c.stride.h, c.stride.w}) + " p" +
+      describe({c.padding.h, c.padding.w}) + " d" + describe({c.dilation.h, c.dilation.w});
   near(run<Conv2dParams>(conv2d, isa, pi, {in, weight, bias})[0], y, 64, what + " y");
   near(run(conv2d_input_vjp, isa, pi, {g, weight})[0], gx, 64, what + " gx");
   near(run(conv2d_weight_vjp, isa, pw, {g, in})[0], gw, 128, what + " gw");
@@ -316,22 +153,22 @@ void test_conv(int isa, DType t, const ConvCase& c) {
 
 void test_convolutions(int isa, DType t) {
   const Pair one = pair(1, 1), none = pair(0, 0);
-  for (const ConvCase& c : std::vector<ConvCase>{
-           {{2, 3, 9, 11}, 5, 3, 3, 1, one, one, one},
-           {{1, 1, 5, 5}, 1, 1, 1, 1, one, none, one},
-           {{2, 20, 8, 13}, 17, 1, 1, 1, one, none, one},
-           {{1, 9, 70, 65}, 10, 3, 3, 1, one, one, one},
-           {{2, 4, 12, 17}, 6, 3, 2, 2, pair(2, 3), pair(1, 2), pair(2, 1)},
-           {{2, 3, 13, 16}, 4, 3, 5, 1, pair(2, 2), pair(1, 2), pair(2, 2)},
-           {{1, 2, 10, 10}, 3, 2, 2, 1, pair(4, 3), none, one},
-           {{1, 2, 7, 6}, 3, 3, 3, 1, one, pair(4, 5), one},
-           {{3, 40, 4, 4}, 50, 3, 3, 1, one, one, one},
-           {{2, 12, 9, 33}, 12, 3, 3, 12, one, one, one},
-           {{2, 5, 11, 70}, 5, 5, 3, 5, pair(2, 2), pair(2, 1), one},
-           {{2, 5, 14, 19}, 5, 3, 3, 5, pair(3, 2), pair(1, 3), pair(2, 3)},
-           {{2, 6, 9, 9}, 12, 3, 3, 6, pair(2, 1), one, one},
-           {{1, 130, 3, 3}, 300, 1, 1, 1, pair(2, 2), none, one},
-           {{0, 3, 8, 8}, 4, 3, 3, 1, one, one, one}}) {
+  for (const ConvCase& c :
+       std::vector<ConvCase>{{{2, 3, 9, 11}, 5, 3, 3, 1, one, one, one},
+                             {{1, 1, 5, 5}, 1, 1, 1, 1, one, none, one},
+                             {{2, 20, 8, 13}, 17, 1, 1, 1, one, none, one},
+                             {{1, 9, 70, 65}, 10, 3, 3, 1, one, one, one},
+                             {{2, 4, 12, 17}, 6, 3, 2, 2, pair(2, 3), pair(1, 2), pair(2, 1)},
+                             {{2, 3, 13, 16}, 4, 3, 5, 1, pair(2, 2), pair(1, 2), pair(2, 2)},
+                             {{1, 2, 10, 10}, 3, 2, 2, 1, pair(4, 3), none, one},
+                             {{1, 2, 7, 6}, 3, 3, 3, 1, one, pair(4, 5), one},
+                             {{3, 40, 4, 4}, 50, 3, 3, 1, one, one, one},
+                             {{2, 12, 9, 33}, 12, 3, 3, 12, one, one, one},
+                             {{2, 5, 11, 70}, 5, 5, 3, 5, pair(2, 2), pair(2, 1), one},
+                             {{2, 5, 14, 19}, 5, 3, 3, 5, pair(3, 2), pair(1, 3), pair(2, 3)},
+                             {{2, 6, 9, 9}, 12, 3, 3, 6, pair(2, 1), one, one},
+                             {{1, 130, 3, 3}, 300, 1, 1, 1, pair(2, 2), none, one},
+                             {{0, 3, 8, 8}, 4, 3, 3, 1, one, one, one}}) {
     test_conv(isa, t, c);
   }
 }
@@ -341,10 +178,12 @@ void test_convolutions(int isa, DType t) {
 void test_pool(int isa, DType t, const Shape& x, const Pair& k, const Pair& s, const Pair& p) {
   Array in = noise(x, t);
   if (in.v.size() > 30) in.v[30] = std::numeric_limits<double>::quiet_NaN();
-  const int64_t oh = conv_output_size(x[2], k.h, s.h, p.h, 1), ow = conv_output_size(x[3], k.w, s.w, p.w, 1);
+  const int64_t oh = conv_output_size(x[2], k.h, s.h, p.h, 1),
+                ow = conv_output_size(x[3], k.w, s.w, p.w, 1);
   const Shape out{x[0], x[1], oh, ow};
   const Array g = noise(out, t);
-  std::vector<double> best(g.v.size(), -INFINITY), index(g.v.size(), -1), gmax(in.v.size()), mean[2], gmean[2];
+  std::vector<double> best(g.v.size(), -INFINITY), index(g.v.size(), -1), gmax(in.v.size()),
+      mean[2], gmean[2];
   for (int pad = 0; pad < 2; ++pad) mean[pad].resize(g.v.size()), gmean[pad].resize(in.v.size());
   for (int64_t at = 0; at < out.size(); ++at) {
     const int64_t plane = at / (oh * ow), i = at / ow % oh, j = at % ow;
@@ -359,7 +198,8 @@ void test_pool(int isa, DType t, const Shape& x, const Pair& k, const Pair& s, c
     const size_t o = static_cast<size_t>(at);
     for (int64_t q : inside) {
       const double v = in[plane * x[2] * x[3] + q];
-      if (index[o] < 0 || v > best[o] || std::isnan(v)) best[o] = v, index[o] = static_cast<double>(q);
+      if (index[o] < 0 || v > best[o] || std::isnan(v))
+        best[o] = v, index[o] = static_cast<double>(q);
     }
     gmax[static_cast<size_t>(plane * x[2] * x[3]) + static_cast<size_t>(index[o])] += g.v[o];
     for (int pad = 0; pad < 2; ++pad) {
@@ -370,7 +210,8 @@ void test_pool(int isa, DType t, const Shape& x, const Pair& k, const Pair& s, c
       }
     }
   }
-  const std::string what = "pool " + describe(x) + " k" + describe({k.h, k.w}) + " s" + describe({s.h, s.w});
+  const std::string what =
+      "pool " + describe(x) + " k" + describe({k.h, k.w}) + " s" + describe({s.h, s.w});
   AvgPool2dVjpParams params;
   params.kernelSize = k, params.stride = s, params.padding = p, params.inputShape = x;
   MaxPool2dVjpParams max_params;
@@ -393,7 +234,8 @@ void test_adaptive(int isa, DType t, const Shape& x, int64_t oh, int64_t ow) {
   std::vector<double> y(g.v.size()), gx(in.v.size());
   for (int64_t at = 0; at < g.shape.size(); ++at) {
     const int64_t plane = at / (oh * ow), i = at / ow % oh, j = at % ow;
-    const int64_t r0 = i * x[2] / oh, r1 = ceil_div((i + 1) * x[2], oh), c0 = j * x[3] / ow, c1 = ceil_div((j + 1) * x[3], ow);
+    const int64_t r0 = i * x[2] / oh, r1 = ceil_div((i + 1) * x[2], oh), c0 = j * x[3] / ow,
+                  c1 = ceil_div((j + 1) * x[3], ow);
     const double count = static_cast<double>((r1 - r0) * (c1 - c0));
     for (int64_t r = r0; r < r1; ++r)
       for (int64_t c = c0; c < c1; ++c) {
@@ -402,8 +244,10 @@ void test_adaptive(int isa, DType t, const Shape& x, int64_t oh, int64_t ow) {
         gx[q] += g[at] / count;
       }
   }
-  near(run(adaptive_avg_pool2d, isa, AdaptiveAvgPool2dParams{pair(oh, ow)}, {in})[0], y, 64, "adaptive " + describe(x));
-  near(run(adaptive_avg_pool2d_vjp, isa, AdaptiveAvgPool2dVjpParams{x}, {g})[0], gx, 16, "adaptive vjp " + describe(x));
+  near(run(adaptive_avg_pool2d, isa, AdaptiveAvgPool2dParams{pair(oh, ow)}, {in})[0], y, 64,
+       "adaptive " + describe(x));
+  near(run(adaptive_avg_pool2d_vjp, isa, AdaptiveAvgPool2dVjpParams{x}, {g})[0], gx, 16,
+       "adaptive vjp " + describe(x));
 }
 
 // --- normalisation. `group` maps an element to its mean, `column` to its weight.
@@ -412,15 +256,17 @@ struct Norm {
   std::vector<double> y, mean, variance, gx, gweight, gbias;
 };
 
-Norm normalise(const Array& x, const Array* weight, const Array* bias, const Array& g, size_t groups, size_t columns,
-               double eps, const std::function<size_t(size_t)>& group,
+Norm normalise(const Array& x, const Array* weight, const Array* bias, const Array& g,
+               size_t groups, size_t columns, double eps,
+               const std::function<size_t(size_t)>& group,
                const std::function<size_t(size_t)>& column) {
   const size_t n = x.v.size();
   const double count = static_cast<double>(n) / static_cast<double>(std::max<size_t>(1, groups));
-  Norm r{std::vector<double>(n), std::vector<double>(groups), std::vector<double>(groups), std::vector<double>(n),
-         std::vector<double>(columns), std::vector<double>(columns)};
+  Norm r{std::vector<double>(n), std::vector<double>(groups),  std::vector<double>(groups),
+         std::vector<double>(n), std::vector<double>(columns), std::vector<double>(columns)};
   for (size_t i = 0; i < n; ++i) r.mean[group(i)] += x.v[i] / count;
-  for (size_t i = 0; i < n; ++i) r.variance[group(i)] += std::pow(x.v[i] - r.mean[group(i)], 2) / count;
+  for (size_t i = 0; i < n; ++i)
+    r.variance[group(i)] += std::pow(x.v[i] - r.mean[group(i)], 2) / count;
   std::vector<double> h(n), z(n), mh(groups), mhz(groups);
   for (size_t i = 0; i < n; ++i) {
     const size_t q = group(i), c = column(i);
@@ -441,21 +287,25 @@ Norm normalise(const Array& x, const Array* weight, const Array* bias, const Arr
 }
 
 void test_batch_norm(int isa, DType t, const Shape& x, bool affine, double offset) {
-  const Array in = noise(x, t, offset - 1, offset + 1), g = noise(x, t), w = noise({x[1]}, t), b = noise({x[1]}, t);
+  const Array in = noise(x, t, offset - 1, offset + 1), g = noise(x, t), w = noise({x[1]}, t),
+              b = noise({x[1]}, t);
   size_t size = 1;
   for (int i = 2; i < x.ndim; ++i) size *= static_cast<size_t>(x[i]);
   const size_t channels = static_cast<size_t>(x[1]);
   const auto channel = [=](size_t i) { return i / size % channels; };
-  const Norm r = normalise(in, affine ? &w : nullptr, affine ? &b : nullptr, g, channels, channels, 1e-3, channel, channel);
+  const Norm r = normalise(in, affine ? &w : nullptr, affine ? &b : nullptr, g, channels, channels,
+                           1e-3, channel, channel);
   const BatchNormParams p{1e-3};
-  const Input weight = affine ? Input(w) : Input(nullptr), bias = affine ? Input(b) : Input(nullptr);
+  const Input weight = affine ? Input(w) : Input(nullptr),
+              bias = affine ? Input(b) : Input(nullptr);
   const auto y = run(batch_norm, isa, p, {in, weight, bias});
   const std::string what = "batch_norm " + describe(x);
   const double slack = 1 + std::abs(offset);
   near(y[0], r.y, 16 * slack, what);
   near(y[1], r.mean, 64, what + " mean");
   near(y[2], r.variance, 8 * slack, what + " variance");
-  near(run(batch_norm, isa, p, {in, weight, bias}, 6)[2], r.variance, 8 * slack, what + " variance alone");
+  near(run(batch_norm, isa, p, {in, weight, bias}, 6)[2], r.variance, 8 * slack,
+       what + " variance alone");
   const auto v = run(batch_norm_vjp, isa, p, {g, in, weight, y[1], y[2]});
   near(v[0], r.gx, 32 * slack, what + " gx");
   near(v[1], r.gweight, 32 * slack, what + " gweight");
@@ -467,13 +317,15 @@ void test_layer_norm(int isa, DType t, const Shape& x, int64_t trailing, bool af
   for (int i = x.ndim - static_cast<int>(trailing); i < x.ndim; ++i) inner.push(x[i]);
   const Array in = noise(x, t, 2, 4), g = noise(x, t), w = noise(inner, t), b = noise(inner, t);
   const size_t n = static_cast<size_t>(inner.size()), rows = in.v.size() / std::max<size_t>(1, n);
-  const Norm r = normalise(in, affine ? &w : nullptr, affine ? &b : nullptr, g, rows, n, 1e-5,
-                           [=](size_t i) { return i / n; }, [=](size_t i) { return i % n; });
+  const Norm r = normalise(
+      in, affine ? &w : nullptr, affine ? &b : nullptr, g, rows, n, 1e-5,
+      [=](size_t i) { return i / n; }, [=](size_t i) { return i % n; });
   std::vector<double> rstd;
   for (double v : r.variance) rstd.push_back(1 / std::sqrt(v + 1e-5));
   LayerNormParams p;
   p.normalizedDims = trailing, p.eps = 1e-5;
-  const Input weight = affine ? Input(w) : Input(nullptr), bias = affine ? Input(b) : Input(nullptr);
+  const Input weight = affine ? Input(w) : Input(nullptr),
+              bias = affine ? Input(b) : Input(nullptr);
   const auto y = run(layer_norm, isa, p, {in, weight, bias});
   const std::string what = "layer_norm " + describe(x);
   near(y[0], r.y, 64, what);
@@ -483,7 +335,8 @@ void test_layer_norm(int isa, DType t, const Shape& x, int64_t trailing, bool af
   near(v[0], r.gx, 256, what + " gx");
   near(v[1], r.gweight, 64, what + " gweight");
   near(v[2], r.gbias, 64, what + " gbias");
-  CHECK(run<LayerNormVjpParams>(layer_norm_vjp, isa, p, {g, in, weight, y[1], y[2]}, 1)[0].v == v[0].v);
+  CHECK(run<LayerNormVjpParams>(layer_norm_vjp, isa, p, {g, in, weight, y[1], y[2]}, 1)[0].v ==
+        v[0].v);
 }
 
 // --- cross entropy
@@ -505,16 +358,19 @@ void test_cross_entropy(int isa, DType t, const Shape& logits, double smoothing)
     for (int64_t c = 0; c < classes; ++c) sum += std::exp(z[at(c)] - largest);
     const double k = static_cast<double>(classes), lse = largest + std::log(sum);
     const bool valid = label < classes;
-    loss[static_cast<size_t>(i)] = valid ? lse - (1 - smoothing) * z[at(label)] - smoothing / k * total : NAN;
+    loss[static_cast<size_t>(i)] =
+        valid ? lse - (1 - smoothing) * z[at(label)] - smoothing / k * total : NAN;
     for (int64_t c = 0; c < classes; ++c) {
       gz[static_cast<size_t>(at(c))] =
-          valid ? g[i] * (std::exp(z[at(c)] - lse) - (1 - smoothing) * (c == label) - smoothing / k) : NAN;
+          valid ? g[i] * (std::exp(z[at(c)] - lse) - (1 - smoothing) * (c == label) - smoothing / k)
+                : NAN;
     }
   }
   const CrossEntropyParams p{smoothing};
   faults = 0;
   near(run(cross_entropy, isa, p, {z, target})[0], loss, 32, "cross_entropy " + describe(logits));
-  near(run(cross_entropy_vjp, isa, p, {g, z, target})[0], gz, 64, "cross_entropy vjp " + describe(logits));
+  near(run(cross_entropy_vjp, isa, p, {g, z, target})[0], gz, 64,
+       "cross_entropy vjp " + describe(logits));
   CHECK(faults == (target.v.size() > 2 ? 4 : 0));
 }
 

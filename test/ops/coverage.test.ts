@@ -35,7 +35,12 @@ function recorded(fn: () => void): Map<string, string> {
   const spy = jest.spyOn(native, 'run');
   fn();
   for (const [op, params] of spy.mock.calls) {
-    keys.set(native.ops[op]!.name, Object.keys(params ?? {}).sort().join(' '));
+    keys.set(
+      native.ops[op]!.name,
+      Object.keys(params ?? {})
+        .sort()
+        .join(' '),
+    );
   }
   spy.mockRestore();
   return keys;
@@ -79,7 +84,9 @@ test('error codes are those of the addon', () => {
 describe('lib/ops', () => {
   const FOUNDATION = ['define', 'broadcast', 'promote', 'methods', 'index'];
   const folder = path.join(root, 'lib/ops');
-  const families = readdirSync(folder).filter((file) => !FOUNDATION.includes(path.parse(file).name));
+  const families = readdirSync(folder).filter(
+    (file) => !FOUNDATION.includes(path.parse(file).name),
+  );
 
   /** Exported functions of a file, also those that are constants: name and whether a comment documents it. */
   function exportedFunctions(file: string): [string, boolean][] {
@@ -131,7 +138,15 @@ describe('lib/ops', () => {
     for (const name of ['cat', 'stack', 'rand', 'tensor', 'zeros']) {
       expect(name in fluxion.Tensor.prototype).toBe(false);
     }
-    for (const name of ['matmul', 'conv2d', 'implicitDiffusion2d', 'dropout', 'to', 'clone', 'backward']) {
+    for (const name of [
+      'matmul',
+      'conv2d',
+      'implicitDiffusion2d',
+      'dropout',
+      'to',
+      'clone',
+      'backward',
+    ]) {
       expect(name in fluxion.Tensor.prototype).toBe(true);
     }
   });

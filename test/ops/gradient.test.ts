@@ -1,6 +1,7 @@
 // Gradients of every differentiable case in float64: along random directions against central differences, to
 // second order where it exists; the adjoint identity of linear ops; what is accumulated and what is not computed.
-import { FluxionError, type Tensor, grad, mul, square, sum, tensor, tidy, vjp } from '../../lib';
+import type { FluxionError } from '../../lib';
+import { type Tensor, grad, mul, square, sum, tensor, tidy, vjp } from '../../lib';
 import { native } from '../../lib/native';
 import { CASES } from '../cases';
 import {
@@ -128,14 +129,21 @@ describe('of the gradient, against central differences', () => {
         if (isOrderError(error)) return;
         throw error;
       }
-      checkAlong(c, (shifted) => inner(shifted).item(), at, second.map((g) => g.dataSync()));
+      checkAlong(
+        c,
+        (shifted) => inner(shifted).item(),
+        at,
+        second.map((g) => g.dataSync()),
+      );
     });
   });
 });
 
 describe('adjoint identity <A u, v> = <u, A^T v>', () => {
   const linear = CASES.flatMap((c) =>
-    (c.linearIn ?? []).filter((i) => inputValues(c)[i]!.data.length > 0).map((i) => [c.name, c, i] as const),
+    (c.linearIn ?? [])
+      .filter((i) => inputValues(c)[i]!.data.length > 0)
+      .map((i) => [c.name, c, i] as const),
   );
   test.each(linear)('%s', (_, c, i) => {
     tidy(() => {
@@ -146,7 +154,8 @@ describe('adjoint identity <A u, v> = <u, A^T v>', () => {
       const left = dot(image.dataSync(), v.dataSync());
       const u = inputs[i]!.dataSync();
       const right = dot(u, adjoint!.dataSync());
-      const scale = norm(image.dataSync()) * norm(v.dataSync()) + norm(u) * norm(adjoint!.dataSync());
+      const scale =
+        norm(image.dataSync()) * norm(v.dataSync()) + norm(u) * norm(adjoint!.dataSync());
       expect(Math.abs(left - right)).toBeLessThanOrEqual(1e-12 * Math.max(scale, 1e-3));
     });
   });
@@ -159,7 +168,12 @@ describe('an input used twice accumulates', () => {
       const inputs = inputTensors(c, 'float64');
       const cotangent = randomLike(c.run(...inputs), 1);
       const once = pulledBack(c, inputs, at, cotangent);
-      const twice = pulledBack({ ...c, run: (...all) => c.run(...all).add(c.run(...all).mul(2)) }, inputs, at, cotangent);
+      const twice = pulledBack(
+        { ...c, run: (...all) => c.run(...all).add(c.run(...all).mul(2)) },
+        inputs,
+        at,
+        cotangent,
+      );
       once.forEach((g, k) => {
         const tripled = g.dataSync().map((v) => 3 * v);
         expectClose(twice[k]!.dataSync(), tripled, 1e-12, c.name);

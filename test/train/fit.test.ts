@@ -125,6 +125,10 @@ describe('errors', () => {
     const { model, loader, options } = makeRun();
     await expect(fit(model, loader, { ...options, epochs: -1 })).rejects.toThrow('epochs');
     await expect(fit(model, loader, {} as never)).rejects.toThrow('loss');
+    const misspelt = { ...options, metric: {} };
+    await expect(fit(model, loader, misspelt)).rejects.toThrow("no option 'metric'");
+    const checkpoint = { path: 'unused', every: { steps: 0 } };
+    await expect(fit(model, loader, { ...options, checkpoint })).rejects.toThrow('every');
   });
 });
 

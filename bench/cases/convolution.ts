@@ -1,0 +1,162 @@
+import { type Tensor, conv2d, tidy } from 'fluxion';
+import { type Case, TORCH, clearGrads, defineCase, expectClose, inputSets } from '../case';
+
+/** A convolution with stride 1 that keeps the plane; `groups` as in conv2d. */
+type Shape = { n: number; c: number; h: number; w: number; co: number; k: number; groups: number };
+
+const IMAGES = { n: 32, c: 64, h: 64, w: 64, co: 64 };
+const SMALL = { n: 2, c: 4, h: 5, w: 6, co: 4 };
+
+type Values = ArrayLike<number>;
+
+/** Sum over the kernel of x and weight, for one output. */
+function output(x: Values, weight: Values, s: Shape, [b, o, i, j]: number[]): number {
+  const inputs = s.c / s.groups;
+  const first = Math.floor(o! / (s.co / s.groups)) * inputs;
+  let value = 0;
+  eachTap(s, i!, j!, (dy, dx, y, z) => {
+    for (let q = 0; q < inputs; q++) {
+      const pixel = x[((b! * s.c + first + q) * s.h + y) * s.w + z]!;
+      value += pixel * weight[((o! * inputs + q) * s.k + dy) * s.k + dx]!;
+    }
+  });
+  return value;
+}
+
+/** Visits the taps of the kernel around (i, j) that lie inside the plane. */
+function eachTap(
+  { h, w, k }: Shape,
+  i: number,
+  j: number,
+  visit: (dy: number, dx: number, y: number, x: number) => void,
+): void {
+  const pad = (k - 1) / 2;
+  for (let dy = 0; dy < k; dy++) {
+    for (let dx = 0; dx < k; dx++) {
+      const [y, x] = [i + dy - pad, j + dx - pad];
+      if (y >= 0 && y < h && x >= 0 && x < w) visit(dy, dx, y, x);
+    }
+  }
+}
+
+/** d <g, conv(x, weight)> / d weight[o, q, dy, dx]. */
+function weightGradient(x: Values, g: Values, s: Shape, [o, q, dy, dx]: number[]): number {
+  const inputs = s.c / s.groups;
+  const channel = Math.floor(o! / (s.co / s.groups)) * inputs + q!;
+  const pad = (s.k - 1) / 2;
+  let value = 0;
+  for (let b = 0; b < s.n; b++) {
+    for (let i = 0; i < s.h; i++) {
+      const y = i + dy! - pad;
+      if (y < 0 || y >= s.h) continue;
+      for (let j = 0; j < s.w; j++) {
+        const z = j + dx! - pad;
+        if (z < 0 || z >= s.w) continue;
+        const pixel = x[((b * s.c + channel) * s.h + y) * s.w + z]!;
+        value += g[((b * s.co + o!) * s.h + i) * s.w + j]! * pixel;
+      }
+    }
+  }
+  return value;
+}
+
+/** d <g, conv(x, weight)> / d x[b, c, y, z]: the kernel turned round. */
+function inputGradient(weight: Values, g: Values, s: Shape, [b, c, y, z]: number[]): number {
+  const [inputs, outputs] = [s.c / s.groups, s.co / s.groups];
+  const group = Math.floor(c! / inputs);
+  let value = 0;
+  eachTap(s, y!, z!, (dy, dx, i, j) => {
+    for (let o = group * outputs; o < (group + 1) * outputs; o++) {
+      const tap = [s.k - 1 - dy, s.k - 1 - dx];
+      const factor = weight[((o * inputs + (c! % inputs)) * s.k + tap[0]!) * s.k + tap[1]!]!;
+      value += factor * g[((b! * s.co + o) * s.h + i) * s.w + j]!;
+    }
+  });
+  return value;
+}
+
+function unravel(index: number, shape: readonly number[]): number[] {
+  const at: number[] = [];
+  for (const size of [...shape].reverse()) {
+    at.unshift(index % size);
+    index = Math.floor(index / size);
+  }
+  return at;
+}
+
+/** Compares `count` entries of a tensor, spread over it, with a function of their subscripts. */
+function compare(what: string, t: Tensor, count: number, f: (at: number[]) => number, tol: number) {
+  const values = t.dataSync();
+  for (let k = 0; k < count; k++) {
+    const index = Math.floor((k * (values.length - 1)) / Math.max(1, count - 1));
+    expectClose(`${what}[${index}]`, values[index]!, f(unravel(index, t.shape)), tol);
+  }
+}
+
+interface Variant {
+  name: string;
+  k: number;
+  depthwise?: boolean;
+}
+
+function convolution({ name, k, depthwise = false }: Variant, backward: boolean): Case {
+  const of = (sizes: typeof IMAGES): Shape => ({ ...sizes, k, groups: depthwise ? sizes.c : 1 });
+  return defineCase<Shape>({
+    name: `${name}/${backward ? 'forward-backward' : 'forward'}`,
+    peer: backward ? 'conv2d-backward' : 'conv2d',
+    peers: TORCH,
+    dtype: 'float32',
+    sizes: of(IMAGES),
+    small: of(SMALL),
+    floors: ({ n, c, h, w, co, groups }) => {
+      const pixels = n * h * w;
+      // Backward: dx and dweight each read g; depthwise, where bytes count, once for both.
+      const forwardBytes = 4 * pixels * (c + co);
+      const backwardBytes = depthwise ? 12 * pixels * c : 8 * pixels * (c + co);
+      return {
+        bytes: forwardBytes + (backward ? backwardBytes : 0),
+        flops: (2 * k * k * pixels * c * co * (backward ? 3 : 1)) / groups,
+      };
+    },
+    inputBytes: ({ n, c, h, w }) => 4 * n * c * h * w * (backward ? 2 : 1),
+    setup: (s, sets) => {
+      const x = inputSets(sets, [s.n, s.c, s.h, s.w], { requiresGrad: backward });
+      const g = backward ? inputSets(sets, [s.n, s.co, s.h, s.w], { seed: 2 }) : [];
+      const weightShape = [s.co, s.c / s.groups, s.k, s.k];
+      const [weight] = inputSets(1, weightShape, { seed: 3, requiresGrad: backward }) as [Tensor];
+      const run = (set: number) => {
+        const y = conv2d(x[set]!, weight, { padding: (s.k - 1) / 2, groups: s.groups });
+        if (!backward) return y;
+        clearGrads(x[set]!, weight);
+        y.backward(g[set]!);
+        return y;
+      };
+      return {
+        run,
+        verify: () =>
+          tidy(() => {
+            const y = run(0);
+            const [input, w] = [x[0]!.dataSync(), weight.dataSync()];
+            compare(name, y, 1000, (at) => output(input, w, s, at), 1e-4);
+            if (!backward) return;
+            const cotangent = g[0]!.dataSync();
+            const dx = (at: number[]) => inputGradient(w, cotangent, s, at);
+            const dw = (at: number[]) => weightGradient(input, cotangent, s, at);
+            compare(`dx of ${name}`, x[0]!.grad!, 1000, dx, 1e-4);
+            compare(`dw of ${name}`, weight.grad!, 60, dw, 2e-3);
+          }),
+      };
+    },
+  });
+}
+
+const VARIANTS: readonly Variant[] = [
+  { name: 'conv2d-3x3', k: 3 },
+  { name: 'conv2d-1x1', k: 1 },
+  { name: 'depthwise-3x3', k: 3, depthwise: true },
+];
+
+export const CONVOLUTION: readonly Case[] = VARIANTS.flatMap((variant) => [
+  convolution(variant, false),
+  convolution(variant, true),
+]);

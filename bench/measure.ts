@@ -1,0 +1,80 @@
+import { setImmediate } from 'node:timers/promises';
+
+/** Times of one call in ns, over the samples of a trial. */
+export interface Timing {
+  median: number;
+  /** Median absolute deviation from the median. */
+  mad: number;
+  samples: number[];
+  /** Calls in a sample. */
+  calls: number;
+}
+
+export interface MeasureOptions {
+  minSamples: number;
+  minSeconds: number;
+  /** A sample holds as many calls as take this long, so that starting and stopping the clock is nothing. */
+  sampleSeconds: number;
+  /** No further sample begins after this. */
+  maxSeconds: number;
+}
+
+export const STANDARD: MeasureOptions = {
+  minSamples: 10,
+  minSeconds: 0.3,
+  sampleSeconds: 0.005,
+  maxSeconds: 30,
+};
+
+/** Enough to see that the path works. */
+export const QUICK: MeasureOptions = {
+  minSamples: 3,
+  minSeconds: 0,
+  sampleSeconds: 0,
+  maxSeconds: 1,
+};
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+export function medianAbsoluteDeviation(values: readonly number[]): number {
+  const centre = median(values);
+  return median(values.map((value) => Math.abs(value - centre)));
+}
+
+/**
+ * Times `sample(calls, first)`, which makes that many calls, the first with number `first`, and returns when
+ * their results exist. Warm-up: two samples of one call, then samples of doubling length until one is long
+ * enough.
+ */
+export async function measure(
+  sample: (calls: number, first: number) => void | Promise<void>,
+  options: MeasureOptions = STANDARD,
+): Promise<Timing> {
+  let done = 0;
+  const timed = async (calls: number) => {
+    const start = process.hrtime.bigint();
+    await sample(calls, done);
+    const ns = Number(process.hrtime.bigint() - start);
+    done += calls;
+    return ns;
+  };
+
+  await timed(1);
+  await timed(1);
+  let calls = 1;
+  while ((await timed(calls)) < options.sampleSeconds * 1e9) calls *= 2;
+
+  const samples: number[] = [];
+  const start = performance.now();
+  const elapsed = () => (performance.now() - start) / 1000;
+  while (samples.length < options.minSamples || elapsed() < options.minSeconds) {
+    samples.push((await timed(calls)) / calls);
+    await setImmediate(); // finalizers run between samples, not inside
+    if (elapsed() > options.maxSeconds) break;
+  }
+  return { median: median(samples), mad: medianAbsoluteDeviation(samples), samples, calls };
+}

@@ -1,0 +1,105 @@
+// Wrong arguments are FluxionErrors that name the public function; faults in the data surface at the next read.
+import * as fluxion from '../../lib';
+import { type FluxionError, type Tensor, gather, indexSelect, tensor } from '../../lib';
+
+const x = tensor([
+  [1, 2, 3],
+  [4, 5, 6],
+]);
+const index = (values: number[]) => tensor(values, { dtype: 'int32' });
+
+type Row = [string, () => unknown, string, RegExp?];
+
+const ARGUMENT = 'FLUXION_INVALID_ARGUMENT';
+const SHAPE = 'FLUXION_SHAPE_MISMATCH';
+
+const ROWS: Row[] = [
+  ['sum', () => x.sum({ dim: 2 }), ARGUMENT, /dim must be an integer in \[-2, 2\), got 2/],
+  ['sum', () => x.sum({ dim: 0.5 }), ARGUMENT],
+  ['sum', () => x.sum({ dim: [0, -2] }), ARGUMENT, /once/],
+  ['sum', () => x.sum({ dims: [0] } as object), ARGUMENT, /there is no option 'dims'/],
+  ['sum', () => x.sum(1 as unknown as object), ARGUMENT, /options must be an object/],
+  [
+    'sum',
+    () => x.sum({ keepdim: 1 as unknown as boolean }),
+    ARGUMENT,
+    /keepdim must be true or false/,
+  ],
+  ['max', () => fluxion.zeros([0]).max(), ARGUMENT, /must have elements/],
+  ['argmin', () => fluxion.zeros([2, 0]).argmin({ dim: 1 }), ARGUMENT],
+  ['norm', () => x.norm({ p: 3 }), 'FLUXION_UNSUPPORTED', /p must be 1, 2 or Infinity, got 3/],
+  ['softmax', () => x.softmax(undefined as unknown as number), ARGUMENT],
+  ['reshape', () => x.reshape([4, -1]), SHAPE],
+  ['reshape', () => x.reshape([-1, -1]), SHAPE],
+  ['reshape', () => x.reshape([5]), SHAPE],
+  ['permute', () => x.permute([0, 0]), ARGUMENT, /permutation/],
+  ['permute', () => x.permute([0]), ARGUMENT],
+  ['expand', () => x.expand([3, 3]), SHAPE],
+  ['expand', () => x.expand([-1, 2, 3]), SHAPE],
+  ['slice', () => x.slice(0, 0, 1, -1), ARGUMENT, /flip/],
+  ['slice', () => x.slice(0, NaN), ARGUMENT],
+  ['slice', () => tensor(1).slice(0, 0), ARGUMENT, /at least one dimension/],
+  ['select', () => x.select(1, 3), ARGUMENT, /index must be an integer in \[-3, 3\), got 3/],
+  ['split', () => x.split([1, 1], { dim: 1 }), ARGUMENT, /add up to 3/],
+  ['split', () => x.split(0), ARGUMENT],
+  ['cat', () => fluxion.cat([]), ARGUMENT],
+  ['concat', () => fluxion.cat([x, tensor([[1]])], { dim: 1 }), SHAPE],
+  [
+    'stack',
+    () => fluxion.stack([x, 1 as unknown as Tensor]),
+    ARGUMENT,
+    /tensors\[1\] must be a tensor/,
+  ],
+  ['pad', () => x.pad([1]), ARGUMENT],
+  ['pad', () => x.pad([-1, 0]), ARGUMENT],
+  ['pad', () => x.pad([1, 1], { mode: 'reflect' as 'constant' }), ARGUMENT],
+  [
+    'indexSelect',
+    () => indexSelect(x, 0, tensor([0])),
+    'FLUXION_DTYPE_MISMATCH',
+    /index must be int32/,
+  ],
+  ['gather', () => gather(x, 0, index([0])), SHAPE],
+  ['repeat', () => x.repeat([2]), SHAPE],
+  ['roll', () => x.roll([1, 2]), ARGUMENT],
+  ['to', () => x.to('float16' as 'float32'), ARGUMENT],
+  ['add', () => x.add(tensor([1, 2])), SHAPE, /broadcast/],
+  ['add', () => x.add('1' as unknown as number), ARGUMENT],
+  ['relu', () => fluxion.relu([1] as unknown as Tensor), ARGUMENT],
+  ['clamp', () => x.clamp({ min: 2, max: 1 }), ARGUMENT],
+  ['dropout', () => x.dropout({ p: 2 }), ARGUMENT],
+  ['item', () => x.item(), SHAPE],
+];
+
+test.each(ROWS)('%s (%#)', (op, fn, code, message = /./) => {
+  let error: FluxionError | undefined;
+  try {
+    fn();
+  } catch (caught) {
+    error = caught as FluxionError;
+  }
+  expect(error).toBeInstanceOf(fluxion.FluxionError);
+  expect([error!.code, error!.op]).toEqual([code, op]);
+  expect(error!.message).toMatch(message);
+});
+
+describe('an index out of range', () => {
+  const matching = (op: string) => expect.objectContaining({ code: ARGUMENT, op }) as Error;
+
+  test('is reported by the next read, blocking or not', async () => {
+    const a = indexSelect(x, 0, index([0, 2]));
+    expect(() => a.dataSync()).toThrow(matching('indexSelect'));
+    const b = gather(x, 1, tensor([[0], [-1]], { dtype: 'int32' }));
+    await expect(b.data()).rejects.toThrow(matching('gather'));
+  });
+
+  test('leaves the library usable', () => {
+    expect(x.sum().item()).toBe(21);
+  });
+});
+
+test('a tensor of another copy of the library is recognised', () => {
+  const foreign = { [Symbol.for('fluxion.tensor')]: {} } as unknown as Tensor;
+  expect(() => x.add(foreign)).toThrow();
+  expect(() => fluxion.relu(foreign)).toThrow(/another copy of fluxion/);
+});

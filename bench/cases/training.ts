@@ -17,6 +17,12 @@ function networkBytes(batch: number, side: number, layers: number): number {
   return field * layers * (forward + backward);
 }
 
+function total(values: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i]!;
+  return sum;
+}
+
 const rdnnStep = defineCase({
   name: 'rdnn/training-step',
   peer: 'rdnn',
@@ -95,21 +101,16 @@ const dataLoader = defineCase({
       verify: async () => {
         let seen = 0;
         let labelSum = 0;
-        let total = 0;
+        let pixelSum = 0;
         await epoch((x, y) => {
           seen += y.size;
-          labelSum += y.dataSync().reduce((a: number, b: number) => a + b, 0);
-          total += x.dataSync().reduce((a: number, b: number) => a + b, 0);
+          labelSum += total(y.dataSync());
+          pixelSum += total(x.dataSync());
         });
         expectClose('samples', seen, samples, 0);
-        expectClose(
-          'labels',
-          labelSum,
-          labels.reduce((a, b) => a + b, 0),
-          0,
-        );
-        const expected = images.reduce((a, b) => a + b / 255, 0);
-        expectClose('pixels', total / expected, 1, 1e-5);
+        expectClose('labels', labelSum, total(labels), 0);
+        const expected = total(images) / 255;
+        expectClose('pixels', pixelSum / expected, 1, 1e-5);
       },
     };
   },

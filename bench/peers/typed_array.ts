@@ -88,7 +88,8 @@ function solveLine(
   for (let i = 0; i < n; i++) values[begin + i * stride] = line[i]!;
 }
 
-export interface Diffusion {
+/** Sizes and choices of a step. */
+export type Diffusion = {
   n: number;
   c: number;
   h: number;
@@ -96,7 +97,7 @@ export interface Diffusion {
   dt: number;
   boundary: string;
   scheme: string;
-}
+};
 
 /** One locally one-dimensional step of implicit diffusion, u [n, c, h, w] to `out`; dx = dy = 1. */
 export function implicitDiffusion(

@@ -6,8 +6,8 @@ import { gradEnabled } from '../tensor/scope';
 import { Tensor, isTensor } from '../tensor/tensor';
 import { toTypedArray } from '../tensor/dtype';
 import { accumulate } from './accumulate';
-import { alias, propagate, requireDifferentiable } from './propagate';
-import { Node, attach, edgeTo, nextOrder } from './tape';
+import { propagate, requireDifferentiable } from './propagate';
+import { type Edge, Node, alias, attach, edgeTo, nextOrder } from './tape';
 import { enableGrad, keep, noGrad, tidy } from './tidy';
 
 export interface BackwardOptions {
@@ -54,7 +54,7 @@ function checkCotangent(op: string, root: Tensor, cotangent: Tensor | undefined)
 export function backward(root: Tensor, cotangent?: Tensor, options: BackwardOptions = {}): void {
   tidy(() => {
     const g = checkCotangent('backward', root, cotangent);
-    const { leaves } = propagate(root, g, {
+    const { leaves } = propagate(edgeTo(root), g, {
       retainGraph: options.retainGraph ?? false,
       createGraph: false,
       since: 0,
@@ -86,6 +86,9 @@ type TensorFunction<A extends Arguments> = (...args: A) => Tensor;
 interface Recorded {
   value: Tensor;
   tracked: Tensor[];
+  // Kept here because a scope may dispose of the tensors before the pullback is called.
+  root: Edge | null;
+  origins: (Edge | null)[];
   since: number;
   /** Whether the gradients themselves are to be recorded. */
   nested: boolean;
@@ -125,7 +128,8 @@ function record<A extends Arguments>(op: string, fn: TensorFunction<A>, args: A)
       () => `the function must return a tensor, got ${show(value)}`,
     );
     const nested = outside && dependsOnOthers(value, tracked, since);
-    return { value, tracked, since, nested };
+    const origins = tracked.map(edgeTo);
+    return { value, tracked, root: edgeTo(value), origins, since, nested };
   });
 }
 
@@ -136,11 +140,11 @@ function pull(
   retainGraph: boolean,
 ): Tensor[] {
   const g = checkCotangent(op, recorded.value, cotangent);
-  const { leaves, targets } = propagate(recorded.value, g, {
+  const { leaves, targets } = propagate(recorded.root, g, {
     retainGraph,
     createGraph: recorded.nested || (gradEnabled() && g.requiresGrad),
     since: recorded.since,
-    targets: recorded.tracked,
+    targets: recorded.origins,
   });
   return recorded.tracked.map((tracked, i) => {
     const gradient = leaves.get(tracked) ?? targets[i];

@@ -1,10 +1,8 @@
 import { FluxionError } from '../errors';
-import { retain } from '../tensor/handle';
 import { Context, collectorOf, currentContext, runInContext } from '../tensor/scope';
-import { Tensor } from '../tensor/tensor';
+import type { Tensor } from '../tensor/tensor';
 import { accumulate } from './accumulate';
-import type { Node } from './tape';
-import { type Edge, edgeTo } from './tape';
+import { type Edge, type Node, alias } from './tape';
 
 export interface PropagateOptions {
   /** Keep what the operations saved, so that backward can run again. */
@@ -13,14 +11,14 @@ export interface PropagateOptions {
   createGraph: boolean;
   /** Operations recorded before this one are not entered. */
   since: number;
-  /** Intermediate tensors whose cotangents are wanted too. */
-  targets?: readonly Tensor[];
+  /** Intermediate results whose cotangents are wanted too. */
+  targets?: readonly (Edge | null)[];
 }
 
 export interface Cotangents {
   /** By leaf tensor. */
   leaves: Map<Tensor, Tensor>;
-  /** Of options.targets that are not leaves, by position. */
+  /** Of options.targets, by position. */
   targets: (Tensor | null)[];
 }
 
@@ -95,7 +93,11 @@ function merge(present: Tensor | null, incoming: Tensor): Tensor {
  * have arrived. Every cotangent is owned by one slot and released as soon as it has been used, so that the
  * memory of a backward pass peaks like that of a forward pass.
  */
-export function propagate(root: Tensor, cotangent: Tensor, options: PropagateOptions): Cotangents {
+export function propagate(
+  root: Edge | null,
+  cotangent: Tensor,
+  options: PropagateOptions,
+): Cotangents {
   const outer = currentContext();
   const context = new Context(outer, true, options.createGraph);
   const result: Cotangents = {
@@ -123,7 +125,7 @@ export function propagate(root: Tensor, cotangent: Tensor, options: PropagateOpt
 }
 
 function visit(
-  root: Tensor,
+  root: Edge | null,
   cotangent: Tensor,
   options: PropagateOptions,
   result: Cotangents,
@@ -137,9 +139,8 @@ function visit(
       result.leaves.set(edge.leaf, merge(result.leaves.get(edge.leaf) ?? null, value));
     }
   };
-  const targets = (options.targets ?? []).map((tensor) => edgeTo(tensor));
-  const rootEdge = edgeTo(root);
-  if (rootEdge) send(rootEdge, alias(cotangent));
+  const targets = options.targets ?? [];
+  if (root) send(root, alias(cotangent));
   for (let entry = worklist.take(); entry; entry = worklist.take()) {
     const { node, cotangents } = entry;
     targets.forEach((target, i) => {
@@ -189,15 +190,6 @@ function step(
     },
   );
   for (const { edge, value } of sent) send(edge, value);
-}
-
-/** Another tensor on the same memory, connected to the same origin. */
-export function alias(tensor: Tensor): Tensor {
-  const copy = new Tensor(retain(tensor.live('backward')));
-  copy.node = tensor.node;
-  copy.outputIndex = tensor.outputIndex;
-  copy.requiresGrad = tensor.requiresGrad;
-  return copy;
 }
 
 /** Checks the cotangent of a root, or makes the default one: 1 for a tensor of one element. */

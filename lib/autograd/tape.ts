@@ -97,13 +97,24 @@ interface SavedOrigin {
   readonly output: number;
 }
 
-// Restored leaves stand for the tensor itself.
+// Aliases of leaves stand for the leaf itself.
 const aliases = new WeakMap<Tensor, Tensor>();
 
 function originOf(tensor: Tensor): SavedOrigin | null {
   if (!tensor.requiresGrad) return null;
   if (tensor.node) return { leaf: null, node: tensor.node as Node, output: tensor.outputIndex };
   return { leaf: aliases.get(tensor) ?? tensor, node: null, output: 0 };
+}
+
+/** Another tensor on the same memory, connected to the same origin. */
+export function alias(tensor: Tensor): Tensor {
+  const copy = new Tensor(retain(tensor.live('backward')));
+  copy.node = tensor.node;
+  copy.outputIndex = tensor.outputIndex;
+  copy.requiresGrad = tensor.requiresGrad;
+  const leaf = originOf(tensor)?.leaf;
+  if (leaf) aliases.set(copy, leaf);
+  return copy;
 }
 
 /** The edge to a tensor; null when no gradient flows to it. */

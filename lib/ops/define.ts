@@ -250,7 +250,7 @@ export function listOf(
     op,
     () => `${argument} must be an integer or an array of integers, got ${show(value)}`,
   );
-  return list as readonly number[];
+  return list;
 }
 
 /** A dimension counted from the front: -1 is the last of `ndim`. */

@@ -200,7 +200,14 @@ class Fit {
       if (this.aborted) break;
     }
     await this.arriving;
-    if (this.batch < this.loader.length) return;
+    if (this.batch < this.loader.length) {
+      requireArgument(
+        this.aborted,
+        'fit',
+        () => `loader must give its ${this.loader.length} batches, got ${this.batch}`,
+      );
+      return;
+    }
     await this.endEpoch();
     if (this.batch === 0 && 'epochs' in every && this.epoch % every.epochs === 0) await this.save();
   }

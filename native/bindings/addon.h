@@ -53,7 +53,8 @@ class Addon {
   void release(napi_env env, double id);
   void forget(TensorNode* node);  // its Handle is gone
   void sweep_if_grown(napi_env env);
-  void report_external_memory(napi_env env);
+  void raise_external_memory(napi_env env);
+  void lower_external_memory(napi_env env);
   int64_t live_tensors() const { return live_tensors_; }
 
   // --- errors (addon.cpp)
@@ -72,6 +73,7 @@ class Addon {
   };
 
   void close();
+  void report_external_memory(napi_env env, int64_t live);
   void start_read_work(napi_env env);
 
   std::unique_ptr<Device> device_;

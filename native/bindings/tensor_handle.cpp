@@ -15,7 +15,10 @@ constexpr int64_t kReportStep = int64_t{1} << 20;
 void finalize_handle(napi_env env, void* data, void*) {
   TensorNode* node = static_cast<TensorNode*>(data);
   napi_ref reference = node->handle;
-  if (node->addon) node->addon->forget(node);
+  if (Addon* addon = node->addon) {
+    addon->forget(node);
+    addon->lower_external_memory(env);
+  }
   delete node;
   napi_delete_reference(env, reference);
 }
@@ -79,7 +82,7 @@ void Addon::adopt(napi_env env, Tensor tensor, napi_value handle, int slot) {
   out[1] = static_cast<double>(view.dtype);
   out[2] = view.ndim();
   for (int i = 0; i < view.ndim(); ++i) out[3 + i] = static_cast<double>(view.shape[i]);
-  report_external_memory(env);
+  raise_external_memory(env);
 }
 
 Tensor& Addon::tensor(double id, const char* op) {
@@ -104,12 +107,22 @@ void Addon::release(napi_env env, double id) {
   forget(node);
   napi_delete_reference(env, node->handle);  // also withdraws the finalizer
   delete node;
-  report_external_memory(env);
 }
 
-void Addon::report_external_memory(napi_env env) {
+// V8 collects when it is told of more external memory. A program that releases its tensors goes up to the
+// same height in every step: it is told of that height once, or it would collect several times a step.
+// Only what the collector itself has freed is taken back, so that forgotten tensors drive it on.
+void Addon::raise_external_memory(napi_env env) {
   const int64_t live = static_cast<int64_t>(device_->memory().live);
-  if (std::abs(live - reported_bytes_) < kReportStep) return;
+  if (live >= reported_bytes_ + kReportStep) report_external_memory(env, live);
+}
+
+void Addon::lower_external_memory(napi_env env) {
+  const int64_t live = static_cast<int64_t>(device_->memory().live);
+  if (live <= reported_bytes_ - kReportStep) report_external_memory(env, live);
+}
+
+void Addon::report_external_memory(napi_env env, int64_t live) {
   int64_t total = 0;
   napi_adjust_external_memory(env, live - reported_bytes_, &total);
   reported_bytes_ = live;
@@ -118,6 +131,7 @@ void Addon::report_external_memory(napi_env env) {
 void Addon::sweep_if_grown(napi_env env) {
   if (device_->memory().live < std::max(sweep_threshold_, kFirstSweep)) return;
   Napi::HandleScope scope(env);
+  bool found = false;
   for (size_t i = 0; i < nodes_.size(); ++i) {
     TensorNode* node = nodes_[i];
     if (!node) continue;
@@ -127,9 +141,10 @@ void Addon::sweep_if_grown(napi_env env) {
     forget(node);
     napi_delete_reference(env, node->handle);
     delete node;
+    found = true;
   }
   sweep_threshold_ = device_->memory().live + device_->memory().live / 2;
-  report_external_memory(env);
+  if (found) lower_external_memory(env);
 }
 
 DType dtype_of_typed_array(napi_typedarray_type type, bool* known) {

@@ -109,6 +109,21 @@ describe('vjp', () => {
     expect([...pullback(vector([0, 1]))[0]!.dataSync()]).toEqual([0, 4]);
   });
 
+  test('outlives the scope that made it', () => {
+    const x = tensor([3], { dtype: 'float64', requiresGrad: true });
+    const { pullback } = tidy(() => vjp((t: Tensor) => t.mul(t).mul(t), x));
+    const [dx] = pullback(vector([1]));
+    expect(dx!.item()).toBe(27);
+    sum(dx!).backward();
+    expect(x.grad!.item()).toBe(18);
+  });
+
+  test('is linear in its cotangent, and differentiable in it', () => {
+    const { pullback } = vjp((t: Tensor) => t.mul(t), vector([3]));
+    // The derivative of the pullback in the cotangent is the forward derivative.
+    expect(grad((g: Tensor) => sum(pullback(g)[0]!))(vector([1]))[0]!.item()).toBe(6);
+  });
+
   test('of the identity', () => {
     const { pullback } = vjp((x: Tensor) => x, vector([1, 2]));
     expect([...pullback(vector([3, 4]))[0]!.dataSync()]).toEqual([3, 4]);

@@ -121,6 +121,12 @@ describe('errors', () => {
     });
   });
 
+  test('a source that gives fewer batches than it says', async () => {
+    const { model, loader, options } = makeRun();
+    const short = { length: 12, batches: (place: object) => loader.batches(place) };
+    await expect(fit(model, short, options)).rejects.toThrow('its 12 batches, got 10');
+  });
+
   test('bad options', async () => {
     const { model, loader, options } = makeRun();
     await expect(fit(model, loader, { ...options, epochs: -1 })).rejects.toThrow('epochs');

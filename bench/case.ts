@@ -41,18 +41,16 @@ export const TORCH: readonly PeerName[] = ['torch', 'torch-keep'];
 
 /** Forgets the type of the sizes, so that cases of all kinds fit into one list. */
 export function defineCase<S extends Sizes>(definition: Case<S>): Case {
-  return definition as unknown as Case;
+  return definition;
 }
-
-export const product = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 
 /** The same random values in `sets` places of memory. */
 export function inputSets(
   sets: number,
   shape: readonly number[],
-  { seed = 1, requiresGrad = false, dtype = 'float32' as DType } = {},
+  { seed = 1, requiresGrad = false } = {},
 ): Tensor[] {
-  const first = randn(shape, { seed, dtype });
+  const first = randn(shape, { seed });
   const all = [first, ...Array.from({ length: sets - 1 }, () => first.clone())];
   for (const tensor of all) tensor.requiresGrad = requiresGrad;
   return all;

@@ -11,6 +11,9 @@ export interface Timing {
 }
 
 export interface MeasureOptions {
+  /** Calls before the first sample: caches, pages and allocators come to rest. */
+  warmCalls: number;
+  warmSeconds: number;
   minSamples: number;
   minSeconds: number;
   /** A sample holds as many calls as take this long, so that starting and stopping the clock is nothing. */
@@ -20,6 +23,8 @@ export interface MeasureOptions {
 }
 
 export const STANDARD: MeasureOptions = {
+  warmCalls: 12,
+  warmSeconds: 3,
   minSamples: 10,
   minSeconds: 0.3,
   sampleSeconds: 0.005,
@@ -28,6 +33,8 @@ export const STANDARD: MeasureOptions = {
 
 /** Enough to see that the path works. */
 export const QUICK: MeasureOptions = {
+  warmCalls: 1,
+  warmSeconds: 1,
   minSamples: 3,
   minSeconds: 0,
   sampleSeconds: 0,
@@ -47,8 +54,7 @@ export function medianAbsoluteDeviation(values: readonly number[]): number {
 
 /**
  * Times `sample(calls, first)`, which makes that many calls, the first with number `first`, and returns when
- * their results exist. Warm-up: two samples of one call, then samples of doubling length until one is long
- * enough.
+ * their results exist. After the warm-up the samples get twice as many calls until they are long enough.
  */
 export async function measure(
   sample: (calls: number, first: number) => void | Promise<void>,
@@ -63,14 +69,14 @@ export async function measure(
     return ns;
   };
 
-  await timed(1);
-  await timed(1);
+  let start = performance.now();
+  const elapsed = () => (performance.now() - start) / 1000;
+  while (done < options.warmCalls && elapsed() < options.warmSeconds) await timed(1);
   let calls = 1;
   while ((await timed(calls)) < options.sampleSeconds * 1e9) calls *= 2;
 
   const samples: number[] = [];
-  const start = performance.now();
-  const elapsed = () => (performance.now() - start) / 1000;
+  start = performance.now();
   while (samples.length < options.minSamples || elapsed() < options.minSeconds) {
     samples.push((await timed(calls)) / calls);
     await setImmediate(); // finalizers run between samples, not inside

@@ -39,7 +39,7 @@ const KEEP_MEMORY = {
 /** A Python with PyTorch: FLUXION_BENCH_PYTHON, else python3. Null without. */
 function torchVersion(python: string): string | null {
   try {
-    const output = execFileSync(python, [TORCH_DRIVER, '--version'], {
+    const output = execFileSync(python, ['-B', TORCH_DRIVER, '--version'], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     });
@@ -63,7 +63,7 @@ export function findPeers(): Peer[] {
   const python = process.env.FLUXION_BENCH_PYTHON ?? 'python3';
   const version = torchVersion(python);
   if (version === null) return peers;
-  const torch = { version, command: [python, TORCH_DRIVER] };
+  const torch = { version, command: [python, '-B', TORCH_DRIVER] }; // -B: leave no bytecode behind
   return [
     { ...torch, name: 'torch', title: 'PyTorch', env: {} },
     { ...torch, name: 'torch-keep', title: 'PyTorch, memory kept', env: KEEP_MEMORY },

@@ -20,7 +20,9 @@ const { values: args } = parseArgs({
   options: {
     diffusion: { type: 'string', default: 'on' },
     augment: { type: 'string', default: 'on' },
-    epochs: { type: 'string', default: '10' },
+    order: { type: 'string', default: 'diffusion-first' },
+    diffusivity: { type: 'string', default: '1' },
+    epochs: { type: 'string', default: '15' },
     seed: { type: 'string', default: '0' },
     data: { type: 'string', default: '/usr/share/datasets/fashion-mnist' },
     output: { type: 'string', default: 'fashion-output' },
@@ -61,7 +63,10 @@ const testBatches = (noise) =>
     { batchSize: 250, seed, transform: [scale, data.addNoise(noise)] },
   );
 
-const model = new models.RDNN({ channels: [16, 32], layersPerBlock: 2, diffusion });
+const model = new models.RDNN({
+  ...{ channels: [16, 40, 56], layersPerBlock: [1, 2, 1], order: args.order, diffusion },
+  diffusionOptions: { initial: [0.1, Number(args.diffusivity)] },
+});
 const optimizer = new optim.AdamW(model.parameters(), { learningRate: 0.01 });
 const scheduler = new optim.OneCycleLR(optimizer, 0.01, { totalSteps: epochs * batches.length });
 const parameters = model.parameterCount();

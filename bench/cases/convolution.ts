@@ -128,7 +128,7 @@ function convolution({ name, k, depthwise = false }: Variant, backward: boolean)
         const y = conv2d(x[set]!, weight, { padding: (s.k - 1) / 2, groups: s.groups });
         if (!backward) return y;
         clearGrads(x[set]!, weight);
-        y.backward(g[set]!);
+        y.backward(g[set]);
         return y;
       };
       return {

@@ -100,7 +100,7 @@ function diffusion({ name, sizes, backward }: Variant): Case {
         const v = implicitDiffusion2d(u[set]!, k, { dt, boundary, scheme });
         if (!backward) return v;
         clearGrads(u[set]!, k);
-        v.backward(g[set]!);
+        v.backward(g[set]);
         return v;
       };
       return {

@@ -172,7 +172,7 @@ export function tensor(
 // ---------------------------------------------------------------------------------------------------
 // Constants
 
-const fillOp = defineOp<{ shape: readonly number[]; value: number; dtype: DType }>('fill', {});
+const fillOp = defineOp<{ shape: readonly number[]; value: number; dtype: DType }>('full', {});
 
 function filled(
   op: string,

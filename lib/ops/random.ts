@@ -67,11 +67,11 @@ function drawn<P extends object>(
   return tensor;
 }
 
-const uniformOp = defineOp<DrawParams<{ low: number; high: number }>>('random_uniform', {});
-const normalOp = defineOp<DrawParams<{ mean: number; std: number }>>('random_normal', {});
-const integerOp = defineOp<DrawParams<{ low: number; high: number }>>('random_integer', {});
-const bernoulliOp = defineOp<DrawParams<{ p: number }>>('random_bernoulli', {});
-const permutationOp = defineOp<{ n: number } & GeneratorState>('random_permutation', {});
+const uniformOp = defineOp<DrawParams<{ low: number; high: number }>>('rand', {});
+const normalOp = defineOp<DrawParams<{ mean: number; std: number }>>('randn', {});
+const integerOp = defineOp<DrawParams<{ low: number; high: number }>>('randint', {});
+const bernoulliOp = defineOp<DrawParams<{ p: number }>>('bernoulli', {});
+const permutationOp = defineOp<{ n: number } & GeneratorState>('permutation', {});
 
 /** Uniform random numbers in [0, 1). */
 export function rand(shape: readonly number[], options?: RandomOptions): Tensor {

@@ -241,7 +241,7 @@ export function split(
 // ---------------------------------------------------------------------------------------------------
 // Joining and padding
 
-const concatOp = defineOp<{ dim: number }>('concat', {
+const concatOp = defineOp<{ dim: number }>('cat', {
   vjp: ({ g, inputCount, needs, shape, params: { dim } }) => {
     let start = 0;
     return Array.from({ length: inputCount }, (_, i) => {

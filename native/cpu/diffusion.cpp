@@ -97,9 +97,12 @@ double dot_row_differences(const T* a, const T* b, int64_t n, int64_t step) {
   for (; j + w <= n; j += w) {
     sum += (load(a + j + step) - load(a + j)) * (load(b + j + step) - load(b + j));
   }
-  double total = static_cast<double>(sum_lanes<T>(sum));
-  for (; j < n; ++j) total += static_cast<double>((a[j + step] - a[j]) * (b[j + step] - b[j]));
-  return total;
+  if (j < n) {
+    const int left = static_cast<int>(n - j);
+    sum += (load_partial(a + j + step, left) - load_partial(a + j, left)) *
+           (load_partial(b + j + step, left) - load_partial(b + j, left));
+  }
+  return static_cast<double>(sum_lanes<T>(sum));
 }
 
 // <a, D_x b> dx^2 on a plane.

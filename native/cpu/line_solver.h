@@ -136,9 +136,11 @@ inline void solve_column_block(const T* from, T* to, int64_t rows, int64_t colum
   }
   solve_lines<T, G>(lines, pitch, lines, pitch, rows, f);
   for (int64_t i = 0; i < rows; ++i) {
-    for (int j = 0; j < count; ++j) {
-      const T x = lines[i * pitch + j];
-      to[i * columns + j] = reflect ? x + x - from[i * columns + j] : x;
+    for (int g = 0; g * w < count; ++g) {
+      const int part = std::min(count - g * w, w);
+      const int64_t cell = i * columns + g * w;
+      const Vec<T> x = load(lines + i * pitch + g * w);
+      store_partial(to + cell, reflect ? x + x - load_partial(from + cell, part) : x, part);
     }
   }
 }

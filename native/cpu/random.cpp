@@ -143,7 +143,7 @@ struct Bernoulli {
 
 }  // namespace
 
-void k_random_uniform(const RandomUniformParams& p, const Kernel& k) {
+void k_rand(const RandomUniformParams& p, const Kernel& k) {
   if (p.dtype == DType::f32) {
     draw_all<1, float>(p, k, Uniform<float>(p));
   } else {
@@ -151,7 +151,7 @@ void k_random_uniform(const RandomUniformParams& p, const Kernel& k) {
   }
 }
 
-void k_random_normal(const RandomNormalParams& p, const Kernel& k) {
+void k_randn(const RandomNormalParams& p, const Kernel& k) {
   if (p.dtype == DType::f32) {
     draw_all<1, float>(p, k, Normals<float>{static_cast<float>(p.mean), static_cast<float>(p.std)});
   } else {
@@ -159,14 +159,14 @@ void k_random_normal(const RandomNormalParams& p, const Kernel& k) {
   }
 }
 
-void k_random_integer(const RandomIntegerParams& p, const Kernel& k) {
+void k_randint(const RandomIntegerParams& p, const Kernel& k) {
   dispatch_all(p.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     draw_all<2, T>(p, k, Integers<T>{p.low, static_cast<uint64_t>(p.high - p.low)});
   });
 }
 
-void k_random_bernoulli(const RandomBernoulliParams& p, const Kernel& k) {
+void k_bernoulli(const RandomBernoulliParams& p, const Kernel& k) {
   const uint64_t cases = static_cast<uint64_t>(std::llround(p.p * 0x1p32));  // of 2^32
   dispatch_all(p.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -174,7 +174,7 @@ void k_random_bernoulli(const RandomBernoulliParams& p, const Kernel& k) {
   });
 }
 
-void k_random_permutation(const RandomPermutationParams& p, const Kernel& k) {
+void k_permutation(const RandomPermutationParams& p, const Kernel& k) {
   int32_t* const out = k.out(0).as<int32_t>();
   const int64_t n = k.out(0).size();
   for (int64_t i = 0; i < n; ++i) out[i] = static_cast<int32_t>(i);

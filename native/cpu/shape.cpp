@@ -280,9 +280,9 @@ void k_copy(const NoParams&, const Kernel& k) {
   move(k, k.in(0), k.out(0).as<char>(), contiguous_strides(k.out(0).shape));
 }
 
-void k_fill(const FillParams& p, const Kernel& k) { fill_with(k, k.out(0), p.value); }
+void k_full(const FillParams& p, const Kernel& k) { fill_with(k, k.out(0), p.value); }
 
-void k_concat(const ConcatParams& p, const Kernel& k) {
+void k_cat(const ConcatParams& p, const Kernel& k) {
   const int dim = static_cast<int>(p.dim);
   const Shape strides = contiguous_strides(k.out(0).shape);
   int64_t offset = 0;

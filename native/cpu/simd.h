@@ -40,18 +40,51 @@ inline __attribute__((always_inline)) Vec<T> broadcast(T x) {
   return x - Vec<T>{};
 }
 
-// Loads the first n < kLanes elements, the rest is zero.
+// The first n <= kLanes elements; other lanes of a load are zero. Nothing beyond them is touched.
+#if defined(__x86_64__) && FLUXION_VECTOR_BYTES == 64
+inline Vec<float> load_partial(const float* p, int n) {
+  return reinterpret_cast<Vec<float>>(_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p));
+}
+inline Vec<double> load_partial(const double* p, int n) {
+  return reinterpret_cast<Vec<double>>(_mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p));
+}
+inline void store_partial(float* p, Vec<float> v, int n) {
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), reinterpret_cast<__m512>(v));
+}
+inline void store_partial(double* p, Vec<double> v, int n) {
+  _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), reinterpret_cast<__m512d>(v));
+}
+#elif defined(__x86_64__) && FLUXION_VECTOR_BYTES == 32
+inline __m256i lanes_below(int n, float) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+inline __m256i lanes_below(int n, double) {
+  return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+inline Vec<float> load_partial(const float* p, int n) {
+  return reinterpret_cast<Vec<float>>(_mm256_maskload_ps(p, lanes_below(n, 0.0f)));
+}
+inline Vec<double> load_partial(const double* p, int n) {
+  return reinterpret_cast<Vec<double>>(_mm256_maskload_pd(p, lanes_below(n, 0.0)));
+}
+inline void store_partial(float* p, Vec<float> v, int n) {
+  _mm256_maskstore_ps(p, lanes_below(n, 0.0f), reinterpret_cast<__m256>(v));
+}
+inline void store_partial(double* p, Vec<double> v, int n) {
+  _mm256_maskstore_pd(p, lanes_below(n, 0.0), reinterpret_cast<__m256d>(v));
+}
+#else
 template <class T>
 inline Vec<T> load_partial(const T* p, int n) {
   Vec<T> v{};
   __builtin_memcpy(&v, p, static_cast<size_t>(n) * sizeof(T));
   return v;
 }
-
 template <class T>
 inline void store_partial(T* p, Vec<T> v, int n) {
   __builtin_memcpy(p, &v, static_cast<size_t>(n) * sizeof(T));
 }
+#endif
 
 // Store around the caches, for outputs larger than them; p must be aligned to the vector. Close a run of
 // streaming stores with stream_fence().

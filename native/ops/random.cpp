@@ -20,21 +20,21 @@ void infer_draw(const Params& p, Infer& infer, bool floating_only) {
 
 }  // namespace
 
-void infer_random_uniform(const RandomUniformParams& p, Infer& infer) {
+void infer_rand(const RandomUniformParams& p, Infer& infer) {
   infer.require_finite("low", p.low);
   infer.require_finite("high", p.high);
   infer.require_argument(p.low < p.high, format("high must be > low = %g, got %g", p.low, p.high));
   infer_draw(p, infer, true);
 }
 
-void infer_random_normal(const RandomNormalParams& p, Infer& infer) {
+void infer_randn(const RandomNormalParams& p, Infer& infer) {
   infer.require_finite("mean", p.mean);
   infer.require_argument(std::isfinite(p.std) && p.std >= 0,
                          format("std must be a finite number >= 0, got %g", p.std));
   infer_draw(p, infer, true);
 }
 
-void infer_random_integer(const RandomIntegerParams& p, Infer& infer) {
+void infer_randint(const RandomIntegerParams& p, Infer& infer) {
   infer.require_argument(p.low < p.high, format("high must be > low = %lld, got %lld",
                                                 static_cast<long long>(p.low), static_cast<long long>(p.high)));
   // The largest range whose integers the dtype holds exactly.
@@ -48,12 +48,12 @@ void infer_random_integer(const RandomIntegerParams& p, Infer& infer) {
   infer_draw(p, infer, false);
 }
 
-void infer_random_bernoulli(const RandomBernoulliParams& p, Infer& infer) {
+void infer_bernoulli(const RandomBernoulliParams& p, Infer& infer) {
   infer.require_argument(p.p >= 0 && p.p <= 1, format("p must be in [0, 1], got %g", p.p));
   infer_draw(p, infer, false);
 }
 
-void infer_random_permutation(const RandomPermutationParams& p, Infer& infer) {
+void infer_permutation(const RandomPermutationParams& p, Infer& infer) {
   infer.require_argument(p.n >= 0 && p.n <= INT32_MAX,
                          "n must be in [0, 2147483647], got " + std::to_string(p.n));
   infer.require_argument(p.offset >= 0, "offset must be >= 0, got " + std::to_string(p.offset));

@@ -141,12 +141,12 @@ void infer_slice_vjp(const SliceVjpParams& p, Infer& infer) {
 
 void infer_copy(const NoParams&, Infer& infer) { infer.output(infer.dtype(0), infer.shape(0)); }
 
-void infer_fill(const FillParams& p, Infer& infer) {
+void infer_full(const FillParams& p, Infer& infer) {
   require_sizes(infer, "shape", p.shape);
   infer.output(p.dtype, p.shape);
 }
 
-void infer_concat(const ConcatParams& p, Infer& infer) {
+void infer_cat(const ConcatParams& p, Infer& infer) {
   infer.require_argument(infer.inputs() > 0, "tensors must have at least one tensor, got none");
   Shape out = infer.shape(0);
   require_dim(infer, p.dim, out.ndim);

@@ -37,7 +37,7 @@ const REARRANGED: Case[] = [
   ),
   moved(
     'roll [5]',
-    'concat',
+    'cat',
     [5],
     [5],
     (x) => roll(x, 2),
@@ -45,7 +45,7 @@ const REARRANGED: Case[] = [
   ),
   moved(
     'roll [3,4], flattened',
-    'concat',
+    'cat',
     [3, 4],
     [3, 4],
     (x) => roll(x, -5),
@@ -56,7 +56,7 @@ const REARRANGED: Case[] = [
   ),
   moved(
     'roll [3,4], both',
-    'concat',
+    'cat',
     [3, 4],
     [3, 4],
     (x) => roll(x, [1, -1], { dims: [0, 1] }),

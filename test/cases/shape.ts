@@ -215,7 +215,7 @@ const inputs = (...shapes: number[][]): Input[] => shapes.map((shape) => ({ shap
 const JOINS: Case[] = [
   {
     name: 'cat [2,3] [4,3]',
-    ops: ['concat'],
+    ops: ['cat'],
     inputs: inputs([2, 3], [4, 3]),
     run: (...x) => cat(x),
     reference: (...x) => joined(x, 0),
@@ -223,14 +223,14 @@ const JOINS: Case[] = [
   },
   {
     name: 'cat along -1',
-    ops: ['concat'],
+    ops: ['cat'],
     inputs: inputs([3, 16], [3, 1], [3, 0], [3, 17]),
     run: (...x) => cat(x, { dim: -1 }),
     reference: (...x) => joined(x, 1),
   },
   {
     name: 'cat of one',
-    ops: ['concat'],
+    ops: ['cat'],
     inputs: inputs([5]),
     run: (...x) => cat(x),
     reference: (x) => x,
@@ -238,21 +238,21 @@ const JOINS: Case[] = [
   },
   {
     name: 'cat of int32 and float',
-    ops: ['concat', 'cast'],
+    ops: ['cat', 'cast'],
     inputs: [{ shape: [3], dtype: 'int32', range: [-5, 5] }, { shape: [4] }],
     run: (...x) => cat(x),
     reference: (...x) => joined(x, 0),
   },
   {
     name: 'cat of 40 tensors',
-    ops: ['concat'],
+    ops: ['cat'],
     inputs: Array.from({ length: 40 }, (_, i) => ({ shape: [i % 3, 2] })),
     run: (...x) => cat(x),
     reference: (...x) => joined(x, 0),
   },
   {
     name: 'cat of more tensors than an op takes',
-    ops: ['concat'],
+    ops: ['cat'],
     inputs: inputs([2]),
     run: (x) => cat(Array<Tensor>(1500).fill(x)),
     reference: (x) => build([3000], ([i]) => at(x, [i! % 2])),
@@ -260,7 +260,7 @@ const JOINS: Case[] = [
   },
   {
     name: 'stack along 1',
-    ops: ['concat'],
+    ops: ['cat'],
     inputs: inputs([3, 4], [3, 4]),
     run: (...x) => stack(x, { dim: 1 }),
     reference: (a, b) => build([3, 2, 4], ([i, k, j]) => at(k ? b : a, [i!, j!])),
@@ -291,7 +291,7 @@ const JOINS: Case[] = [
   },
   {
     name: 'full',
-    ops: ['fill'],
+    ops: ['full'],
     inputs: inputs([3]),
     run: (x) => full([3, 5], 2.5, { dtype: x.dtype }),
     reference: () => build([3, 5], () => 2.5),

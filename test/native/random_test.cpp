@@ -46,9 +46,9 @@ void test_words() {
         wide.push_back(static_cast<double>(w >> 11) / 9007199254740992.0);
         coins.push_back(word(seed, offset, i) < 0x40000000u);
       }
-      expect(OpId::random_uniform, &p, {}, want);
-      expect(OpId::random_uniform, &d, {}, wide);
-      expect(OpId::random_bernoulli, &b, {}, coins);
+      expect(OpId::rand, &p, {}, want);
+      expect(OpId::rand, &d, {}, wide);
+      expect(OpId::bernoulli, &b, {}, coins);
     }
   }
 }
@@ -83,11 +83,11 @@ void test_distributions() {
   for (const DType dtype : {DType::f32, DType::f64}) {
     const RandomUniformParams uniform{shape, dtype, 1, 0, -2, 3};
     const RandomNormalParams normal{shape, dtype, 2, 0, 1, 0.5};
-    moments(OpId::random_uniform, &uniform, 0.5, 25.0 / 12, -2, 3);
-    moments(OpId::random_normal, &normal, 1, 0.25, -4, 6);
+    moments(OpId::rand, &uniform, 0.5, 25.0 / 12, -2, 3);
+    moments(OpId::randn, &normal, 1, 0.25, -4, 6);
     const RandomUniformParams tight{shape, dtype, 1, 0, 1, 1 + 1e-6};  // rounding must not reach high
     const double end = dtype == DType::f32 ? static_cast<float>(1 + 1e-6) : 1 + 1e-6;
-    call(OpId::random_uniform, &tight, {}, [end](const Result& r) {
+    call(OpId::rand, &tight, {}, [end](const Result& r) {
       bool inside = true;
       for (const double x : r.outputs[0].values()) inside = inside && x >= 1 && x < end;
       CHECK(inside);
@@ -97,19 +97,19 @@ void test_distributions() {
     const RandomIntegerParams integer{shape, dtype, 3, 0, 5, 11};
     const RandomBernoulliParams coin{shape, dtype, 4, 0, 0.3};
     const RandomBernoulliParams never{Shape{99}, dtype, 4, 0, 0}, always{Shape{99}, dtype, 4, 0, 1};
-    moments(OpId::random_integer, &integer, 7.5, 35.0 / 12, 5, 11);
-    moments(OpId::random_bernoulli, &coin, 0.3, 0.21, 0, 2);
-    expect(OpId::random_bernoulli, &never, {}, std::vector<double>(99, 0.0));
-    expect(OpId::random_bernoulli, &always, {}, std::vector<double>(99, 1.0));
+    moments(OpId::randint, &integer, 7.5, 35.0 / 12, 5, 11);
+    moments(OpId::bernoulli, &coin, 0.3, 0.21, 0, 2);
+    expect(OpId::bernoulli, &never, {}, std::vector<double>(99, 0.0));
+    expect(OpId::bernoulli, &always, {}, std::vector<double>(99, 1.0));
   }
   const RandomIntegerParams full{shape, DType::i32, 3, 0, -2147483648LL, 2147483648LL};
-  moments(OpId::random_integer, &full, -0.5, std::pow(2.0, 64) / 12, -2147483648.0, 2147483648.0);
+  moments(OpId::randint, &full, -0.5, std::pow(2.0, 64) / 12, -2147483648.0, 2147483648.0);
 }
 
 // Tails and independence of the pairs of the float32 normal numbers.
 void test_normal_shape() {
   const RandomNormalParams p{Shape{1000000}, DType::f32, 7, 0, 0, 1};
-  call(OpId::random_normal, &p, {}, [](const Result& r) {
+  call(OpId::randn, &p, {}, [](const Result& r) {
     int64_t beyond[4] = {};
     double product = 0, cube = 0, fourth = 0;
     for (int64_t i = 0; i < 1000000; ++i) {
@@ -129,7 +129,7 @@ void test_normal_shape() {
 void test_permutation() {
   for (const int64_t n : {0, 1, 2, 129, 5000}) {
     const RandomPermutationParams p{n, 11, 0};
-    call(OpId::random_permutation, &p, {}, [&](const Result& r) {
+    call(OpId::permutation, &p, {}, [&](const Result& r) {
       std::vector<double> v = r.outputs[0].values();
       std::sort(v.begin(), v.end());
       bool all = true;
@@ -142,7 +142,7 @@ void test_permutation() {
   const int trials = 24000;
   for (int t = 0; t < trials; ++t) {
     const RandomPermutationParams p{4, 13, 2 * t};
-    const std::vector<double> v = call_on(0, 1, OpId::random_permutation, &p, {}).outputs[0].values();
+    const std::vector<double> v = call_on(0, 1, OpId::permutation, &p, {}).outputs[0].values();
     ++seen[static_cast<size_t>(v[0] + 4 * v[1] + 16 * v[2] + 64 * v[3])];
   }
   double chi = 0;
@@ -160,11 +160,11 @@ void test_errors() {
   const RandomNormalParams negative{Shape{3}, DType::f32, 0, 0, 0, -1}, integer{Shape{3}, DType::i32, 0, 0, 0, 1};
   const RandomIntegerParams wide{Shape{3}, DType::u8, 0, 0, 0, 257};
   const RandomBernoulliParams nan{Shape{3}, DType::f32, 0, 0, kNan};
-  expect_error(ErrorCode::InvalidArgument, OpId::random_uniform, &empty, {});
-  expect_error(ErrorCode::InvalidArgument, OpId::random_normal, &negative, {});
-  expect_error(ErrorCode::DTypeMismatch, OpId::random_normal, &integer, {});
-  expect_error(ErrorCode::InvalidArgument, OpId::random_integer, &wide, {});
-  expect_error(ErrorCode::InvalidArgument, OpId::random_bernoulli, &nan, {});
+  expect_error(ErrorCode::InvalidArgument, OpId::rand, &empty, {});
+  expect_error(ErrorCode::InvalidArgument, OpId::randn, &negative, {});
+  expect_error(ErrorCode::DTypeMismatch, OpId::randn, &integer, {});
+  expect_error(ErrorCode::InvalidArgument, OpId::randint, &wide, {});
+  expect_error(ErrorCode::InvalidArgument, OpId::bernoulli, &nan, {});
 }
 
 }  // namespace

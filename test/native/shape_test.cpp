@@ -105,7 +105,7 @@ void test_placed(DType dtype) {
   }
   expect(OpId::pad, &pad, {g}, want);
   const FillParams fill{Shape{20001}, 3, dtype};
-  expect(OpId::fill, &fill, {}, std::vector<double>(20001, 3.0));
+  expect(OpId::full, &fill, {}, std::vector<double>(20001, 3.0));
 
   const Array a = counted(dtype, {3, 2, 5}), b = counted(dtype, {5, 3, 7}).permuted({1, 2, 0});
   const Array c = counted(dtype, {3, 0, 5});
@@ -117,8 +117,8 @@ void test_placed(DType dtype) {
     want[static_cast<size_t>(i)] = at[1] < 2 ? a.raw(static_cast<int64_t>(position(a.shape, at)))
                                              : vb[position(b.shape, {at[0], at[1] - 2, at[2]})];
   }
-  expect(OpId::concat, &concat, {a, c, b}, want);
-  expect_error(ErrorCode::ShapeMismatch, OpId::concat, &concat, {a, counted(dtype, {2, 2, 5})});
+  expect(OpId::cat, &concat, {a, c, b}, want);
+  expect_error(ErrorCode::ShapeMismatch, OpId::cat, &concat, {a, counted(dtype, {2, 2, 5})});
 }
 
 void test_selection(DType dtype) {

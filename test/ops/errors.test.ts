@@ -43,7 +43,7 @@ const ROWS: Row[] = [
   ['split', () => x.split([1, 1], { dim: 1 }), ARGUMENT, /add up to 3/],
   ['split', () => x.split(0), ARGUMENT],
   ['cat', () => fluxion.cat([]), ARGUMENT],
-  ['concat', () => fluxion.cat([x, tensor([[1]])], { dim: 1 }), SHAPE],
+  ['cat', () => fluxion.cat([x, tensor([[1]])], { dim: 1 }), SHAPE],
   [
     'stack',
     () => fluxion.stack([x, 1 as unknown as Tensor]),

@@ -21,7 +21,7 @@ export default defineConfig(
     languageOptions: {
       ecmaVersion: 'latest',
       sourceType: 'commonjs',
-      globals: nodeGlobals,
+      globals: { ...nodeGlobals, __dirname: 'readonly', __filename: 'readonly' },
     },
   },
   {

@@ -22,6 +22,9 @@ import {
 } from './results';
 import type { TrialReport } from './trial';
 
+/** Load average over which a run warns that its numbers are noisy. */
+const QUIET_LOAD = 0.5;
+
 interface RunOptions {
   pairs: number;
   threads: number | null;
@@ -131,6 +134,12 @@ function main(): void {
     pairs: options.pairs,
     rows: [],
   };
+  if (results.machine.load > QUIET_LOAD) {
+    console.error(
+      `The load average is ${results.machine.load.toFixed(1)}: expect noise, and that peers whose threads ` +
+        'wait by spinning (OpenMP) suffer the most.',
+    );
+  }
   cases.forEach((definition, i) => {
     process.stderr.write(`[${i + 1}/${cases.length}] ${definition.name}\n`);
     const { row, report } = runCase(definition, peers, options);

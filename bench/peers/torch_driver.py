@@ -247,26 +247,33 @@ def widen(before, after):
 
 def rdnn(r, s):
     side, layers = s["side"], s["layers"]
-    model = torch.nn.Sequential(
-        *widen(1, 32),
-        *(Layer(32, side) for _ in range(layers)),
-        torch.nn.MaxPool2d(2),
-        *widen(32, 64),
-        *(Layer(64, side // 2) for _ in range(layers)),
-        torch.nn.AdaptiveAvgPool2d(1),
-        torch.nn.Flatten(),
-        torch.nn.Linear(64, 10),
-    )
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     target = torch.randint(0, 10, (s["batch"],))
-    images = [torch.randn(s["batch"], 1, side, side) for _ in range(min(r["sets"], 64))]
+    images = [(torch.randn(s["batch"], 1, side, side),) for _ in range(min(r["sets"], 64))]
 
-    def call(x):
-        optimizer.zero_grad()
-        F.cross_entropy(model(x), target).backward()
-        optimizer.step()
+    def formulation(layout):
+        model = torch.nn.Sequential(
+            *widen(1, 32),
+            *(Layer(32, side) for _ in range(layers)),
+            torch.nn.MaxPool2d(2),
+            *widen(32, 64),
+            *(Layer(64, side // 2) for _ in range(layers)),
+            torch.nn.AdaptiveAvgPool2d(1),
+            torch.nn.Flatten(),
+            torch.nn.Linear(64, 10),
+        ).to(memory_format=layout)
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
-    return {"eager": rotating([(x,) for x in images], call)}
+        def call(x):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), target).backward()
+            optimizer.step()
+
+        return rotating(images, call)
+
+    return {
+        "nchw": formulation(torch.contiguous_format),
+        "channels-last": formulation(torch.channels_last),
+    }
 
 
 def data_loader(r, s):

@@ -65,7 +65,9 @@ export class RDLayer extends Module {
     this.dt = o.dt;
     this.reactionFirst = o.order === 'reaction-first';
     this.reaction = new Reaction(channels, { kernelSize: o.kernelSize, activation: o.activation });
-    this.diffusion = o.diffusion ? new Diffusion2d(channels, { ...o.diffusionOptions, dt: o.dt }) : null;
+    this.diffusion = o.diffusion
+      ? new Diffusion2d(channels, { ...o.diffusionOptions, dt: o.dt })
+      : null;
   }
 
   private react(u: Tensor): Tensor {
@@ -114,29 +116,28 @@ export class RDNN extends Module {
   constructor(options?: RDNNOptions) {
     super();
     this.options = options ?? {};
-    const { inChannels, classes, channels, layersPerBlock, ...layer } = withDefaults<Required<RDNNOptions>>(
-      'RDNN',
-      options,
-      {
-        inChannels: 1,
-        classes: 10,
-        channels: [16, 32],
-        layersPerBlock: 2,
-        dt: 1,
-        order: 'reaction-first',
-        diffusion: true,
-        diffusionOptions: {},
-        kernelSize: 3,
-        activation: 'relu',
-      },
-    );
+    const { inChannels, classes, channels, layersPerBlock, ...layer } = withDefaults<
+      Required<RDNNOptions>
+    >('RDNN', options, {
+      inChannels: 1,
+      classes: 10,
+      channels: [16, 32],
+      layersPerBlock: 2,
+      dt: 1,
+      order: 'reaction-first',
+      diffusion: true,
+      diffusionOptions: {},
+      kernelSize: 3,
+      activation: 'relu',
+    });
     requireArgument(channels.length > 0, 'RDNN', 'channels must name at least one block');
     const layerCounts =
       typeof layersPerBlock === 'number' ? channels.map(() => layersPerBlock) : layersPerBlock;
     requireArgument(
       layerCounts.length === channels.length,
       'RDNN',
-      () => `layersPerBlock must have one number for each of ${channels.length} blocks, got ${show(layersPerBlock)}`,
+      () =>
+        `layersPerBlock must have one number for each of ${channels.length} blocks, got ${show(layersPerBlock)}`,
     );
     const widen = (from: number, to: number): Layer[] => [
       new Conv2d(from, to, 3, { padding: 1, bias: false }),

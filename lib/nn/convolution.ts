@@ -48,7 +48,13 @@ export class Conv2d extends Module {
       groups: 1,
       bias: true,
     });
-    requireSizes('Conv2d', { inChannels, outChannels, kernelHeight: kh, kernelWidth: kw, groups: o.groups });
+    requireSizes('Conv2d', {
+      inChannels,
+      outChannels,
+      kernelHeight: kh,
+      kernelWidth: kw,
+      groups: o.groups,
+    });
     requireArgument(
       inChannels % o.groups === 0 && outChannels % o.groups === 0,
       'Conv2d',
@@ -56,7 +62,11 @@ export class Conv2d extends Module {
     );
     const dilation = pair(o.dilation);
     if (o.padding === 'same') {
-      requireArgument(kh % 2 === 1 && kw % 2 === 1, 'Conv2d', "padding 'same' needs an odd kernelSize");
+      requireArgument(
+        kh % 2 === 1 && kw % 2 === 1,
+        'Conv2d',
+        "padding 'same' needs an odd kernelSize",
+      );
     }
     const padding: [number, number] =
       o.padding === 'same'
@@ -64,7 +74,10 @@ export class Conv2d extends Module {
         : pair(o.padding);
     this.settings = { stride: pair(o.stride), padding, dilation, groups: o.groups };
     const fanIn = (inChannels / o.groups) * kh * kw;
-    this.weight = uniformParameter([outChannels, inChannels / o.groups, kh, kw], defaultBound(fanIn));
+    this.weight = uniformParameter(
+      [outChannels, inChannels / o.groups, kh, kw],
+      defaultBound(fanIn),
+    );
     this.bias = o.bias ? uniformParameter([outChannels], defaultBound(fanIn)) : null;
   }
 

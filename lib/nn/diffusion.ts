@@ -40,7 +40,13 @@ function inverseSoftplus(y: number): number {
 export class Diffusion2d extends Module {
   /** [C] or [C, 2]; the diffusivity is its softplus. */
   readonly rawDiffusivity: Tensor;
-  readonly settings: { dt: number; dx: number; dy: number; boundary: Boundary; scheme: DiffusionScheme };
+  readonly settings: {
+    dt: number;
+    dx: number;
+    dy: number;
+    boundary: Boundary;
+    scheme: DiffusionScheme;
+  };
 
   constructor(channels: number, options?: Diffusion2dOptions) {
     super();
@@ -49,7 +55,15 @@ export class Diffusion2d extends Module {
     const { perAxis, initial, ...settings } = withDefaults<Required<Diffusion2dOptions>>(
       'Diffusion2d',
       options,
-      { dt: 1, dx, dy: dx, boundary: 'neumann', scheme: 'backward-euler', perAxis: false, initial: [0.1, 1] },
+      {
+        dt: 1,
+        dx,
+        dy: dx,
+        boundary: 'neumann',
+        scheme: 'backward-euler',
+        perAxis: false,
+        initial: [0.1, 1],
+      },
     );
     this.settings = settings;
     const [low, high] = typeof initial === 'number' ? [initial, initial] : initial;
@@ -64,7 +78,9 @@ export class Diffusion2d extends Module {
       return inverseSoftplus(low * (high / low) ** position);
     });
     const shape = perAxis ? [channels, 2] : [channels];
-    this.rawDiffusivity = parameter(new Tensor(upload(toTypedArray('float32', raw), 'float32', shape)));
+    this.rawDiffusivity = parameter(
+      new Tensor(upload(toTypedArray('float32', raw), 'float32', shape)),
+    );
   }
 
   /** The diffusivities, [C] or [C, 2], in dx^2 / dt units of the layer; differentiable. */

@@ -6,7 +6,15 @@ import { parameter } from './module';
 
 /** A parameter drawn uniformly from [-bound, bound). */
 export function uniformParameter(shape: readonly number[], bound: number): Tensor {
-  return parameter(noGrad(() => tidy(() => rand([...shape]).mul(2 * bound).sub(bound))));
+  return parameter(
+    noGrad(() =>
+      tidy(() =>
+        rand([...shape])
+          .mul(2 * bound)
+          .sub(bound),
+      ),
+    ),
+  );
 }
 
 /** A parameter of one value. */

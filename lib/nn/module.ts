@@ -116,7 +116,8 @@ export abstract class Module {
     }
     noGrad(() =>
       tidy(() => {
-        for (const [name, tensor] of Object.entries(own)) assign(tensor, cast(state[name]!, tensor.dtype));
+        for (const [name, tensor] of Object.entries(own))
+          assign(tensor, cast(state[name]!, tensor.dtype));
       }),
     );
   }

@@ -35,7 +35,11 @@ export class Reaction extends Module {
       activation: 'relu',
     });
     this.activation = o.activation;
-    this.first = new Conv2d(channels, o.hidden, o.kernelSize, { padding: 'same', bias: false, groups: o.groups });
+    this.first = new Conv2d(channels, o.hidden, o.kernelSize, {
+      padding: 'same',
+      bias: false,
+      groups: o.groups,
+    });
     this.norm = new BatchNorm2d(o.hidden);
     this.second = new Conv2d(o.hidden, channels, 1);
   }

@@ -62,9 +62,9 @@ struct BackendApi {
   uint64_t (*write)(void* device, void* to, const void* from, size_t bytes);
   // Device to host; the host memory must live until the ticket is done.
   uint64_t (*read)(void* device, void* to, const void* from, size_t bytes);
-  uint64_t (*done)(void* device);                    // the last ticket that is done
-  void (*wait)(void* device, uint64_t ticket);       // also returns when the device is being closed
-  int (*take_fault)(void* device, Fault* out);       // 1 when there was one
+  uint64_t (*done)(void* device);               // the last ticket that is done
+  void (*wait)(void* device, uint64_t ticket);  // also returns when the device is being closed
+  int (*take_fault)(void* device, Fault* out);  // 1 when there was one
 };
 
 // The entry point that a plug-in exports with C linkage: const BackendApi* fluxion_backend(void).

@@ -116,7 +116,8 @@ void Device::check_faults() const {
 void Device::set_checked(bool on) {
   if (on == checked_) return;
   if (figures_.live != 0) {
-    fail(ErrorCode::InvalidArgument, "", "checked memory can be switched only while no tensor is live");
+    fail(ErrorCode::InvalidArgument, "",
+         "checked memory can be switched only while no tensor is live");
   }
   release_cache();
   checked_ = on;
@@ -126,13 +127,15 @@ void Device::check_guard(const void* memory, size_t bytes) const {
   const unsigned char* guard = static_cast<const unsigned char*>(memory) + bytes;
   for (size_t i = 0; i < kGuardBytes; ++i) {
     if (guard[i] != kGuardPattern) {
-      fail(ErrorCode::Internal, "", format("a kernel wrote %zu bytes past the end of a block of %zu", i + 1, bytes));
+      fail(ErrorCode::Internal, "",
+           format("a kernel wrote %zu bytes past the end of a block of %zu", i + 1, bytes));
     }
   }
 }
 
 uint64_t host_memory_limit() {
-  uint64_t limit = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  uint64_t limit =
+      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   if (std::FILE* file = std::fopen("/sys/fs/cgroup/memory.max", "r")) {
     unsigned long long group = 0;  // the file says "max" where there is no limit
     if (std::fscanf(file, "%llu", &group) == 1 && group < limit) limit = group;

@@ -36,10 +36,12 @@ void* Engine::alloc(size_t bytes, const char* op) {
   void* memory = device_.alloc(bytes);
   if (!memory) {
     const MemoryFigures& figures = device_.memory();
-    fail(ErrorCode::OutOfMemory, op,
-         format("no memory for %.1f MB (%.1f MB live, limit %.1f MB); dispose of tensors or use tidy()",
-                static_cast<double>(bytes) / 1e6, static_cast<double>(figures.live) / 1e6,
-                static_cast<double>(device_.memory_limit()) / 1e6));
+    fail(
+        ErrorCode::OutOfMemory, op,
+        format(
+            "no memory for %.1f MB (%.1f MB live, limit %.1f MB); dispose of tensors or use tidy()",
+            static_cast<double>(bytes) / 1e6, static_cast<double>(figures.live) / 1e6,
+            static_cast<double>(device_.memory_limit()) / 1e6));
   }
   return memory;
 }
@@ -48,7 +50,8 @@ Tensor Engine::empty(DType dtype, const Shape& shape, const char* op) {
   // Multiplied in floating point first: a shape may ask for more than 2^63 bytes.
   double wanted = static_cast<double>(size_of(dtype));
   for (int i = 0; i < shape.ndim; ++i) wanted *= static_cast<double>(shape[i]);
-  if (wanted > 9e15) fail(ErrorCode::OutOfMemory, op, format("no memory for %.3g MB", wanted / 1e6));
+  if (wanted > 9e15)
+    fail(ErrorCode::OutOfMemory, op, format("no memory for %.3g MB", wanted / 1e6));
   const size_t bytes = static_cast<size_t>(shape.size()) * size_of(dtype);
   void* data = alloc(bytes, op);
   TensorView view;
@@ -76,7 +79,8 @@ Tensor Engine::contiguous(const Tensor& tensor) {
 
 Tensor Engine::make_view(const Tensor& base, const Infer& infer) {
   TensorView view = base.view();
-  view.data = static_cast<char*>(view.data) + infer.alias_offset * static_cast<int64_t>(size_of(view.dtype));
+  view.data = static_cast<char*>(view.data) +
+              infer.alias_offset * static_cast<int64_t>(size_of(view.dtype));
   view.shape = infer.out_shape[0];
   view.strides = infer.alias_strides;
   ++base.storage()->references;
@@ -93,7 +97,8 @@ void Engine::run(OpId op, const void* params, std::span<const Operand> inputs, u
   TensorView* views = n > kMaxInputs ? many.data() : few;
   double numbers[kMaxInputs];
 
-  DType number_dtype = DType::f32;  // that of the last tensor: the first of `where` is its condition
+  DType number_dtype =
+      DType::f32;  // that of the last tensor: the first of `where` is its condition
   for (const Operand& input : inputs) {
     if (input.tensor) number_dtype = input.tensor->view().dtype;
   }
@@ -132,8 +137,8 @@ void Engine::run(OpId op, const void* params, std::span<const Operand> inputs, u
   launch(op, params, {views, n}, infer, wanted, outputs);
 }
 
-void Engine::launch(OpId op, const void* params, std::span<const TensorView> inputs, const Infer& infer,
-                    uint32_t wanted, Tensor* outputs) {
+void Engine::launch(OpId op, const void* params, std::span<const TensorView> inputs,
+                    const Infer& infer, uint32_t wanted, Tensor* outputs) {
   TensorView out_views[kMaxOutputs];
   for (int i = 0; i < infer.outputs; ++i) {
     if ((wanted >> i) & 1u) {

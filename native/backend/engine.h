@@ -24,7 +24,9 @@ class Tensor {
  public:
   Tensor() = default;
   Tensor(Storage* storage, const TensorView& view) : storage_(storage), view_(view) {}
-  Tensor(Tensor&& other) noexcept : storage_(other.storage_), view_(other.view_) { other.storage_ = nullptr; }
+  Tensor(Tensor&& other) noexcept : storage_(other.storage_), view_(other.view_) {
+    other.storage_ = nullptr;
+  }
   Tensor& operator=(Tensor&& other) noexcept;
   ~Tensor() { reset(); }
 
@@ -55,7 +57,8 @@ class Engine {
 
   // Runs an op. `wanted` has a bit for each output; outputs that are not wanted stay empty.
   // Throws Error before anything is enqueued.
-  void run(OpId op, const void* params, std::span<const Operand> inputs, uint32_t wanted, Tensor* outputs);
+  void run(OpId op, const void* params, std::span<const Operand> inputs, uint32_t wanted,
+           Tensor* outputs);
 
   Tensor empty(DType dtype, const Shape& shape, const char* op);
   // A contiguous tensor with the same elements: the same storage where it is contiguous already.

@@ -44,7 +44,8 @@ PluginReport probe_plugin(const std::string& given) {
   }
   void* library = open_library(path.c_str(), &report.reason);
   if (!library) return report;
-  const BackendEntry entry = reinterpret_cast<BackendEntry>(find_symbol(library, kBackendEntryName));
+  const BackendEntry entry =
+      reinterpret_cast<BackendEntry>(find_symbol(library, kBackendEntryName));
   if (!entry) {
     report.reason = format("%s does not export %s", path.c_str(), kBackendEntryName);
     return report;

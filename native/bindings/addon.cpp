@@ -134,7 +134,8 @@ Napi::Value set_num_threads(const Napi::CallbackInfo& info) {
 
 Napi::Value set_instruction_set(const Napi::CallbackInfo& info) {
   const std::string name = info[0].ToString();
-  const bool known = cpu::select_instruction_set(Addon::of(info.Env()).device().handle(), name.c_str());
+  const bool known =
+      cpu::select_instruction_set(Addon::of(info.Env()).device().handle(), name.c_str());
   return Napi::Boolean::New(info.Env(), known);
 }
 
@@ -158,7 +159,8 @@ Napi::Value devices(const Napi::CallbackInfo& info) {
   host.Set("name", cpu_device.name);
   host.Set("memory", static_cast<double>(host_memory_limit()));
   list.Set(0u, host);
-  const PluginReport report = probe_plugin(info[0].IsString() ? std::string(info[0].ToString()) : "");
+  const PluginReport report =
+      probe_plugin(info[0].IsString() ? std::string(info[0].ToString()) : "");
   uint32_t at = 1;
   for (const DeviceDescription& found : report.devices) {
     Napi::Object device = Napi::Object::New(env);
@@ -187,7 +189,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("resetPeak", Napi::Function::New(env, reset_peak, "resetPeak"));
   exports.Set("config", Napi::Function::New(env, config, "config"));
   exports.Set("setNumThreads", Napi::Function::New(env, set_num_threads, "setNumThreads"));
-  exports.Set("setInstructionSet", Napi::Function::New(env, set_instruction_set, "setInstructionSet"));
+  exports.Set("setInstructionSet",
+              Napi::Function::New(env, set_instruction_set, "setInstructionSet"));
   exports.Set("setCheckedMemory", Napi::Function::New(env, set_checked_memory, "setCheckedMemory"));
   exports.Set("devices", Napi::Function::New(env, devices, "devices"));
   export_tensor_functions(env, exports);

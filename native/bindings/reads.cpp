@@ -37,7 +37,8 @@ void Addon::start_read_work(napi_env env) {
   napi_value name;
   napi_create_string_utf8(env, "fluxion:read", NAPI_AUTO_LENGTH, &name);
   ReadWork* work = new ReadWork(this, reads_.front().ticket);
-  napi_create_async_work(env, nullptr, name, ReadWork::execute, ReadWork::complete, work, &read_work_);
+  napi_create_async_work(env, nullptr, name, ReadWork::execute, ReadWork::complete, work,
+                         &read_work_);
   napi_queue_async_work(env, read_work_);
 }
 

@@ -37,9 +37,11 @@ class ObjectReader final : public ParamReader {
   Shape list(const char* name) override {
     const napi_value array = field(name);
     uint32_t length = 0;
-    if (napi_get_array_length(env_, array, &length) != napi_ok) mistyped(name, "a list of integers");
+    if (napi_get_array_length(env_, array, &length) != napi_ok)
+      mistyped(name, "a list of integers");
     if (length > kMaxDims) {
-      fail(ErrorCode::InvalidArgument, "", format("%s must have at most %d entries, got %u", name, kMaxDims, length));
+      fail(ErrorCode::InvalidArgument, "",
+           format("%s must have at most %d entries, got %u", name, kMaxDims, length));
     }
     Shape result;
     for (uint32_t i = 0; i < length; ++i) {
@@ -85,7 +87,8 @@ napi_value run(napi_env env, napi_callback_info callback_info) {
     napi_get_cb_info(env, callback_info, &argc, argv, nullptr, nullptr);
     int32_t op = -1;
     napi_get_value_int32(env, argv[0], &op);
-    if (op < 0 || op >= kOpCount) fail(ErrorCode::Internal, "", format("no op has the number %d", op));
+    if (op < 0 || op >= kOpCount)
+      fail(ErrorCode::Internal, "", format("no op has the number %d", op));
     const OpInfo& info = kOps[op];
 
     alignas(16) unsigned char params[kMaxParamBytes];
@@ -113,7 +116,8 @@ napi_value run(napi_env env, napi_callback_info callback_info) {
       if (type == napi_object) wanted |= 1u << i;
     }
     Tensor outputs[kMaxOutputs];
-    addon.engine().run(static_cast<OpId>(op), params, {operands, static_cast<size_t>(n)}, wanted, outputs);
+    addon.engine().run(static_cast<OpId>(op), params, {operands, static_cast<size_t>(n)}, wanted,
+                       outputs);
     for (int i = 0; i < info.outputs; ++i) {
       if (outputs[i]) addon.adopt(env, std::move(outputs[i]), argv[2 + i], i);
     }

@@ -33,11 +33,13 @@ napi_value from_typed_array(napi_env env, napi_callback_info info) {
     napi_get_value_int32(env, argv[1], &dtype);
     const double* frame = addon.frame();
     Shape shape;
-    for (int i = 0; i < static_cast<int>(frame[2]); ++i) shape.push(static_cast<int64_t>(frame[3 + i]));
+    for (int i = 0; i < static_cast<int>(frame[2]); ++i)
+      shape.push(static_cast<int64_t>(frame[3 + i]));
     napi_typedarray_type type;
     size_t length = 0;
     void* data = nullptr;
-    if (napi_get_typedarray_info(env, argv[0], &type, &length, &data, nullptr, nullptr) != napi_ok ||
+    if (napi_get_typedarray_info(env, argv[0], &type, &length, &data, nullptr, nullptr) !=
+            napi_ok ||
         static_cast<int64_t>(length) != shape.size()) {
       fail(ErrorCode::ShapeMismatch, "tensor",
            format("values must have %lld elements for shape %s, got %zu",
@@ -45,7 +47,8 @@ napi_value from_typed_array(napi_env env, napi_callback_info info) {
     }
     addon.sweep_if_grown(env);
     Tensor tensor = addon.engine().empty(static_cast<DType>(dtype), shape, "tensor");
-    if (length) addon.device().write(tensor.view().data, data, length * size_of(tensor.view().dtype));
+    if (length)
+      addon.device().write(tensor.view().data, data, length * size_of(tensor.view().dtype));
     addon.adopt(env, std::move(tensor), argv[2], 0);
     return nullptr;
   });

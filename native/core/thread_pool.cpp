@@ -6,7 +6,8 @@
 namespace fluxion {
 
 namespace {
-constexpr int kSpins = 400;  // 10 to 20 us (a pause takes 20 to 50 ns): less than a parked wake-up costs
+constexpr int kSpins =
+    400;  // 10 to 20 us (a pause takes 20 to 50 ns): less than a parked wake-up costs
 }
 
 ThreadPool::ThreadPool(int threads) : threads_(threads < 1 ? 1 : threads) {}

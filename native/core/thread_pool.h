@@ -32,7 +32,8 @@ class ThreadPool {
       return;
     }
     using Fn = std::remove_reference_t<F>;
-    run(blocks,
+    run(
+        blocks,
         [](void* context, int64_t begin, int64_t end, int thread) {
           Fn& call = *static_cast<Fn*>(context);
           for (int64_t b = begin; b < end; ++b) call(b, thread);

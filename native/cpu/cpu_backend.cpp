@@ -23,9 +23,9 @@
 namespace fluxion::cpu {
 namespace {
 
-constexpr int64_t kInlineWork = 32768;           // element operations: 5 to 30 us on one core
+constexpr int64_t kInlineWork = 32768;            // element operations: 5 to 30 us on one core
 constexpr size_t kInlineBytes = size_t{1} << 18;  // of a read or write on an idle queue
-constexpr int kSpins = 400;                      // as in thread_pool.cpp
+constexpr int kSpins = 400;                       // as in thread_pool.cpp
 constexpr size_t kHugePage = size_t{2} << 20;
 
 struct Task {
@@ -113,8 +113,8 @@ class CpuDevice {
   uint64_t launch(const LaunchArgs& args) {
     KernelFn kernel = kKernels[isa_][static_cast<int>(args.op)];
     if (args.work <= kInlineWork && idle()) {
-      const Kernel call = make_call(args.op, args.inputs, args.n_inputs, args.outputs, args.n_outputs,
-                                    args.workspace, args.scratch, serial_);
+      const Kernel call = make_call(args.op, args.inputs, args.n_inputs, args.outputs,
+                                    args.n_outputs, args.workspace, args.scratch, serial_);
       run_kernel(kernel, args.params, call, args.scratch);
       return finish_inline();
     }
@@ -165,7 +165,8 @@ class CpuDevice {
     std::unique_lock<std::mutex> lock(mutex_);
     waiters_.fetch_add(1, std::memory_order_seq_cst);
     done_changed_.wait(lock, [&] {
-      return done_.load(std::memory_order_seq_cst) >= ticket || stopping_.load(std::memory_order_relaxed);
+      return done_.load(std::memory_order_seq_cst) >= ticket ||
+             stopping_.load(std::memory_order_relaxed);
     });
     waiters_.fetch_sub(1, std::memory_order_relaxed);
   }
@@ -210,11 +211,12 @@ class CpuDevice {
     const size_t stride = (scratch + 63) / 64 * 64;
     if (stride > scratch_stride_) {
       std::free(scratch_);
-      scratch_ = static_cast<char*>(std::aligned_alloc(64, stride * static_cast<size_t>(pool_.threads())));
+      scratch_ =
+          static_cast<char*>(std::aligned_alloc(64, stride * static_cast<size_t>(pool_.threads())));
       scratch_stride_ = scratch_ ? stride : 0;
     }
-    return Kernel{inputs,          n_inputs, outputs,  n_outputs, workspace, scratch_,
-                  scratch_stride_, &pool,    &fault_, op};
+    return Kernel{inputs,   n_inputs,        outputs, n_outputs, workspace,
+                  scratch_, scratch_stride_, &pool,   &fault_,   op};
   }
 
   static void run_kernel(KernelFn kernel, const void* params, const Kernel& call, size_t scratch) {
@@ -332,7 +334,8 @@ class CpuDevice {
   ThreadPool serial_;
   int isa_;
   Fault fault_;
-  char* scratch_ = nullptr;  // touched by whoever runs kernels: the executor, or the owner when idle
+  char* scratch_ =
+      nullptr;  // touched by whoever runs kernels: the executor, or the owner when idle
   size_t scratch_stride_ = 0;
 
   uint64_t submitted_ = 0;  // the owner's count
@@ -365,8 +368,12 @@ const BackendApi kApi = {
     [](void*, size_t bytes) { return allocate_memory(bytes); },
     [](void*, void* memory, size_t bytes) { release_memory(memory, bytes); },
     [](void* device, const LaunchArgs* args) { return as_cpu(device).launch(*args); },
-    [](void* device, void* to, const void* from, size_t n) { return as_cpu(device).write(to, from, n); },
-    [](void* device, void* to, const void* from, size_t n) { return as_cpu(device).read(to, from, n); },
+    [](void* device, void* to, const void* from, size_t n) {
+      return as_cpu(device).write(to, from, n);
+    },
+    [](void* device, void* to, const void* from, size_t n) {
+      return as_cpu(device).read(to, from, n);
+    },
     [](void* device) { return as_cpu(device).done(); },
     [](void* device, uint64_t ticket) { as_cpu(device).wait(ticket); },
     [](void* device, Fault* out) -> int { return as_cpu(device).take_fault(out); },

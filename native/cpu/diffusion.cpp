@@ -33,7 +33,10 @@ template <class T>
 class PlaneFactors {
  public:
   PlaneFactors(const ImplicitDiffusion2dParams& p, const Kernel& call, const Shape& shape)
-      : boundary_(p.boundary), height_(shape[2]), width_(shape[3]), table_(call.workspace<double>()) {
+      : boundary_(p.boundary),
+        height_(shape[2]),
+        width_(shape[3]),
+        table_(call.workspace<double>()) {
     const TensorView& diffusivity = call.in(1);
     const double step = p.scheme == DiffusionScheme::crank_nicolson ? p.dt / 2 : p.dt;
     for (int64_t c = 0; c < shape[1]; ++c) {
@@ -44,7 +47,9 @@ class PlaneFactors {
     }
   }
   LineFactors<T> x(int64_t channel) const { return read(at(channel), width_); }
-  LineFactors<T> y(int64_t channel) const { return read(at(channel) + line_factor_size(width_), height_); }
+  LineFactors<T> y(int64_t channel) const {
+    return read(at(channel) + line_factor_size(width_), height_);
+  }
   int64_t doubles(int64_t channels) const { return channels * channel_size(); }
 
  private:
@@ -112,8 +117,10 @@ double dot_laplacian_x(const T* a, const T* b, int64_t rows, int64_t columns, Bo
   for (int64_t i = 0; i < rows; ++i, a += columns, b += columns) {
     total -= dot_row_differences(a, b, columns - 1, 1);
     const int64_t last = columns - 1;
-    if (boundary == Boundary::periodic) total -= static_cast<double>((a[0] - a[last]) * (b[0] - b[last]));
-    if (boundary == Boundary::dirichlet) total -= static_cast<double>(a[0] * b[0] + a[last] * b[last]);
+    if (boundary == Boundary::periodic)
+      total -= static_cast<double>((a[0] - a[last]) * (b[0] - b[last]));
+    if (boundary == Boundary::dirichlet)
+      total -= static_cast<double>(a[0] * b[0] + a[last] * b[last]);
   }
   return total;
 }
@@ -135,7 +142,8 @@ double dot_laplacian_y(const T* a, const T* b, int64_t rows, int64_t columns, Bo
 }
 
 template <class T>
-void diffuse(const ImplicitDiffusion2dParams& p, const Kernel& call, const T* u, T* w, const Shape& shape) {
+void diffuse(const ImplicitDiffusion2dParams& p, const Kernel& call, const T* u, T* w,
+             const Shape& shape) {
   const PlaneFactors<T> factors(p, call, shape);
   const bool reflect = p.scheme == DiffusionScheme::crank_nicolson;
   const int64_t rows = shape[2], columns = shape[3], cells = rows * columns;
@@ -143,16 +151,18 @@ void diffuse(const ImplicitDiffusion2dParams& p, const Kernel& call, const T* u,
     const Scratch scratch(call, shape, sizeof(T), thread);
     const int64_t channel = plane % shape[1];
     T* half = scratch.plane<T>(0);
-    solve_rows(u + plane * cells, half, rows, columns, factors.x(channel), reflect, scratch.lines<T>());
-    solve_columns(half, w + plane * cells, rows, columns, factors.y(channel), reflect, scratch.lines<T>());
+    solve_rows(u + plane * cells, half, rows, columns, factors.x(channel), reflect,
+               scratch.lines<T>());
+    solve_columns(half, w + plane * cells, rows, columns, factors.y(channel), reflect,
+                  scratch.lines<T>());
   });
 }
 
 // The two inner products of one plane, before the factor dt.
 template <class T>
-void diffusivity_sums(const ImplicitDiffusion2dParams& p, const PlaneFactors<T>& factors, int64_t channel,
-                      const Scratch& scratch, const T* g, const T* s_x_g, const T* saved, const Shape& shape,
-                      double* sums) {
+void diffusivity_sums(const ImplicitDiffusion2dParams& p, const PlaneFactors<T>& factors,
+                      int64_t channel, const Scratch& scratch, const T* g, const T* s_x_g,
+                      const T* saved, const Shape& shape, double* sums) {
   const int64_t rows = shape[2], columns = shape[3];
   const LineFactors<T> x = factors.x(channel), y = factors.y(channel);
   T* lines = scratch.lines<T>();
@@ -195,7 +205,8 @@ void diffuse_vjp(const ImplicitDiffusion2dParams& p, const Kernel& call) {
     T* half = scratch.plane<T>(0);
     solve_rows(g_plane, half, rows, columns, x, false, scratch.lines<T>());
     double* sums = partials + 2 * plane;
-    diffusivity_sums(p, factors, channel, scratch, g_plane, half, saved + plane * cells, shape, sums);
+    diffusivity_sums(p, factors, channel, scratch, g_plane, half, saved + plane * cells, shape,
+                     sums);
     if (!gu) return;
     if (crank) {  // C_x g = 2 S_x g - g
       for (int64_t i = 0; i < cells; ++i) half[i] = half[i] + half[i] - g_plane[i];

@@ -76,7 +76,8 @@ void for_chunks(const Kernel& k, int first, int count, const void* op, ChunkFn f
   loop.fn = fn;
   loop.out = out.as<char>();
   loop.element = static_cast<int64_t>(size_of(out.dtype));
-  loop.streams = n * loop.element >= kStreamBytes && reinterpret_cast<uintptr_t>(loop.out) % 64 == 0;
+  loop.streams =
+      n * loop.element >= kStreamBytes && reinterpret_cast<uintptr_t>(loop.out) % 64 == 0;
   k.parallel_for(blocks_of(n, kElementsPerBlock), [&](int64_t block, int) {
     const int64_t begin = block * kElementsPerBlock;
     loop.run(begin, std::min(n, begin + kElementsPerBlock));
@@ -173,51 +174,51 @@ T magnitude(T x) {
 
 }  // namespace
 
-#define FLUXION_BINARY(id, floating, expression)                                    \
-  namespace {                                                                       \
-  struct Op_##id {                                                                  \
-    template <class T>                                                              \
-    auto operator()(T a, T b) const {                                               \
-      return expression;                                                            \
-    }                                                                               \
-  };                                                                                \
-  }                                                                                 \
+#define FLUXION_BINARY(id, floating, expression) \
+  namespace {                                    \
+  struct Op_##id {                               \
+    template <class T>                           \
+    auto operator()(T a, T b) const {            \
+      return expression;                         \
+    }                                            \
+  };                                             \
+  }                                              \
   void k_##id(const NoParams&, const Kernel& k) { run_binary<floating>(k, Op_##id{}); }
 
-#define FLUXION_UNARY(id, floating, expression)                                     \
-  namespace {                                                                       \
-  struct Op_##id {                                                                  \
-    template <class T>                                                              \
-    T operator()(T x) const {                                                       \
-      return expression;                                                            \
-    }                                                                               \
-  };                                                                                \
-  }                                                                                 \
+#define FLUXION_UNARY(id, floating, expression) \
+  namespace {                                   \
+  struct Op_##id {                              \
+    template <class T>                          \
+    T operator()(T x) const {                   \
+      return expression;                        \
+    }                                           \
+  };                                            \
+  }                                             \
   void k_##id(const NoParams&, const Kernel& k) { run_unary<floating>(k, Op_##id{}); }
 
 // The same with parameters p, of which the expression may use the fields.
-#define FLUXION_UNARY_WITH(id, Params, floating, expression)                        \
-  namespace {                                                                       \
-  struct Op_##id {                                                                  \
-    Params p;                                                                       \
-    template <class T>                                                              \
-    T operator()(T x) const {                                                       \
-      return expression;                                                            \
-    }                                                                               \
-  };                                                                                \
-  }                                                                                 \
+#define FLUXION_UNARY_WITH(id, Params, floating, expression) \
+  namespace {                                                \
+  struct Op_##id {                                           \
+    Params p;                                                \
+    template <class T>                                       \
+    T operator()(T x) const {                                \
+      return expression;                                     \
+    }                                                        \
+  };                                                         \
+  }                                                          \
   void k_##id(const Params& p, const Kernel& k) { run_unary<floating>(k, Op_##id{p}); }
 
-#define FLUXION_BINARY_WITH(id, Params, floating, expression)                       \
-  namespace {                                                                       \
-  struct Op_##id {                                                                  \
-    Params p;                                                                       \
-    template <class T>                                                              \
-    T operator()(T a, T b) const {                                                  \
-      return expression;                                                            \
-    }                                                                               \
-  };                                                                                \
-  }                                                                                 \
+#define FLUXION_BINARY_WITH(id, Params, floating, expression) \
+  namespace {                                                 \
+  struct Op_##id {                                            \
+    Params p;                                                 \
+    template <class T>                                        \
+    T operator()(T a, T b) const {                            \
+      return expression;                                      \
+    }                                                         \
+  };                                                          \
+  }                                                           \
   void k_##id(const Params& p, const Kernel& k) { run_binary<floating>(k, Op_##id{p}); }
 
 FLUXION_BINARY(add, false, static_cast<T>(Wrapping<T>(a) + Wrapping<T>(b)))
@@ -246,14 +247,14 @@ FLUXION_UNARY(tanh, true, vtanh(x))
 FLUXION_UNARY(sigmoid, true, vsigmoid(x))
 FLUXION_UNARY(silu, true, x / (T(1) + vexp(-x)))
 FLUXION_UNARY(softplus, true, vsoftplus(x))
-FLUXION_UNARY(gelu, true, x * vnormal(x).cdf)
+FLUXION_UNARY(gelu, true, x* vnormal(x).cdf)
 
 // Adjoints: a is the cotangent g, b the saved output y or input x.
-FLUXION_BINARY(tanh_vjp, true, a * (T(1) - b * b))
-FLUXION_BINARY(sigmoid_vjp, true, a * (T(1) - b) * b)
+FLUXION_BINARY(tanh_vjp, true, a*(T(1) - b * b))
+FLUXION_BINARY(sigmoid_vjp, true, a*(T(1) - b) * b)
 FLUXION_BINARY(relu_vjp, false, b > T(0) ? a : T(0))
-FLUXION_BINARY(gelu_vjp, true, a * vgelu_slope(b))
-FLUXION_BINARY(silu_vjp, true, a * vsilu_slope(b))
+FLUXION_BINARY(gelu_vjp, true, a* vgelu_slope(b))
+FLUXION_BINARY(silu_vjp, true, a* vsilu_slope(b))
 
 FLUXION_UNARY_WITH(leaky_relu, SlopeParams, true, x > T(0) ? x : x * T(p.negative_slope))
 FLUXION_BINARY_WITH(leaky_relu_vjp, SlopeParams, true, b > T(0) ? a : a * T(p.negative_slope))
@@ -373,7 +374,8 @@ void k_pow(const NoParams&, const Kernel& k) {
   }
   if (exponent == 2) return run_unary<true>(k, Square{});
   if (exponent == 3) return run_unary<true>(k, Cube{});
-  for_chunks(k, 0, 2, nullptr, k.in(0).dtype == DType::f32 ? power_chunk_f32 : binary_chunk<Power, double>);
+  for_chunks(k, 0, 2, nullptr,
+             k.in(0).dtype == DType::f32 ? power_chunk_f32 : binary_chunk<Power, double>);
 }
 
 void k_where(const NoParams&, const Kernel& k) {

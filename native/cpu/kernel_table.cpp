@@ -10,7 +10,8 @@
 
 namespace fluxion::cpu {
 
-#define FLUXION_OP(id, Params, inputs, outputs) void k_##id(const Params& params, const Kernel& call);
+#define FLUXION_OP(id, Params, inputs, outputs) \
+  void k_##id(const Params& params, const Kernel& call);
 #define FLUXION_VIEW(id, Params)
 namespace baseline {
 #include "ops/ops.def"

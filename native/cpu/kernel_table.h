@@ -15,7 +15,7 @@ inline constexpr const char* kIsaNames[] = {"baseline", "avx2", "avx512"};
 using KernelFn = void (*)(const void* params, const Kernel& call);
 extern const KernelFn kKernels[kIsaCount][kOpCount];  // null for views
 
-int best_isa();                   // index of the widest set this machine has
-int find_isa(const char* name);   // -1 when unknown or not present here
+int best_isa();                  // index of the widest set this machine has
+int find_isa(const char* name);  // -1 when unknown or not present here
 
 }  // namespace fluxion::cpu

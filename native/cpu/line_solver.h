@@ -27,7 +27,7 @@ inline void factor_line(double r, int64_t n, Boundary boundary, double* out) {
   double* z = out + 2 * n;
   bool cyclic = boundary == Boundary::periodic && n > 2;
   if (boundary == Boundary::periodic && n == 2) r *= 2;  // both neighbours are the same cell
-  const bool open = boundary == Boundary::dirichlet;      // zero outside: the end cells lose flux too
+  const bool open = boundary == Boundary::dirichlet;  // zero outside: the end cells lose flux too
   const double middle = 1 + 2 * r;
   const double end = open ? middle : (n == 1 ? 1.0 : 1 + r);
   // Sherman-Morrison with gamma = -middle: the corners leave, the end diagonals change.
@@ -80,7 +80,8 @@ inline void solve_lines(const T* from, int64_t from_pitch, T* to, int64_t to_pit
   // x holds y_0 now.
   Vec<T> correction[G];
 #pragma GCC unroll 4
-  for (int g = 0; g < G; ++g) correction[g] = x[g] + f.w_last * load(to + (n - 1) * to_pitch + g * w);
+  for (int g = 0; g < G; ++g)
+    correction[g] = x[g] + f.w_last * load(to + (n - 1) * to_pitch + g * w);
   for (int64_t i = 0; i < n; ++i) {
 #pragma GCC unroll 4
     for (int g = 0; g < G; ++g) {
@@ -106,7 +107,8 @@ inline void solve_rows(const T* from, T* to, int64_t rows, int64_t columns, cons
     solve_lines<T, 4>(lines, 4 * w, lines, 4 * w, columns, f);
     for (int g = 0; g < 4; ++g) {
       const int64_t at = (row + g * w) * columns;
-      store_transposed(lines + g * w, 4 * w, w, columns, to + at, columns, reflect ? from + at : nullptr);
+      store_transposed(lines + g * w, 4 * w, w, columns, to + at, columns,
+                       reflect ? from + at : nullptr);
     }
   }
   for (; row < rows; row += w) {
@@ -131,7 +133,8 @@ inline void solve_column_block(const T* from, T* to, int64_t rows, int64_t colum
     for (int g = 0; g < G; ++g) {
       const int left = count - g * w;
       const T* cell = from + i * columns + g * w;
-      store(lines + i * pitch + g * w, left >= w ? load(cell) : load_partial(cell, left > 0 ? left : 0));
+      store(lines + i * pitch + g * w,
+            left >= w ? load(cell) : load_partial(cell, left > 0 ? left : 0));
     }
   }
   solve_lines<T, G>(lines, pitch, lines, pitch, rows, f);
@@ -147,8 +150,8 @@ inline void solve_column_block(const T* from, T* to, int64_t rows, int64_t colum
 
 // Along y: lines are columns, which lie side by side already.
 template <class T>
-inline void solve_columns(const T* from, T* to, int64_t rows, int64_t columns, const LineFactors<T>& f,
-                          bool reflect, T* lines) {
+inline void solve_columns(const T* from, T* to, int64_t rows, int64_t columns,
+                          const LineFactors<T>& f, bool reflect, T* lines) {
   constexpr int w = kLanes<T>;
   int64_t j = 0;
   for (; j + 4 * w <= columns; j += 4 * w) {

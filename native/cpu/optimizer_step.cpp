@@ -35,8 +35,8 @@ struct Adam {
   }
 
   void run(const Kernel& k, int64_t begin, int64_t end) const {
-    const T *__restrict param = k.in(0).as<T>(), *__restrict grad = k.in(1).as<T>();
-    const T *__restrict m = k.in(2).as<T>(), *__restrict v = k.in(3).as<T>();
+    const T* __restrict param = k.in(0).as<T>(), * __restrict grad = k.in(1).as<T>();
+    const T* __restrict m = k.in(2).as<T>(), * __restrict v = k.in(3).as<T>();
     T *__restrict new_param = k.out(0).as<T>(), *__restrict new_m = k.out(1).as<T>(),
       *__restrict new_v = k.out(2).as<T>();
     for (int64_t i = begin; i < end; ++i) {
@@ -68,11 +68,12 @@ struct Sgd {
   }
 
   void run(const Kernel& k, int64_t begin, int64_t end) const {
-    const T *__restrict param = k.in(0).as<T>(), *__restrict grad = k.in(1).as<T>();
+    const T* __restrict param = k.in(0).as<T>(), * __restrict grad = k.in(1).as<T>();
     T* __restrict new_param = k.out(0).as<T>();
     T* __restrict new_buffer = k.out(1).as<T>();
     if (!has_buffer) {
-      for (int64_t i = begin; i < end; ++i) new_param[i] = param[i] - rate * (grad[i] + decay * param[i]);
+      for (int64_t i = begin; i < end; ++i)
+        new_param[i] = param[i] - rate * (grad[i] + decay * param[i]);
       if (new_buffer) std::fill(new_buffer + begin, new_buffer + end, T(0));
       return;
     }

@@ -32,8 +32,8 @@ struct Batch {
     const uint32_t key1 = static_cast<uint32_t>(static_cast<uint64_t>(seed) >> 32);
     for (int i = 0; i < kBlocks; ++i) {
       const uint64_t counter = static_cast<uint64_t>(first_block) + static_cast<uint64_t>(i);
-      const PhiloxBlock block =
-          philox({static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32), 0, 0}, key0, key1);
+      const PhiloxBlock block = philox(
+          {static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32), 0, 0}, key0, key1);
       lanes[0][i] = block.x0;
       lanes[1][i] = block.x1;
       lanes[2][i] = block.x2;
@@ -98,7 +98,8 @@ struct Normals {
       const float u = static_cast<float>(static_cast<int32_t>(w >> 1)) * 0x1p-31f + 0x1p-32f;
       const float radius = std * std::sqrt(-2.0f * vlog(u));
       // Two bits choose the quadrant, the others an angle in [-pi/4, pi/4).
-      const float r = static_cast<float>(static_cast<int32_t>(angle << 2)) * (0.785398163f * 0x1p-31f);
+      const float r =
+          static_cast<float>(static_cast<int32_t>(angle << 2)) * (0.785398163f * 0x1p-31f);
       const int32_t quadrant = static_cast<int32_t>(angle >> 30);
       out[2 * i] = mean + radius * vsine_of_quadrant(r, quadrant + 1);
       out[2 * i + 1] = mean + radius * vsine_of_quadrant(r, quadrant);
@@ -107,7 +108,8 @@ struct Normals {
   void run(const Batch& batch, double* out) const {
     for (int i = 0; i < kWords / 2; i += 2) {
       const double u = (static_cast<double>(batch.wide(i) >> 11) + 1) * 0x1p-53;
-      const double angle = static_cast<double>(batch.wide(i + 1) >> 11) * (0x1p-52 * 3.14159265358979323846);
+      const double angle =
+          static_cast<double>(batch.wide(i + 1) >> 11) * (0x1p-52 * 3.14159265358979323846);
       const double radius = std * std::sqrt(-2.0 * std::log(u));
       out[i] = mean + radius * std::cos(angle);
       out[i + 1] = mean + radius * std::sin(angle);
@@ -170,7 +172,8 @@ void k_bernoulli(const RandomBernoulliParams& p, const Kernel& k) {
   const uint64_t cases = static_cast<uint64_t>(std::llround(p.p * 0x1p32));  // of 2^32
   dispatch_all(p.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    draw_all<1, T>(p, k, Bernoulli<T>{static_cast<uint32_t>(cases == 0 ? 0 : cases - 1), T(cases != 0)});
+    draw_all<1, T>(p, k,
+                   Bernoulli<T>{static_cast<uint32_t>(cases == 0 ? 0 : cases - 1), T(cases != 0)});
   });
 }
 

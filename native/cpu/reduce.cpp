@@ -67,13 +67,17 @@ struct Plan {
       if (!is_reduced) step *= x.shape[i];
     }
     // Stable: equal strides keep their order. Repeated (stride 0) dimensions go outside.
-    const auto rank = [](const Loop& l) { return l.in == 0 ? std::numeric_limits<int64_t>::max() : l.in; };
+    const auto rank = [](const Loop& l) {
+      return l.in == 0 ? std::numeric_limits<int64_t>::max() : l.in;
+    };
     for (int i = 1; i < count; ++i)
-      for (int j = i; j > 0 && rank(loops[j]) < rank(loops[j - 1]); --j) std::swap(loops[j], loops[j - 1]);
+      for (int j = i; j > 0 && rank(loops[j]) < rank(loops[j - 1]); --j)
+        std::swap(loops[j], loops[j - 1]);
     count = merge(loops, count);
     int first = 0;
     // Short reduced runs would spend their time on starting: fold strided columns instead.
-    if (count > 1 && loops[0].out == 0 && loops[0].size < kShortRun && loops[1].out != 0 && loops[1].size >= kShortRun)
+    if (count > 1 && loops[0].out == 0 && loops[0].size < kShortRun && loops[1].out != 0 &&
+        loops[1].size >= kShortRun)
       std::swap(loops[0], loops[1]);
     if (count > 0) {
       inner = loops[0];
@@ -96,7 +100,8 @@ struct Plan {
     for (int i = 0; i < count; ++i) {
       Loop* const last = merged > 0 ? &loops[merged - 1] : nullptr;
       const bool same = last && (last->out != 0) == (loops[i].out != 0) &&
-                        loops[i].in == last->in * last->size && loops[i].out == last->out * last->size;
+                        loops[i].in == last->in * last->size &&
+                        loops[i].out == last->out * last->size;
       if (same) {
         last->size *= loops[i].size;
       } else {
@@ -189,10 +194,12 @@ typename Op::Acc fold_elements(const Plan& plan, const T* x, int64_t begin, int6
 
 // A tile of outputs whose innermost dimension is kept: folds the rows [begin, end).
 template <class Op, class T>
-void fold_rows(const Plan& plan, const T* x, int64_t begin, int64_t end, int64_t width, typename Op::Acc* acc) {
+void fold_rows(const Plan& plan, const T* x, int64_t begin, int64_t end, int64_t width,
+               typename Op::Acc* acc) {
   std::fill(acc, acc + width, Op::kStart);
   Position row(plan.reduced, plan.reduceds, begin);
-  for (int64_t r = begin; r < end; ++r, row.next()) fold_row<Op>(acc, x + row.in, width, plan.inner.in);
+  for (int64_t r = begin; r < end; ++r, row.next())
+    fold_row<Op>(acc, x + row.in, width, plan.inner.in);
 }
 
 // How outputs and reduced elements are cut into blocks: tiles of `width` outputs, `slices` of the folds.
@@ -206,7 +213,8 @@ struct Cut {
     folds = plan.inner_kept ? plan.folds : plan.folds * plan.inner.size;
     slices = 1;
     if (tiles < kReduceBlocks)
-      slices = std::clamp<int64_t>(folds * width / kElementsPerBlock, 1, blocks_of(kReduceBlocks, tiles));
+      slices = std::clamp<int64_t>(folds * width / kElementsPerBlock, 1,
+                                   blocks_of(kReduceBlocks, tiles));
     const int64_t tile_elements = std::max<int64_t>(1, folds / slices * width);
     tiles_per_block = slices > 1 ? 1 : std::max<int64_t>(1, kElementsPerBlock / tile_elements);
   }
@@ -229,7 +237,8 @@ void reduce(const Kernel& k, uint32_t dims, const Finish& finish) {
   const auto fold_tile = [&](int64_t tile, int64_t slice, Acc* acc, int64_t* to) {
     const Position position(plan.kept, plan.kepts, tile / cut.tiles_per_row);
     const int64_t column = tile % cut.tiles_per_row * kReduceTile;
-    const int64_t begin = cut.folds * slice / cut.slices, end = cut.folds * (slice + 1) / cut.slices;
+    const int64_t begin = cut.folds * slice / cut.slices,
+                  end = cut.folds * (slice + 1) / cut.slices;
     *to = position.out + column * out_step;
     if (!plan.inner_kept) {
       acc[0] = fold_elements<Op>(plan, x + position.in, begin, end);
@@ -261,7 +270,8 @@ void reduce(const Kernel& k, uint32_t dims, const Finish& finish) {
     Acc* const first = partials + tile * cut.slices * cut.width;
     for (int64_t s = 1; s < cut.slices; ++s)
       for (int64_t i = 0; i < width; ++i) first[i] = Op::fold(first[i], first[s * cut.width + i]);
-    for (int64_t i = 0; i < width; ++i) out[position.out + (column + i) * out_step] = finish(first[i]);
+    for (int64_t i = 0; i < width; ++i)
+      out[position.out + (column + i) * out_step] = finish(first[i]);
   }
 }
 
@@ -318,7 +328,8 @@ int32_t place_in_row(const T* x, int64_t n) {
 
 // The same for `width` columns of a matrix with rows of `inner` elements.
 template <class Op, class T>
-void places_in_columns(const T* x, int64_t rows, int64_t inner, int64_t width, int32_t* __restrict place) {
+void places_in_columns(const T* x, int64_t rows, int64_t inner, int64_t width,
+                       int32_t* __restrict place) {
   T best[kReduceTile];
   std::copy(x, x + width, best);
   std::fill(place, place + width, 0);

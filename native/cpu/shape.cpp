@@ -118,12 +118,14 @@ void move_rows(const Kernel& k, const Box& box, U* to, const U* from) {
 // A strip of a transposition: to[i * t + j] = from[j * f + i]. Square tiles of vectors are transposed in
 // registers; reading `rows` neighbours of each input line at a time uses whole cache lines.
 template <class U>
-void move_strip(U* __restrict to, const U* __restrict from, int64_t rows, int64_t columns, int64_t t, int64_t f) {
+void move_strip(U* __restrict to, const U* __restrict from, int64_t rows, int64_t columns,
+                int64_t t, int64_t f) {
   int64_t j = 0;
   if constexpr (sizeof(U) >= 4) {
     using T = std::conditional_t<sizeof(U) == 4, float, double>;  // only moved: any bits are safe
     for (; j + kLanes<T> <= columns; j += kLanes<T>)
-      load_transposed(reinterpret_cast<const T*>(from + j * f), f, kLanes<T>, rows, reinterpret_cast<T*>(to + j), t);
+      load_transposed(reinterpret_cast<const T*>(from + j * f), f, kLanes<T>, rows,
+                      reinterpret_cast<T*>(to + j), t);
   }
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t c = j; c < columns; ++c) to[i * t + c] = from[c * f + i];
@@ -142,8 +144,9 @@ void move_transposed(const Kernel& k, const Box& box, int p, U* to, const U* fro
   k.parallel_for(batch.size() * strips * parts, [&](int64_t block, int) {
     const Walk walk(batch, block / (strips * parts));
     const int64_t row = block / parts % strips * kRows, column = block % parts * kColumns;
-    move_strip(to + walk.to + row * box.to[p] + column, from + walk.from + row + column * box.from[last],
-               std::min(kRows, rows - row), std::min(kColumns, columns - column), box.to[p], box.from[last]);
+    move_strip(to + walk.to + row * box.to[p] + column,
+               from + walk.from + row + column * box.from[last], std::min(kRows, rows - row),
+               std::min(kColumns, columns - column), box.to[p], box.from[last]);
   });
 }
 
@@ -193,7 +196,9 @@ void fill_with(const Kernel& k, const TensorView& out, double value) {
   });
 }
 
-double poison(DType dtype) { return is_floating(dtype) ? std::numeric_limits<double>::quiet_NaN() : 0.0; }
+double poison(DType dtype) {
+  return is_floating(dtype) ? std::numeric_limits<double>::quiet_NaN() : 0.0;
+}
 
 // True when all indices lie in [0, size); else the first that does not becomes the fault.
 bool indices_valid(const Kernel& k, const TensorView& index, int64_t size) {
@@ -206,7 +211,8 @@ bool indices_valid(const Kernel& k, const TensorView& index, int64_t size) {
   if (!bad) return true;
   for (int64_t i = 0; i < n; ++i) {
     if (static_cast<uint32_t>(at[i]) < end) continue;
-    k.fault(ErrorCode::InvalidArgument, "index must be in [0, %lld), got %d", static_cast<long long>(size), at[i]);
+    k.fault(ErrorCode::InvalidArgument, "index must be in [0, %lld), got %d",
+            static_cast<long long>(size), at[i]);
     break;
   }
   return false;
@@ -246,7 +252,8 @@ struct Lines {
   template <class F>
   void for_each(const Kernel& k, const F& f) const {
     const int64_t n = length == 0 ? 0 : box.size();
-    const int64_t per_block = std::max<int64_t>(1, kElementsPerBlock / std::max<int64_t>(1, length));
+    const int64_t per_block =
+        std::max<int64_t>(1, kElementsPerBlock / std::max<int64_t>(1, length));
     k.parallel_for(blocks_of(n, per_block), [&](int64_t block, int) {
       const int64_t begin = block * per_block, end = std::min(n, begin + per_block);
       const int last = box.ndim - 1;
@@ -313,7 +320,8 @@ void k_slice_vjp(const SliceVjpParams& p, const Kernel& k) {
 
 void k_index_select(const IndexSelectParams& p, const Kernel& k) {
   const Axis axis(k.in(0).shape, p.dim);
-  const int64_t count = k.in(1).size(), bytes = axis.inner * static_cast<int64_t>(size_of(k.in(0).dtype));
+  const int64_t count = k.in(1).size(),
+                bytes = axis.inner * static_cast<int64_t>(size_of(k.in(0).dtype));
   if (k.out(0).size() == 0) return;
   const int32_t* const index = k.in(1).as<int32_t>();
   if (!indices_valid(k, k.in(1), axis.size)) fill_with(k, k.out(0), poison(k.out(0).dtype));
@@ -324,7 +332,8 @@ void k_index_select(const IndexSelectParams& p, const Kernel& k) {
       const int64_t at = index[row % count];
       if (at < 0 || at >= axis.size) continue;
       std::memcpy(k.out(0).as<char>() + row * bytes,
-                  k.in(0).as<char>() + (row / count * axis.size + at) * bytes, static_cast<size_t>(bytes));
+                  k.in(0).as<char>() + (row / count * axis.size + at) * bytes,
+                  static_cast<size_t>(bytes));
     }
   });
 }
@@ -338,7 +347,8 @@ void k_index_select_vjp(const IndexSelectVjpParams& p, const Kernel& k) {
   const int64_t n = k.in(0).size();
   if (!valid || n == 0) return;
   const int32_t* const index = k.in(1).as<int32_t>();
-  const int64_t ranges = std::clamp<int64_t>(std::min(p.size, n / kElementsPerBlock), 1, kMaxRanges);
+  const int64_t ranges =
+      std::clamp<int64_t>(std::min(p.size, n / kElementsPerBlock), 1, kMaxRanges);
   dispatch_all(k.out(0).dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     k.parallel_for(from.outer * ranges, [&](int64_t block, int) {

@@ -43,10 +43,12 @@ inline __attribute__((always_inline)) Vec<T> broadcast(T x) {
 // The first n <= kLanes elements; other lanes of a load are zero. Nothing beyond them is touched.
 #if defined(__x86_64__) && FLUXION_VECTOR_BYTES == 64
 inline Vec<float> load_partial(const float* p, int n) {
-  return reinterpret_cast<Vec<float>>(_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p));
+  return reinterpret_cast<Vec<float>>(
+      _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p));
 }
 inline Vec<double> load_partial(const double* p, int n) {
-  return reinterpret_cast<Vec<double>>(_mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p));
+  return reinterpret_cast<Vec<double>>(
+      _mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p));
 }
 inline void store_partial(float* p, Vec<float> v, int n) {
   _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), reinterpret_cast<__m512>(v));

@@ -102,7 +102,8 @@ struct LogSoftmaxVjp : SoftmaxVjp {
 
 // The sum of the terms of a row; softmax keeps them in `out`.
 template <class Op, class T>
-double sum_of_row(const T* __restrict a, const T* __restrict b, T* __restrict out, int64_t n, T shift) {
+double sum_of_row(const T* __restrict a, const T* __restrict b, T* __restrict out, int64_t n,
+                  T shift) {
   double acc[kLaneCount] = {};
   int64_t i = 0;
   for (; i + kLaneCount <= n; i += kLaneCount) {
@@ -145,7 +146,7 @@ void columns(const T* a, const T* b, T* out, int64_t rows, int64_t inner, int64_
     for (int64_t j = 0; j < width; ++j) shift[j] = larger(shift[j], ar[j]);
   }
   for (int64_t r = 0; r < rows; ++r) {
-    const T *__restrict ar = a + r * inner, *__restrict br = b + r * inner;
+    const T* __restrict ar = a + r * inner, * __restrict br = b + r * inner;
     T* __restrict to = out + r * inner;
     for (int64_t j = 0; j < width; ++j) {
       const T term = Op::term(ar[j], br[j], shift[j]);
@@ -166,18 +167,21 @@ void columns(const T* a, const T* b, T* out, int64_t rows, int64_t inner, int64_
 template <class Op, class T>
 void short_rows(const T* a, const T* b, T* out, int64_t rows, int64_t size) {
   constexpr int w = kLanes<T>;
-  alignas(64) T columns_a[kShortRow * kGroup], columns_b[kShortRow * kGroup], result[kShortRow * kGroup];
+  alignas(64) T columns_a[kShortRow * kGroup], columns_b[kShortRow * kGroup],
+      result[kShortRow * kGroup];
   for (int64_t i = 0; i < rows; i += kGroup) {
     const int64_t count = std::min(kGroup, rows - i);
     for (int64_t r = 0; r < count; r += w) {
       const int lanes = static_cast<int>(std::min<int64_t>(w, count - r));
       load_transposed(a + (i + r) * size, size, lanes, size, columns_a + r, kGroup);
-      if (Op::kAdjoint) load_transposed(b + (i + r) * size, size, lanes, size, columns_b + r, kGroup);
+      if (Op::kAdjoint)
+        load_transposed(b + (i + r) * size, size, lanes, size, columns_b + r, kGroup);
     }
     columns<Op>(columns_a, Op::kAdjoint ? columns_b : columns_a, result, size, kGroup, count);
     for (int64_t r = 0; r < count; r += w) {
       const int lanes = static_cast<int>(std::min<int64_t>(w, count - r));
-      store_transposed(result + r, kGroup, lanes, size, out + (i + r) * size, size, static_cast<const T*>(nullptr));
+      store_transposed(result + r, kGroup, lanes, size, out + (i + r) * size, size,
+                       static_cast<const T*>(nullptr));
     }
   }
 }
@@ -191,7 +195,8 @@ void run(const AxisParams& p, const Kernel& k) {
   for (int i = 0; i < dim; ++i) outer *= shape[i];
   for (int i = dim + 1; i < shape.ndim; ++i) inner *= shape[i];
   const int64_t size = shape[dim], tiles = blocks_of(inner, kTile), total = outer * tiles;
-  const int64_t per_block = std::max<int64_t>(1, kElementsPerBlock / 4 / (size * std::min(inner, kTile)));
+  const int64_t per_block =
+      std::max<int64_t>(1, kElementsPerBlock / 4 / (size * std::min(inner, kTile)));
   dispatch_floating(k.out(0).dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const T* const a = k.in(0).as<T>();
@@ -200,7 +205,8 @@ void run(const AxisParams& p, const Kernel& k) {
     k.parallel_for(blocks_of(total, per_block), [&](int64_t block, int) {
       const int64_t begin = block * per_block, end = std::min(total, begin + per_block);
       if (inner == 1 && size <= kShortRow)
-        return short_rows<Op>(a + begin * size, b + begin * size, out + begin * size, end - begin, size);
+        return short_rows<Op>(a + begin * size, b + begin * size, out + begin * size, end - begin,
+                              size);
       for (int64_t t = begin; t < end; ++t) {
         const int64_t column = t % tiles * kTile, at = t / tiles * size * inner + column;
         if (inner == 1) {

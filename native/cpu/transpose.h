@@ -36,7 +36,8 @@ inline __attribute__((always_inline)) void transpose_tile(Vec<T> (&v)[kLanes<T>]
 // lines[j][lane] = from[lane * stride + j] for j < n and lane < rows; other lanes are zero.
 // Line j of the result begins at lines + j * pitch.
 template <class T>
-inline void load_transposed(const T* from, int64_t stride, int rows, int64_t n, T* lines, int64_t pitch) {
+inline void load_transposed(const T* from, int64_t stride, int rows, int64_t n, T* lines,
+                            int64_t pitch) {
   constexpr int w = kLanes<T>;
   for (int64_t j = 0; j < n; j += w) {
     const int columns = n - j < w ? static_cast<int>(n - j) : w;
@@ -55,8 +56,8 @@ inline void load_transposed(const T* from, int64_t stride, int rows, int64_t n, 
 
 // The inverse. With `reflected`, writes 2 x - reflected instead of x (same layout as `to`).
 template <class T>
-inline void store_transposed(const T* lines, int64_t pitch, int rows, int64_t n, T* to, int64_t stride,
-                             const T* reflected) {
+inline void store_transposed(const T* lines, int64_t pitch, int rows, int64_t n, T* to,
+                             int64_t stride, const T* reflected) {
   constexpr int w = kLanes<T>;
   for (int64_t j = 0; j < n; j += w) {
     const int columns = n - j < w ? static_cast<int>(n - j) : w;

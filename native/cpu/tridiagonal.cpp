@@ -111,7 +111,8 @@ void solve_vjp(const Kernel& call) {
       const int64_t shift = output == 0 ? -1 : (output == 1 ? 0 : 1);
       for (int64_t i = 0; i < n; ++i) {
         const int64_t j = i + shift;
-        store(product + i * w, j < 0 || j >= n ? Vec<T>{} : -load(lambda + i * w) * load(x + j * w));
+        store(product + i * w,
+              j < 0 || j >= n ? Vec<T>{} : -load(lambda + i * w) * load(x + j * w));
       }
       store_systems(product, first, count, n, call.out(output).as<T>());
     }
@@ -122,11 +123,13 @@ void solve_vjp(const Kernel& call) {
 }  // namespace
 
 void k_tridiagonal_solve(const NoParams&, const Kernel& call) {
-  dispatch_floating(call.out(0).dtype, [&](auto tag) { solve<typename decltype(tag)::type>(call); });
+  dispatch_floating(call.out(0).dtype,
+                    [&](auto tag) { solve<typename decltype(tag)::type>(call); });
 }
 
 void k_tridiagonal_solve_vjp(const NoParams&, const Kernel& call) {
-  dispatch_floating(call.in(0).dtype, [&](auto tag) { solve_vjp<typename decltype(tag)::type>(call); });
+  dispatch_floating(call.in(0).dtype,
+                    [&](auto tag) { solve_vjp<typename decltype(tag)::type>(call); });
 }
 
 }  // namespace fluxion::cpu::FLUXION_TARGET

@@ -22,7 +22,7 @@ inline ExpParts exp_parts(float x) {
   const float shifted = x * 1.44269504f + kRound;
   const float n = shifted - kRound;
   const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts
-  const float q =  // error of 1 + r + r^2 q: 1.3e-8
+  const float q =                                               // error of 1 + r + r^2 q: 1.3e-8
       ((((1.388252154e-3f * r + 8.366520575e-3f) * r + 4.166719986e-2f) * r + 1.666654362e-1f) * r +
        4.999999815e-1f);
   return {static_cast<int32_t>(static_cast<uint32_t>(bits_of(shifted)) - 0x4B400000u), r, q};
@@ -64,8 +64,8 @@ inline float vlog(float x) {
       ((2.359480727e-1f * z + 2.853667916e-1f) * z + 4.000034445e-1f) * z + 6.666666561e-1f;
   const float n = static_cast<float>(e - (tiny ? 23 : 0));
   const float y = n * 0.693359375f + (2.0f * s + (s * z * p - n * 2.12194440e-4f));
-  const float special = x == 0.0f ? -std::numeric_limits<float>::infinity()
-                                  : std::numeric_limits<float>::quiet_NaN();
+  const float special =
+      x == 0.0f ? -std::numeric_limits<float>::infinity() : std::numeric_limits<float>::quiet_NaN();
   const float normal = x > std::numeric_limits<float>::max() ? x : y;
   return x > 0.0f ? normal : special;
 }
@@ -78,7 +78,8 @@ inline float vpow_positive(float x, float y) {
   const int32_t e = static_cast<int32_t>(bits - 0x3F3504F3u) >> 23;
   const double m = float_of(static_cast<int32_t>(bits - (static_cast<uint32_t>(e) << 23)));
   const double s = (m - 1) / (m + 1), z = s * s;
-  const double p = ((2.359480727e-1 * z + 2.853667916e-1) * z + 4.000034445e-1) * z + 6.666666561e-1;
+  const double p =
+      ((2.359480727e-1 * z + 2.853667916e-1) * z + 4.000034445e-1) * z + 6.666666561e-1;
   double t = y * (e + (2 * s + s * z * p) * 1.44269504088896340736);
   t = t > 130 ? 130 : t;
   t = t < -160 ? -160 : t;
@@ -86,7 +87,8 @@ inline float vpow_positive(float x, float y) {
   const double shifted = t + kRound;
   const double r = (t - (shifted - kRound)) * 0.69314718055994530942;
   const double q =
-      (((1.388252154e-3 * r + 8.366520575e-3) * r + 4.166719986e-2) * r + 1.666654362e-1) * r + 4.999999815e-1;
+      (((1.388252154e-3 * r + 8.366520575e-3) * r + 4.166719986e-2) * r + 1.666654362e-1) * r +
+      4.999999815e-1;
   const int32_t n = static_cast<int32_t>(__builtin_bit_cast(int64_t, shifted)), half = n >> 1;
   return static_cast<float>(1 + r + r * r * q) * power_of_two(half) * power_of_two(n - half);
 }
@@ -131,14 +133,23 @@ inline Normal<float> vnormal(float x) {
   const float t = std::fabs(x), w = 1.0f / (1.0f + 0.35f * t);
   const float bell = vexp(-0.5f * t * t);
   const float p =
-      (((((((-2.914591815e-2f * w + 1.439716387e-1f) * w - 2.557141326e-1f) * w + 1.591740224e-1f) * w -
-          2.310974149e-2f) * w + 1.055079653e-1f) * w + 1.198328772e-1f) * w + 1.398618684e-1f) * w +
+      (((((((-2.914591815e-2f * w + 1.439716387e-1f) * w - 2.557141326e-1f) * w + 1.591740224e-1f) *
+              w -
+          2.310974149e-2f) *
+             w +
+         1.055079653e-1f) *
+            w +
+        1.198328772e-1f) *
+           w +
+       1.398618684e-1f) *
+          w +
       1.396214044e-1f;
   const float tail = bell * w * p;
   return {x < 0.0f ? tail : 1.0f - tail, bell * 0.39894228f};
 }
 inline Normal<double> vnormal(double x) {
-  return {0.5 * std::erfc(x * -0.70710678118654752440), std::exp(-0.5 * x * x) * 0.39894228040143267794};
+  return {0.5 * std::erfc(x * -0.70710678118654752440),
+          std::exp(-0.5 * x * x) * 0.39894228040143267794};
 }
 
 // Derivatives of gelu(x) = x cdf(x) and of silu(x) = x sigmoid(x).
@@ -184,10 +195,13 @@ inline To convert(From x) {
   } else if constexpr (std::is_floating_point_v<From>) {
     // The upper limit is 2^31 or 2^8: exact in float, where INT32_MAX is not.
     constexpr From kLow = static_cast<From>(std::numeric_limits<To>::min());
-    constexpr From kEnd = static_cast<From>(static_cast<double>(std::numeric_limits<To>::max()) + 1);
+    constexpr From kEnd =
+        static_cast<From>(static_cast<double>(std::numeric_limits<To>::max()) + 1);
     const bool high = x >= kEnd, inside = x > kLow && !high;
     const To truncated = static_cast<To>(static_cast<int32_t>(inside ? x : From(0)));
-    const To outside = high ? std::numeric_limits<To>::max() : x <= kLow ? std::numeric_limits<To>::min() : To(0);
+    const To outside = high        ? std::numeric_limits<To>::max()
+                       : x <= kLow ? std::numeric_limits<To>::min()
+                                   : To(0);
     return inside ? truncated : outside;
   } else if constexpr (std::is_same_v<To, uint8_t>) {
     return static_cast<uint8_t>(x < 0 ? 0 : x > 255 ? 255 : x);

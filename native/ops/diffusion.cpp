@@ -65,7 +65,8 @@ void infer_implicit_diffusion_2d_vjp(const ImplicitDiffusion2dParams& p, Infer& 
 void infer_tridiagonal_solve(const NoParams&, Infer& infer) {
   static constexpr const char* kNames[] = {"lower", "diag", "upper", "rhs"};
   infer.require_floating(3, "rhs");
-  infer.require(infer.in(3).ndim() >= 1, ErrorCode::ShapeMismatch, "rhs must have at least one dimension");
+  infer.require(infer.in(3).ndim() >= 1, ErrorCode::ShapeMismatch,
+                "rhs must have at least one dimension");
   for (int i = 0; i < 3; ++i) {
     infer.require_dtype(i, kNames[i], infer.dtype(3));
     infer.require_shape(i, kNames[i], infer.shape(3));

@@ -65,7 +65,8 @@ void require_not_negative(const Infer& infer, const char* argument, double value
 }
 
 void require_fraction(const Infer& infer, const char* argument, double value) {
-  infer.require_argument(value >= 0 && value < 1, format("%s must be in [0, 1), got %g", argument, value));
+  infer.require_argument(value >= 0 && value < 1,
+                         format("%s must be in [0, 1), got %g", argument, value));
 }
 
 }  // namespace
@@ -155,7 +156,8 @@ void infer_adam_step(const AdamStepParams& p, Infer& infer) {
   require_fraction(infer, "beta2", p.beta2);
   require_not_negative(infer, "eps", p.eps);
   require_not_negative(infer, "weightDecay", p.weight_decay);
-  infer.require_argument(p.step >= 1, format("step must be >= 1, got %lld", static_cast<long long>(p.step)));
+  infer.require_argument(p.step >= 1,
+                         format("step must be >= 1, got %lld", static_cast<long long>(p.step)));
   infer.require_floating(0, "param");
   for (int i = 1; i < 4; ++i) {
     infer.require_dtype(i, kArguments[i], infer.dtype(0));

@@ -29,7 +29,8 @@ std::string format(const char* pattern, ...) {
 
 void Infer::require_ndim(int i, const char* argument, int ndim) const {
   require(in(i).ndim() == ndim, ErrorCode::ShapeMismatch,
-          format("%s must have %d dimensions, got shape %s", argument, ndim, describe(shape(i)).c_str()));
+          format("%s must have %d dimensions, got shape %s", argument, ndim,
+                 describe(shape(i)).c_str()));
 }
 
 void Infer::require_shape(int i, const char* argument, const Shape& expected) const {
@@ -54,7 +55,8 @@ void Infer::require_positive(const char* argument, double value) const {
 }
 
 void Infer::require_finite(const char* argument, double value) const {
-  require_argument(std::isfinite(value), format("%s must be a finite number, got %g", argument, value));
+  require_argument(std::isfinite(value),
+                   format("%s must be a finite number, got %g", argument, value));
 }
 
 void Infer::output(DType dtype, const Shape& shape) {
@@ -89,7 +91,8 @@ int ParamDecoder::index_of(const char* name, const char* const* names, size_t co
     if (given == names[i]) return static_cast<int>(i);
     known += std::string(i ? ", '" : "'") + names[i] + "'";
   }
-  fail(ErrorCode::InvalidArgument, op_, std::string(name) + " must be one of " + known + ", got '" + given + "'");
+  fail(ErrorCode::InvalidArgument, op_,
+       std::string(name) + " must be one of " + known + ", got '" + given + "'");
 }
 
 }  // namespace fluxion

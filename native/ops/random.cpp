@@ -35,16 +35,18 @@ void infer_randn(const RandomNormalParams& p, Infer& infer) {
 }
 
 void infer_randint(const RandomIntegerParams& p, Infer& infer) {
-  infer.require_argument(p.low < p.high, format("high must be > low = %lld, got %lld",
-                                                static_cast<long long>(p.low), static_cast<long long>(p.high)));
+  infer.require_argument(
+      p.low < p.high, format("high must be > low = %lld, got %lld", static_cast<long long>(p.low),
+                             static_cast<long long>(p.high)));
   // The largest range whose integers the dtype holds exactly.
   int64_t least = -(int64_t{1} << 53), most = int64_t{1} << 53;
   if (p.dtype == DType::f32) least = -(1 << 24), most = 1 << 24;
   if (p.dtype == DType::i32) least = INT32_MIN, most = INT32_MAX;
   if (p.dtype == DType::u8) least = 0, most = 255;
-  infer.require_argument(p.low >= least && p.high - 1 <= most,
-                         format("low and high must be in the range of %s, got %lld and %lld", name_of(p.dtype),
-                                static_cast<long long>(p.low), static_cast<long long>(p.high)));
+  infer.require_argument(
+      p.low >= least && p.high - 1 <= most,
+      format("low and high must be in the range of %s, got %lld and %lld", name_of(p.dtype),
+             static_cast<long long>(p.low), static_cast<long long>(p.high)));
   infer_draw(p, infer, false);
 }
 

@@ -37,20 +37,23 @@ void infer_reduction(const ReduceParams& p, Infer& infer, DType dtype) {
   for (int i = 0; i < p.dims.ndim; ++i) {
     require_dim(infer, p.dims[i]);
     const uint32_t bit = 1u << p.dims[i];
-    infer.require_argument(!(seen & bit), "dim must name each dimension once, got " + describe(p.dims));
+    infer.require_argument(!(seen & bit),
+                           "dim must name each dimension once, got " + describe(p.dims));
     seen |= bit;
   }
   const Shape out = without(infer.shape(0), reduced_dims(p, infer.in(0).ndim()), p.keepdim);
   infer.output(dtype, out);
   infer.work = infer.in(0).size();
-  infer.workspace = sizeof(double) * static_cast<size_t>(std::min(2 * kReduceBlocks * std::max<int64_t>(out.size(), 1),
-                                                                  kReducePartials));
+  infer.workspace =
+      sizeof(double) * static_cast<size_t>(std::min(
+                           2 * kReduceBlocks * std::max<int64_t>(out.size(), 1), kReducePartials));
 }
 
 void infer_extremum(const ReduceParams& p, Infer& infer) {
   infer_reduction(p, infer, infer.dtype(0));
-  infer.require_argument(infer.in(0).size() > 0 || infer.out_shape[0].size() == 0,
-                         "x must have elements along the reduced dimensions, got shape " + describe(infer.shape(0)));
+  infer.require_argument(
+      infer.in(0).size() > 0 || infer.out_shape[0].size() == 0,
+      "x must have elements along the reduced dimensions, got shape " + describe(infer.shape(0)));
 }
 
 void infer_arg_extremum(const ArgReduceParams& p, Infer& infer) {

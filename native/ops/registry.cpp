@@ -21,28 +21,30 @@ namespace {
 template <class Params, void (*kInfer)(const Params&, Infer&)>
 constexpr OpInfo make(const char* name, int inputs, int outputs, bool view) {
   static_assert(std::is_trivially_copyable_v<Params> && sizeof(Params) <= kMaxParamBytes);
-  return {name,
-          inputs,
-          outputs,
-          view,
-          sizeof(Params),
-          [](ParamReader& reader, void* params) {
-            // The op's name is filled in by the caller of decode when it reports the error.
-            ParamDecoder decoder("", reader);
-            static_cast<Params*>(params)->visit(decoder);
-          },
-          [](std::string& out) {
-            ParamNames names(out);
-            Params params{};
-            params.visit(names);
-          },
-          [](const void* params, Infer& infer) { kInfer(*static_cast<const Params*>(params), infer); }};
+  return {
+      name,
+      inputs,
+      outputs,
+      view,
+      sizeof(Params),
+      [](ParamReader& reader, void* params) {
+        // The op's name is filled in by the caller of decode when it reports the error.
+        ParamDecoder decoder("", reader);
+        static_cast<Params*>(params)->visit(decoder);
+      },
+      [](std::string& out) {
+        ParamNames names(out);
+        Params params{};
+        params.visit(names);
+      },
+      [](const void* params, Infer& infer) { kInfer(*static_cast<const Params*>(params), infer); }};
 }
 
 }  // namespace
 
 const OpInfo kOps[kOpCount] = {
-#define FLUXION_OP(id, Params, inputs, outputs) make<Params, infer_##id>(#id, inputs, outputs, false),
+#define FLUXION_OP(id, Params, inputs, outputs) \
+  make<Params, infer_##id>(#id, inputs, outputs, false),
 #define FLUXION_VIEW(id, Params) make<Params, infer_##id>(#id, 1, 1, true),
 #include "ops/ops.def"
 #undef FLUXION_OP

@@ -8,17 +8,19 @@ namespace {
 long long ll(int64_t v) { return v; }
 
 void require_dim(const Infer& infer, int64_t dim, int ndim) {
-  infer.require_argument(dim >= 0 && dim < ndim, format("dim must be in [0, %d), got %lld", ndim, ll(dim)));
+  infer.require_argument(dim >= 0 && dim < ndim,
+                         format("dim must be in [0, %d), got %lld", ndim, ll(dim)));
 }
 
 void require_list(const Infer& infer, const char* argument, const Shape& list, int length) {
-  infer.require_argument(list.ndim == length, format("%s must have %d entries, got %s", argument, length,
-                                                     describe(list).c_str()));
+  infer.require_argument(list.ndim == length, format("%s must have %d entries, got %s", argument,
+                                                     length, describe(list).c_str()));
 }
 
 void require_sizes(const Infer& infer, const char* argument, const Shape& shape) {
   for (int i = 0; i < shape.ndim; ++i)
-    infer.require_argument(shape[i] >= 0, std::string(argument) + " must not be negative, got " + describe(shape));
+    infer.require_argument(shape[i] >= 0,
+                           std::string(argument) + " must not be negative, got " + describe(shape));
 }
 
 }  // namespace
@@ -49,8 +51,10 @@ bool reshaped_strides(const TensorView& view, const Shape& shape, Shape* strides
       (*strides)[to] = base * new_count;
       new_count *= shape[to--];
     }
-    if (new_count == old_count) open = false;
-    else if (new_count > old_count) continue;  // the group needs more dimensions of the view
+    if (new_count == old_count)
+      open = false;
+    else if (new_count > old_count)
+      continue;  // the group needs more dimensions of the view
   }
   for (; to >= 0; --to) (*strides)[to] = base;  // leading ones
   return true;
@@ -58,9 +62,10 @@ bool reshaped_strides(const TensorView& view, const Shape& shape, Shape* strides
 
 void infer_reshape(const ReshapeParams& p, Infer& infer) {
   require_sizes(infer, "shape", p.shape);
-  infer.require(p.shape.size() == infer.in(0).size(), ErrorCode::ShapeMismatch,
-                format("shape must have %lld elements as x of shape %s, got %s", ll(infer.in(0).size()),
-                       describe(infer.shape(0)).c_str(), describe(p.shape).c_str()));
+  infer.require(
+      p.shape.size() == infer.in(0).size(), ErrorCode::ShapeMismatch,
+      format("shape must have %lld elements as x of shape %s, got %s", ll(infer.in(0).size()),
+             describe(infer.shape(0)).c_str(), describe(p.shape).c_str()));
   Shape strides;
   if (!reshaped_strides(infer.in(0), p.shape, &strides)) {
     infer.need_contiguous(0);  // the engine copies, then the view is on the copy
@@ -112,9 +117,10 @@ void infer_slice(const SliceParams& p, Infer& infer) {
   int64_t offset = 0;
   for (int i = 0; i < x.ndim(); ++i) {
     const int64_t start = p.starts[i], stop = p.stops[i], step = p.steps[i];
-    infer.require_argument(0 <= start && start <= stop && stop <= x.shape[i],
-                           format("start and stop must satisfy 0 <= start <= stop <= %lld, got %lld and %lld",
-                                  ll(x.shape[i]), ll(start), ll(stop)));
+    infer.require_argument(
+        0 <= start && start <= stop && stop <= x.shape[i],
+        format("start and stop must satisfy 0 <= start <= stop <= %lld, got %lld and %lld",
+               ll(x.shape[i]), ll(start), ll(stop)));
     infer.require_argument(step >= 1, format("step must be >= 1, got %lld", ll(step)));
     shape.push((stop - start + step - 1) / step);
     strides.push(x.strides[i] * step);
@@ -134,7 +140,8 @@ void infer_slice_vjp(const SliceVjpParams& p, Infer& infer) {
     infer.require_argument(
         p.starts[i] >= 0 && p.steps[i] >= 1 &&
             (g[i] == 0 || p.starts[i] + (g[i] - 1) * p.steps[i] < p.input_shape[i]),
-        format("g must fit into the sliced shape %s, got %s", describe(p.input_shape).c_str(), describe(g).c_str()));
+        format("g must fit into the sliced shape %s, got %s", describe(p.input_shape).c_str(),
+               describe(g).c_str()));
   }
   infer.output(infer.dtype(0), p.input_shape);
 }
@@ -210,8 +217,8 @@ void require_index(const Infer& infer, int64_t dim, const Shape& shape) {
   infer.require_ndim(1, "index", shape.ndim);
   for (int i = 0; i < shape.ndim; ++i) {
     infer.require(i == dim || index[i] <= shape[i], ErrorCode::ShapeMismatch,
-                  format("index must not be larger than %s except in dim %lld, got %s", describe(shape).c_str(),
-                         ll(dim), describe(index).c_str()));
+                  format("index must not be larger than %s except in dim %lld, got %s",
+                         describe(shape).c_str(), ll(dim), describe(index).c_str()));
   }
 }
 

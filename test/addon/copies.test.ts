@@ -10,14 +10,21 @@ test('two copies of the package', () => {
   const copy = mkdtempSync(path.join(tmpdir(), 'fluxion-copy-'));
   try {
     mkdirSync(path.join(copy, 'build/Release'), { recursive: true });
-    cpSync(path.join(root, 'build/Release/fluxion.node'), path.join(copy, 'build/Release/fluxion.node'));
+    cpSync(
+      path.join(root, 'build/Release/fluxion.node'),
+      path.join(copy, 'build/Release/fluxion.node'),
+    );
     cpSync(path.join(root, 'dist'), path.join(copy, 'dist'), { recursive: true });
     cpSync(path.join(root, 'package.json'), path.join(copy, 'package.json'));
     symlinkSync(path.join(root, 'node_modules'), path.join(copy, 'node_modules'));
     const program = path.join(__dirname, 'programs/two-copies.cjs');
-    const { stdout, stderr } = spawnSync(process.execPath, [program, path.join(copy, 'dist/index.js')], {
-      encoding: 'utf8',
-    });
+    const { stdout, stderr } = spawnSync(
+      process.execPath,
+      [program, path.join(copy, 'dist/index.js')],
+      {
+        encoding: 'utf8',
+      },
+    );
     expect({ stdout, stderr }).toEqual({ stdout: 'apart', stderr: '' });
   } finally {
     rmSync(copy, { recursive: true });

@@ -4,7 +4,10 @@ import path from 'node:path';
 
 function run(program: string, args: string[] = [], nodeOptions: string[] = []): string {
   const file = path.join(__dirname, 'programs', program);
-  const result = spawnSync(process.execPath, [...nodeOptions, file, ...args], { encoding: 'utf8', timeout: 55_000 });
+  const result = spawnSync(process.execPath, [...nodeOptions, file, ...args], {
+    encoding: 'utf8',
+    timeout: 55_000,
+  });
   expect({ status: result.status, signal: result.signal, errors: result.stderr }).toEqual({
     status: 0,
     signal: null, // it ended by itself, in time
@@ -15,7 +18,10 @@ function run(program: string, args: string[] = [], nodeOptions: string[] = []): 
 
 describe.each(['main', 'worker'])('training in the %s thread', (thread) => {
   test('keeps live bytes constant over 2,000 steps', () => {
-    const result = JSON.parse(run('train-steps.cjs', [thread])) as { bytes: number[]; left: number };
+    const result = JSON.parse(run('train-steps.cjs', [thread])) as {
+      bytes: number[];
+      left: number;
+    };
     expect(new Set(result.bytes).size).toBe(1);
     expect(result.left).toBe(0);
   });
@@ -45,7 +51,10 @@ test('a worker may be terminated after each step', () => {
 });
 
 test('workers share no state', () => {
-  const [first, second, third] = JSON.parse(run('several-workers.cjs')) as { total: number; tensors: number }[];
+  const [first, second, third] = JSON.parse(run('several-workers.cjs')) as {
+    total: number;
+    tensors: number;
+  }[];
   expect(first).toEqual(second); // the same seed
   expect(third!.total).not.toBe(first!.total);
   expect(first!.tensors).toBe(0);

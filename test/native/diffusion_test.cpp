@@ -44,8 +44,8 @@ std::vector<T> noise(size_t n, double low, double high, unsigned seed) {
 }
 
 // values + factor * second difference along an axis of a plane.
-std::vector<double> stencil(const std::vector<double>& u, int64_t rows, int64_t columns, int axis, double factor,
-                            Boundary boundary) {
+std::vector<double> stencil(const std::vector<double>& u, int64_t rows, int64_t columns, int axis,
+                            double factor, Boundary boundary) {
   const int64_t n = axis == 0 ? columns : rows, step = axis == 0 ? 1 : columns;
   std::vector<double> out(u.size());
   for (int64_t p = 0; p < rows * columns; ++p) {
@@ -63,7 +63,8 @@ std::vector<double> stencil(const std::vector<double>& u, int64_t rows, int64_t 
 }
 
 template <class T>
-void test_diffusion(Machine<T>& m, int64_t rows, int64_t columns, Boundary boundary, DiffusionScheme scheme) {
+void test_diffusion(Machine<T>& m, int64_t rows, int64_t columns, Boundary boundary,
+                    DiffusionScheme scheme) {
   const Shape shape{2, 3, rows, columns};
   const std::vector<T> u = noise<T>(static_cast<size_t>(shape.size()), -1, 1, 1);
   const std::vector<T> k = noise<T>(6, 0, 3, 2);
@@ -84,9 +85,10 @@ void test_diffusion(Machine<T>& m, int64_t rows, int64_t columns, Boundary bound
                              result.begin() + static_cast<long>((plane + 1) * cells));
     std::vector<double> right(u.begin() + static_cast<long>(plane * cells),
                               u.begin() + static_cast<long>((plane + 1) * cells));
-    left = stencil(stencil(left, rows, columns, 0, -implicit * rx, boundary), rows, columns, 1, -implicit * ry, boundary);
-    right = stencil(stencil(right, rows, columns, 0, (1 - implicit) * rx, boundary), rows, columns, 1,
-                    (1 - implicit) * ry, boundary);
+    left = stencil(stencil(left, rows, columns, 0, -implicit * rx, boundary), rows, columns, 1,
+                   -implicit * ry, boundary);
+    right = stencil(stencil(right, rows, columns, 0, (1 - implicit) * rx, boundary), rows, columns,
+                    1, (1 - implicit) * ry, boundary);
     for (size_t i = 0; i < cells; ++i) worst = std::max(worst, std::abs(left[i] - right[i]));
   }
   CHECK(worst < (sizeof(T) == 8 ? 1e-13 : 3e-5));
@@ -111,10 +113,11 @@ void test_diffusion(Machine<T>& m, int64_t rows, int64_t columns, Boundary bound
 template <class T>
 void test_tridiagonal(Machine<T>& m, int64_t systems, int64_t n) {
   const size_t size = static_cast<size_t>(systems * n);
-  const std::vector<T> l = noise<T>(size, -1, 1, 3), d = noise<T>(size, 2.5, 4, 4), u = noise<T>(size, -1, 1, 5),
-                       b = noise<T>(size, -1, 1, 6);
+  const std::vector<T> l = noise<T>(size, -1, 1, 3), d = noise<T>(size, 2.5, 4, 4),
+                       u = noise<T>(size, -1, 1, 5), b = noise<T>(size, -1, 1, 6);
   const Shape shape{systems, n};
-  Tensor tl = m.upload(l, shape), td = m.upload(d, shape), tu = m.upload(u, shape), tb = m.upload(b, shape), x;
+  Tensor tl = m.upload(l, shape), td = m.upload(d, shape), tu = m.upload(u, shape),
+         tb = m.upload(b, shape), x;
   const Operand inputs[] = {{&tl}, {&td}, {&tu}, {&tb}};
   const NoParams none;
   m.engine.run(OpId::tridiagonal_solve, &none, inputs, 1, &x);
@@ -124,7 +127,8 @@ void test_tridiagonal(Machine<T>& m, int64_t systems, int64_t n) {
     const size_t row = i % static_cast<size_t>(n);
     double sum = static_cast<double>(d[i]) * static_cast<double>(result[i]);
     if (row > 0) sum += static_cast<double>(l[i]) * static_cast<double>(result[i - 1]);
-    if (row + 1 < static_cast<size_t>(n)) sum += static_cast<double>(u[i]) * static_cast<double>(result[i + 1]);
+    if (row + 1 < static_cast<size_t>(n))
+      sum += static_cast<double>(u[i]) * static_cast<double>(result[i + 1]);
     worst = std::max(worst, std::abs(sum - static_cast<double>(b[i])));
   }
   CHECK(worst < (sizeof(T) == 8 ? 1e-14 : 3e-6));

@@ -37,7 +37,8 @@ double less(double a, double b) { return a < b; }
 double larger(double a, double b) { return std::isnan(a) || a > b ? a : b; }
 
 Array random_array(DType dtype, const Shape& shape, unsigned seed) {
-  std::vector<double> v = noise(shape.size(), is_floating(dtype) ? -3 : 0, is_floating(dtype) ? 3 : 9, seed);
+  std::vector<double> v =
+      noise(shape.size(), is_floating(dtype) ? -3 : 0, is_floating(dtype) ? 3 : 9, seed);
   return Array::of(dtype, shape, v);
 }
 
@@ -51,7 +52,8 @@ void test_layouts(DType dtype) {
     if (is_floating(dtype)) expect(OpId::sub, &none, {b, a}, broadcast(b, a, out, sub), eps, eps);
   };
   for (const int64_t n : {0, 1, 3, 4, 5, 15, 16, 17, 63, 64, 65, 1023, 1024, 1025, 16384, 40001}) {
-    const Array a = random_array(dtype, {n}, 1), b = random_array(dtype, {n}, 2), s = random_array(dtype, {}, 3);
+    const Array a = random_array(dtype, {n}, 1), b = random_array(dtype, {n}, 2),
+                s = random_array(dtype, {}, 3);
     pair(a, b, {n});
     pair(a, s, {n});
     pair(s, b, {n});
@@ -93,7 +95,8 @@ double worst_ulp(OpId op, const std::vector<double>& x, const std::function<doub
         continue;
       }
       const double next = std::nextafter(std::abs(rounded), std::numeric_limits<float>::infinity());
-      worst = std::max(worst, std::abs(got - want) / (next - std::abs(static_cast<double>(rounded))));
+      worst =
+          std::max(worst, std::abs(got - want) / (next - std::abs(static_cast<double>(rounded))));
     }
   });
   std::printf("%-10s %.2f ulp\n", info_of(op).name, worst);
@@ -116,7 +119,8 @@ double cdf(double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }
 // Bases over all magnitudes and signs, exponents up to overflow and underflow, and the special cases of C.
 void test_pow_accuracy() {
   std::vector<double> bases = noise(60000, -80, 80, 12), exponents = noise(60000, -3, 3, 13);
-  for (size_t i = 0; i < bases.size(); ++i) bases[i] = static_cast<float>(std::exp(bases[i])) * (i % 7 ? 1 : -1);
+  for (size_t i = 0; i < bases.size(); ++i)
+    bases[i] = static_cast<float>(std::exp(bases[i])) * (i % 7 ? 1 : -1);
   for (size_t i = 0; i < exponents.size(); i += 5) exponents[i] = std::floor(exponents[i] * 20);
   for (const double a : {0.0, -0.0, 1.0, -1.0, -2.0, 1e-40, kInfinity, -kInfinity, kNan}) {
     for (const double b : {0.0, 1.0, -1.0, 0.5, 3.0, -3.0, 1e35, kInfinity, -kInfinity, kNan}) {
@@ -131,7 +135,8 @@ void test_pow_accuracy() {
     for (int64_t i = 0; i < n; ++i) {
       const float want = static_cast<float>(std::pow(x.raw(i), y.raw(i)));
       // 2 ulp, or of the smallest normal number below it; near the end of the range either may overflow
-      good = good && (close(r.outputs[0].raw(i), want, 2.4e-7, 2.9e-45) || std::abs(want) > 3.4027e38f);
+      good = good &&
+             (close(r.outputs[0].raw(i), want, 2.4e-7, 2.9e-45) || std::abs(want) > 3.4027e38f);
     }
     CHECK(good);
   });
@@ -139,23 +144,28 @@ void test_pow_accuracy() {
 
 void test_accuracy() {
   std::vector<double> wide = range(-110, 100);
-  for (const double special : {kInfinity, -kInfinity, kNan, 0.0, -0.0, 88.72283, 88.7229, -87.4, -103.97, -104.5})
+  for (const double special :
+       {kInfinity, -kInfinity, kNan, 0.0, -0.0, 88.72283, 88.7229, -87.4, -103.97, -104.5})
     wide.push_back(special);
   CHECK(worst_ulp(OpId::exp, wide, [](double x) { return std::exp(x); }) < 2);
   CHECK(worst_ulp(OpId::tanh, wide, [](double x) { return std::tanh(x); }) < 4);
   CHECK(worst_ulp(OpId::tanh, range(-1, 1), [](double x) { return std::tanh(x); }) < 4);
   CHECK(worst_ulp(OpId::sigmoid, range(-87, 100), sigmoid) < 3);
   CHECK(worst_ulp(OpId::silu, range(-80, 100), [](double x) { return x * sigmoid(x); }) < 4);
-  const auto softplus = [](double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); };
+  const auto softplus = [](double x) {
+    return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x)));
+  };
   CHECK(worst_ulp(OpId::softplus, range(-80, 100), softplus) < 4);
   const AlphaParams alpha;
-  CHECK(worst_ulp(OpId::elu, wide, [](double x) { return x > 0 ? x : std::expm1(x); }, &alpha) < 3);
+  CHECK(worst_ulp(
+            OpId::elu, wide, [](double x) { return x > 0 ? x : std::expm1(x); }, &alpha) < 3);
   std::vector<double> logs = range(1e-3, 1e4);
   for (double x = 1e-44; x < 3e38; x *= 1.7) logs.push_back(x);
   for (const double special : {kInfinity, kNan, 0.0, -1.0, 1.0}) logs.push_back(special);
   CHECK(worst_ulp(OpId::log, logs, [](double x) { return std::log(x); }) < 3);
   std::vector<double> angles = range(-50, 50);
-  for (const double special : {1e5, 9.9e5, -1.1e6, 1e20, kInfinity, kNan}) angles.push_back(special);
+  for (const double special : {1e5, 9.9e5, -1.1e6, 1e20, kInfinity, kNan})
+    angles.push_back(special);
   CHECK(worst_ulp(OpId::sin, angles, [](double x) { return std::sin(x); }) < 2);
   CHECK(worst_ulp(OpId::cos, angles, [](double x) { return std::cos(x); }) < 2);
   test_pow_accuracy();
@@ -204,8 +214,11 @@ void test_formulas() {
       {OpId::sigmoid_vjp, [](double g, double y) { return g * y * (1 - y); }},
       {OpId::relu_vjp, [](double g, double x) { return x > 0 ? g : 0; }},
       {OpId::gelu_vjp,
-       [](double g, double x) { return g * (cdf(x) + x * std::exp(-x * x / 2) / std::sqrt(2 * M_PI)); }},
-      {OpId::silu_vjp, [](double g, double x) { return g * sigmoid(x) * (1 + x * (1 - sigmoid(x))); }},
+       [](double g, double x) {
+         return g * (cdf(x) + x * std::exp(-x * x / 2) / std::sqrt(2 * M_PI));
+       }},
+      {OpId::silu_vjp,
+       [](double g, double x) { return g * sigmoid(x) * (1 + x * (1 - sigmoid(x))); }},
       {OpId::pow, [](double g, double x) { return std::pow(g, x); }}};
   for (const Adjoint& c : adjoints) {
     for (const DType dtype : {DType::f32, DType::f64}) {
@@ -218,11 +231,14 @@ void test_formulas() {
   const SlopeParams slope{0.2};
   const AlphaParams alpha{1.3};
   const ClampParams clamp{-1, kInfinity};
-  const Array x = Array::of(DType::f64, {5}, {-2, -0.5, 0, 0.5, kNan}), g = Array::of(DType::f64, {5}, {1, 2, 3, 4, 5});
+  const Array x = Array::of(DType::f64, {5}, {-2, -0.5, 0, 0.5, kNan}),
+              g = Array::of(DType::f64, {5}, {1, 2, 3, 4, 5});
   expect(OpId::leaky_relu, &slope, {x}, {-0.4, -0.1, 0, 0.5, kNan}, 1e-15);
   expect(OpId::leaky_relu_vjp, &slope, {g, x}, {0.2, 0.4, 0.6, 4, 1}, 1e-15);
-  expect(OpId::elu, &alpha, {x}, {1.3 * std::expm1(-2), 1.3 * std::expm1(-0.5), 0, 0.5, kNan}, 1e-15);
-  expect(OpId::elu_vjp, &alpha, {g, x}, {1.3 * std::exp(-2), 2.6 * std::exp(-0.5), 3.9, 4, kNan}, 1e-15);
+  expect(OpId::elu, &alpha, {x}, {1.3 * std::expm1(-2), 1.3 * std::expm1(-0.5), 0, 0.5, kNan},
+         1e-15);
+  expect(OpId::elu_vjp, &alpha, {g, x}, {1.3 * std::exp(-2), 2.6 * std::exp(-0.5), 3.9, 4, kNan},
+         1e-15);
   expect(OpId::clamp, &clamp, {x}, {-1, -0.5, 0, 0.5, kNan});
   expect(OpId::clamp_vjp, &clamp, {g, x}, {0, 2, 3, 4, 5});
   expect(OpId::relu, &none, {x}, {0, 0, 0, 0.5, kNan});
@@ -232,7 +248,8 @@ void test_formulas() {
 
 void test_integers_and_casts() {
   const double big = 2147483647;
-  const Array a = Array::of(DType::i32, {4}, {big, -big - 1, 7, -7}), b = Array::of(DType::i32, {4}, {1, -1, 0, 2});
+  const Array a = Array::of(DType::i32, {4}, {big, -big - 1, 7, -7}),
+              b = Array::of(DType::i32, {4}, {1, -1, 0, 2});
   expect(OpId::add, &none, {a, b}, {-big - 1, big, 7, -5});
   expect(OpId::div, &none, {a, b}, {big, -big - 1, 0, -3});
   expect(OpId::abs, &none, {a}, {big, -big - 1, 7, 7});
@@ -246,14 +263,17 @@ void test_integers_and_casts() {
   expect(OpId::cast, &to_byte, {f}, {1, 0, 255, 0, 0, 255, 255});
   expect(OpId::cast, &to_byte, {a}, {255, 0, 7, 0});
   expect(OpId::cast, &to_double, {a}, a.values());
-  const Array c = Array::of(DType::u8, {4, 1}, {1, 0, 2, 0}), x = Array::of(DType::f32, {3}, {1, 2, 3});
+  const Array c = Array::of(DType::u8, {4, 1}, {1, 0, 2, 0}),
+              x = Array::of(DType::f32, {3}, {1, 2, 3});
   const Array s = Array::of(DType::f32, {}, {-1});
   expect(OpId::where, &none, {c, x, s}, {1, 2, 3, -1, -1, -1, 1, 2, 3, -1, -1, -1});
 }
 
 void test_optimizers() {
-  const Array p = Array::of(DType::f64, {3}, {1, -2, 3}), g = Array::of(DType::f64, {3}, {0.1, 0.2, -0.3});
-  const Array m = Array::of(DType::f64, {3}, {0.01, 0, 0.02}), v = Array::of(DType::f64, {3}, {0.001, 0.002, 0});
+  const Array p = Array::of(DType::f64, {3}, {1, -2, 3}),
+              g = Array::of(DType::f64, {3}, {0.1, 0.2, -0.3});
+  const Array m = Array::of(DType::f64, {3}, {0.01, 0, 0.02}),
+              v = Array::of(DType::f64, {3}, {0.001, 0.002, 0});
   for (const bool decoupled : {false, true}) {
     const AdamStepParams adam{0.1, 0.9, 0.99, 1e-8, 0.05, decoupled, 3};
     std::vector<double> want;
@@ -267,7 +287,8 @@ void test_optimizers() {
     expect(OpId::adam_step, &adam, {p, g, m, v}, want, 1e-13);
   }
   for (const bool nesterov : {false, true}) {
-    const SgdStepParams sgd{0.1, 0.9, 0, 0.05, nesterov, false}, first{0.1, 0.9, 0, 0.05, nesterov, true};
+    const SgdStepParams sgd{0.1, 0.9, 0, 0.05, nesterov, false},
+        first{0.1, 0.9, 0, 0.05, nesterov, true};
     std::vector<double> want, want_first;
     for (int i = 0; i < 3; ++i) {
       const double gi = g.raw(i) + 0.05 * p.raw(i), b = 0.9 * m.raw(i) + gi;

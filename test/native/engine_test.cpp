@@ -47,7 +47,8 @@ void test_thread_pool() {
   ThreadPool pool(3);
   for (int round = 0; round < 200; ++round) {
     std::vector<int> hits(37, 0);
-    pool.parallel_for(37, [&](int64_t block, int thread) { hits[static_cast<size_t>(block)] += 1 + 0 * thread; });
+    pool.parallel_for(
+        37, [&](int64_t block, int thread) { hits[static_cast<size_t>(block)] += 1 + 0 * thread; });
     bool once = true;
     for (const int h : hits) once = once && h == 1;
     CHECK(once);
@@ -121,8 +122,11 @@ void test_errors() {
   Tensor x = m.upload({1, 2, 3}, {3});
   Tensor y = m.upload({1, 2}, {2});
   CHECK(throws(ErrorCode::ShapeMismatch, [&] { m.run(OpId::add, {&x, &y}); }));
-  CHECK(throws(ErrorCode::OutOfMemory, [&] { m.engine.empty(DType::f32, {int64_t{1} << 26}, "test"); }));
-  CHECK(throws(ErrorCode::OutOfMemory, [&] { m.engine.empty(DType::f64, {int64_t{1} << 40, int64_t{1} << 40}, "t"); }));
+  CHECK(throws(ErrorCode::OutOfMemory,
+               [&] { m.engine.empty(DType::f32, {int64_t{1} << 26}, "test"); }));
+  CHECK(throws(ErrorCode::OutOfMemory, [&] {
+    m.engine.empty(DType::f64, {int64_t{1} << 40, int64_t{1} << 40}, "t");
+  }));
   CHECK((m.read(x) == std::vector<float>{1, 2, 3}));  // the others live on
 
   // A fault that only the data can show comes with the next check, once.

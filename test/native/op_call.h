@@ -103,7 +103,12 @@ struct Array {
     return a;
   }
   TensorView view() const {
-    return {base() + offset * static_cast<int64_t>(size_of(dtype)), dtype, present, false, shape, strides};
+    return {base() + offset * static_cast<int64_t>(size_of(dtype)),
+            dtype,
+            present,
+            false,
+            shape,
+            strides};
   }
 };
 
@@ -154,8 +159,11 @@ inline Result call_on(int isa, int threads, OpId op, const void* params, std::ve
   const Array scratch = Array::empty(DType::u8, {static_cast<int64_t>(stride) * threads});
   ThreadPool pool(threads);
   Fault fault;
-  const cpu::Kernel kernel{views.data(),     static_cast<int>(views.size()), outputs.data(), infer.outputs,
-                           workspace.base(), scratch.base(), stride, &pool, &fault, op};
+  const cpu::Kernel kernel{views.data(),     static_cast<int>(views.size()),
+                           outputs.data(),   infer.outputs,
+                           workspace.base(), scratch.base(),
+                           stride,           &pool,
+                           &fault,           op};
   cpu::kKernels[isa][static_cast<int>(op)](params, kernel);
   result.faulted = fault.ready.load() != 0;
   for (const Array& out : result.outputs) CHECK(out.guarded());
@@ -179,20 +187,22 @@ inline void call(OpId op, const void* params, const std::vector<Array>& inputs,
     for (size_t i = 0; i < one.outputs.size(); ++i)
       CHECK(*one.outputs[i].memory == *two.outputs[i].memory ||
             std::memcmp(one.outputs[i].base(), two.outputs[i].base(),
-                        static_cast<size_t>(one.outputs[i].shape.size()) * size_of(one.outputs[i].dtype)) == 0);
+                        static_cast<size_t>(one.outputs[i].shape.size()) *
+                            size_of(one.outputs[i].dtype)) == 0);
     judge(two);
   }
 }
 
 // The first output must be `want`.
-inline void expect(OpId op, const void* params, const std::vector<Array>& inputs, const std::vector<double>& want,
-                   double relative = 0, double absolute = 0) {
+inline void expect(OpId op, const void* params, const std::vector<Array>& inputs,
+                   const std::vector<double>& want, double relative = 0, double absolute = 0) {
   call(op, params, inputs, [&](const Result& result) {
     const std::vector<double> got = result.outputs[0].values();
     if (!CHECK(got.size() == want.size())) return;
     for (size_t i = 0; i < got.size(); ++i) {
       if (close(got[i], want[i], relative, absolute)) continue;
-      std::fprintf(stderr, "%s: element %zu must be %.9g, got %.9g\n", info_of(op).name, i, want[i], got[i]);
+      std::fprintf(stderr, "%s: element %zu must be %.9g, got %.9g\n", info_of(op).name, i, want[i],
+                   got[i]);
       CHECK(false);
       return;
     }
@@ -201,7 +211,8 @@ inline void expect(OpId op, const void* params, const std::vector<Array>& inputs
 }
 
 // The call must be refused with this code.
-inline void expect_error(ErrorCode code, OpId op, const void* params, const std::vector<Array>& inputs) {
+inline void expect_error(ErrorCode code, OpId op, const void* params,
+                         const std::vector<Array>& inputs) {
   try {
     call_on(0, 1, op, params, inputs);
     std::fprintf(stderr, "%s: must fail\n", info_of(op).name);

@@ -16,18 +16,22 @@ const double kNan = std::numeric_limits<double>::quiet_NaN();
 // The known answers of the authors' Random123 library (kat_vectors, philox4x32 10).
 void test_known_answers() {
   const cpu::PhiloxBlock zero = cpu::philox({0, 0, 0, 0}, 0, 0);
-  CHECK(zero.x0 == 0x6627e8d5 && zero.x1 == 0xe169c58d && zero.x2 == 0xbc57ac4c && zero.x3 == 0x9b00dbd8);
+  CHECK(zero.x0 == 0x6627e8d5 && zero.x1 == 0xe169c58d && zero.x2 == 0xbc57ac4c &&
+        zero.x3 == 0x9b00dbd8);
   const uint32_t ones = ~0u;
   const cpu::PhiloxBlock full = cpu::philox({ones, ones, ones, ones}, ones, ones);
-  CHECK(full.x0 == 0x408f276d && full.x1 == 0x41c83b0e && full.x2 == 0xa20bc7c6 && full.x3 == 0x6d5451fd);
-  const cpu::PhiloxBlock pi = cpu::philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0xa4093822, 0x299f31d0);
+  CHECK(full.x0 == 0x408f276d && full.x1 == 0x41c83b0e && full.x2 == 0xa20bc7c6 &&
+        full.x3 == 0x6d5451fd);
+  const cpu::PhiloxBlock pi =
+      cpu::philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0xa4093822, 0x299f31d0);
   CHECK(pi.x0 == 0xd16cfe09 && pi.x1 == 0x94fdcceb && pi.x2 == 0x5001e420 && pi.x3 == 0x24126ea1);
 }
 
 uint32_t word(int64_t seed, int64_t offset, int64_t i) {
   const uint64_t counter = static_cast<uint64_t>(offset + i / 4), key = static_cast<uint64_t>(seed);
-  const cpu::PhiloxBlock b = cpu::philox({static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32), 0, 0},
-                                         static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32));
+  const cpu::PhiloxBlock b =
+      cpu::philox({static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32), 0, 0},
+                  static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32));
   const uint32_t words[] = {b.x0, b.x1, b.x2, b.x3};
   return words[i % 4];
 }
@@ -37,12 +41,14 @@ void test_words() {
   for (const int64_t n : {0, 1, 3, 255, 256, 257, 16385}) {
     for (const int64_t offset : {int64_t{0}, int64_t{5}, (int64_t{1} << 32) - 3}) {
       const int64_t seed = 0x123456789abcdef;
-      const RandomUniformParams p{Shape{n}, DType::f32, seed, offset, 0, 1}, d{Shape{n}, DType::f64, seed, offset, 0, 1};
+      const RandomUniformParams p{Shape{n}, DType::f32, seed, offset, 0, 1},
+          d{Shape{n}, DType::f64, seed, offset, 0, 1};
       const RandomBernoulliParams b{Shape{n}, DType::u8, seed, offset, 0.25};
       std::vector<double> want, wide, coins;
       for (int64_t i = 0; i < n; ++i) {
         want.push_back(static_cast<double>(word(seed, offset, i) >> 8) / 16777216.0);
-        const uint64_t w = word(seed, offset, 2 * i) | static_cast<uint64_t>(word(seed, offset, 2 * i + 1)) << 32;
+        const uint64_t w =
+            word(seed, offset, 2 * i) | static_cast<uint64_t>(word(seed, offset, 2 * i + 1)) << 32;
         wide.push_back(static_cast<double>(w >> 11) / 9007199254740992.0);
         coins.push_back(word(seed, offset, i) < 0x40000000u);
       }
@@ -85,7 +91,8 @@ void test_distributions() {
     const RandomNormalParams normal{shape, dtype, 2, 0, 1, 0.5};
     moments(OpId::rand, &uniform, 0.5, 25.0 / 12, -2, 3);
     moments(OpId::randn, &normal, 1, 0.25, -4, 6);
-    const RandomUniformParams tight{shape, dtype, 1, 0, 1, 1 + 1e-6};  // rounding must not reach high
+    const RandomUniformParams tight{shape, dtype, 1,
+                                    0,     1,     1 + 1e-6};  // rounding must not reach high
     const double end = dtype == DType::f32 ? static_cast<float>(1 + 1e-6) : 1 + 1e-6;
     call(OpId::rand, &tight, {}, [end](const Result& r) {
       bool inside = true;
@@ -122,7 +129,8 @@ void test_normal_shape() {
     CHECK(std::abs(static_cast<double>(beyond[1]) / 1e6 - 0.317311) < 0.002);
     CHECK(std::abs(static_cast<double>(beyond[2]) / 1e6 - 0.045500) < 0.001);
     CHECK(std::abs(static_cast<double>(beyond[3]) / 1e6 - 0.002700) < 0.0003);
-    CHECK(std::abs(product / 5e5) < 0.006 && std::abs(cube / 1e6) < 0.02 && std::abs(fourth / 1e6 - 3) < 0.05);
+    CHECK(std::abs(product / 5e5) < 0.006 && std::abs(cube / 1e6) < 0.02 &&
+          std::abs(fourth / 1e6 - 3) < 0.05);
   });
 }
 
@@ -157,7 +165,8 @@ void test_permutation() {
 
 void test_errors() {
   const RandomUniformParams empty{Shape{3}, DType::f32, 0, 0, 1, 1};
-  const RandomNormalParams negative{Shape{3}, DType::f32, 0, 0, 0, -1}, integer{Shape{3}, DType::i32, 0, 0, 0, 1};
+  const RandomNormalParams negative{Shape{3}, DType::f32, 0, 0, 0, -1},
+      integer{Shape{3}, DType::i32, 0, 0, 0, 1};
   const RandomIntegerParams wide{Shape{3}, DType::u8, 0, 0, 0, 257};
   const RandomBernoulliParams nan{Shape{3}, DType::f32, 0, 0, kNan};
   expect_error(ErrorCode::InvalidArgument, OpId::rand, &empty, {});

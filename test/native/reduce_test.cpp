@@ -54,8 +54,10 @@ void test_dims(const Array& x) {
 }
 
 void test_layouts(DType dtype) {
-  for (const int64_t n : {1, 2, 15, 16, 17, 63, 64, 65, 1000, 70001}) test_dims(random_array(dtype, {n}, 1));
-  for (const Shape& shape : {Shape{1, 1}, Shape{3, 700}, Shape{700, 3}, Shape{33, 65}, Shape{1, 5000}, Shape{40000, 2}})
+  for (const int64_t n : {1, 2, 15, 16, 17, 63, 64, 65, 1000, 70001})
+    test_dims(random_array(dtype, {n}, 1));
+  for (const Shape& shape :
+       {Shape{1, 1}, Shape{3, 700}, Shape{700, 3}, Shape{33, 65}, Shape{1, 5000}, Shape{40000, 2}})
     test_dims(random_array(dtype, shape, 2));
   const Array image = random_array(dtype, {4, 6, 13, 17}, 3);
   test_dims(image);
@@ -93,7 +95,8 @@ void test_special() {
   expect(OpId::sum, &all, {Array::of(DType::i32, {2}, {2147483647, 1})}, {-2147483648.0});
   expect(OpId::sum, &all, {Array::of(DType::u8, {1000}, std::vector<double>(1000, 255))}, {255000});
   const int64_t many = 1 << 21;
-  const Array tenth = Array::of(DType::f32, {many}, std::vector<double>(static_cast<size_t>(many), 0.1));
+  const Array tenth =
+      Array::of(DType::f32, {many}, std::vector<double>(static_cast<size_t>(many), 0.1));
   expect(OpId::sum, &all, {tenth}, {static_cast<double>(0.1f) * static_cast<double>(many)}, 6e-8);
 }
 
@@ -107,7 +110,9 @@ void test_arg(const Array& x, int dim) {
     std::vector<double> want;
     for (int64_t i = 0; i < outer * inner; ++i) {
       int64_t best = 0;
-      const auto at = [&](int64_t r) { return v[static_cast<size_t>((i / inner * size + r) * inner + i % inner)]; };
+      const auto at = [&](int64_t r) {
+        return v[static_cast<size_t>((i / inner * size + r) * inner + i % inner)];
+      };
       for (int64_t r = 1; r < size; ++r) {
         const double a = at(best), b = at(r);
         if (!std::isnan(a) && (std::isnan(b) || (largest ? b > a : b < a))) best = r;
@@ -127,7 +132,8 @@ void test_args() {
     test_arg(random_array(dtype, {300, 700}, 8), 0);
     test_arg(random_array(dtype, {3, 3000}, 8), 1);
   }
-  const Array x = Array::of(DType::f32, {2, 5}, {1, 3, 3, kNan, kNan, -kInfinity, -kInfinity, 0, 0, -1});
+  const Array x =
+      Array::of(DType::f32, {2, 5}, {1, 3, 3, kNan, kNan, -kInfinity, -kInfinity, 0, 0, -1});
   test_arg(x, 1);
   test_arg(x.permuted({1, 0}).contiguous(), 0);
 }
@@ -140,7 +146,9 @@ void test_softmax(const Array& x, const Array& g, int dim) {
   const std::vector<double> v = x.values(), gv = g.values();
   std::vector<double> soft(v.size()), logs(v.size()), soft_vjp(v.size()), log_vjp(v.size());
   for (int64_t i = 0; i < lines; ++i) {
-    const auto at = [&](int64_t r) { return static_cast<size_t>((i / inner * size + r) * inner + i % inner); };
+    const auto at = [&](int64_t r) {
+      return static_cast<size_t>((i / inner * size + r) * inner + i % inner);
+    };
     double top = -kInfinity, sum = 0, dot = 0, total = 0;
     for (int64_t r = 0; r < size; ++r) top = std::max(top, v[at(r)]);
     for (int64_t r = 0; r < size; ++r) sum += std::exp(v[at(r)] - top);
@@ -160,13 +168,14 @@ void test_softmax(const Array& x, const Array& g, int dim) {
   expect(OpId::softmax, &p, {x}, soft, eps, eps);
   expect(OpId::log_softmax, &p, {x}, logs, eps, eps);
   expect(OpId::softmax_vjp, &p, {g, Array::of(x.dtype, x.shape, soft)}, soft_vjp, eps, eps);
-  expect(OpId::log_softmax_vjp, &p, {g, Array::of(x.dtype, x.shape, logs)}, log_vjp, 10 * eps, 10 * eps);
+  expect(OpId::log_softmax_vjp, &p, {g, Array::of(x.dtype, x.shape, logs)}, log_vjp, 10 * eps,
+         10 * eps);
 }
 
 void test_softmaxes() {
   for (const DType dtype : {DType::f32, DType::f64}) {
-    for (const Shape& shape : {Shape{5, 10}, Shape{1, 1}, Shape{3, 0}, Shape{40, 17}, Shape{100, 64}, Shape{2, 3000},
-                               Shape{11, 9, 301}}) {
+    for (const Shape& shape : {Shape{5, 10}, Shape{1, 1}, Shape{3, 0}, Shape{40, 17},
+                               Shape{100, 64}, Shape{2, 3000}, Shape{11, 9, 301}}) {
       const Array x = Array::of(dtype, shape, noise(shape.size(), -6, 6, 9));
       const Array g = Array::of(dtype, shape, noise(shape.size(), -1, 1, 10));
       for (int dim = 0; dim < shape.ndim; ++dim) test_softmax(x, g, dim);

@@ -35,7 +35,8 @@ void test_copy(DType dtype) {
   const auto copy = [](const Array& x) { expect(OpId::copy, &none, {x}, x.values()); };
   copy(counted(dtype, {}));
   copy(counted(dtype, {0, 3}));
-  for (const Shape& shape : {Shape{16, 16}, Shape{17, 64}, Shape{63, 65}, Shape{300, 5}, Shape{3, 1000}}) {
+  for (const Shape& shape :
+       {Shape{16, 16}, Shape{17, 64}, Shape{63, 65}, Shape{300, 5}, Shape{3, 1000}}) {
     copy(counted(dtype, shape));
     copy(counted(dtype, shape).permuted({1, 0}));
     copy(counted(dtype, shape).sliced(0, 1, 1));
@@ -58,7 +59,8 @@ void test_views() {
     const ReshapeParams p{shape};
     expect(OpId::reshape, &p, {a}, a.values());
   };
-  for (const Shape& shape : {Shape{120}, Shape{2, 2, 3, 2, 5}, Shape{4, 1, 30}, Shape{1, 24, 5, 1}}) {
+  for (const Shape& shape :
+       {Shape{120}, Shape{2, 2, 3, 2, 5}, Shape{4, 1, 30}, Shape{1, 24, 5, 1}}) {
     reshape(x, shape);
     reshape(x.permuted({2, 0, 1}), shape);
     reshape(x.permuted({1, 2, 0}), shape);
@@ -70,8 +72,10 @@ void test_views() {
   reshape(counted(DType::f32, {1, 1}), {});
   reshape(counted(DType::f32, {0, 3}), {3, 0, 5});
   Shape strides;
-  CHECK(reshaped_strides(x.permuted({2, 0, 1}).view(), {5, 24}, &strides) && strides == Shape({1, 5}));
-  CHECK(reshaped_strides(x.sliced(2, 0, 2).view(), {2, 12, 3}, &strides) && strides == Shape({60, 5, 2}));
+  CHECK(reshaped_strides(x.permuted({2, 0, 1}).view(), {5, 24}, &strides) &&
+        strides == Shape({1, 5}));
+  CHECK(reshaped_strides(x.sliced(2, 0, 2).view(), {2, 12, 3}, &strides) &&
+        strides == Shape({60, 5, 2}));
   CHECK(!reshaped_strides(x.permuted({2, 0, 1}).view(), {120}, &strides));
   const ReshapeParams wrong{Shape{7}};
   expect_error(ErrorCode::ShapeMismatch, OpId::reshape, &wrong, {x});
@@ -128,7 +132,8 @@ void test_selection(DType dtype) {
     const Array index = Array::of(DType::i32, {5}, picks);
     Shape shape = x.shape;
     shape[dim] = 5;
-    const Array g = Array::of(dtype, shape, std::vector<double>(static_cast<size_t>(shape.size()), 2));
+    const Array g =
+        Array::of(dtype, shape, std::vector<double>(static_cast<size_t>(shape.size()), 2));
     std::vector<double> want, want_vjp(6 * 7 * 8, 0.0);
     for (int64_t i = 0; i < shape.size(); ++i) {
       Shape at = indices(shape, i);
@@ -145,9 +150,11 @@ void test_selection(DType dtype) {
     Shape small{4, 5, 6};
     small[dim] = 9;
     std::vector<double> at_values;
-    for (int64_t i = 0; i < small.size(); ++i) at_values.push_back(static_cast<double>(i * 7 % x.shape[dim]));
+    for (int64_t i = 0; i < small.size(); ++i)
+      at_values.push_back(static_cast<double>(i * 7 % x.shape[dim]));
     const Array gather_index = Array::of(DType::i32, small, at_values);
-    const Array cotangent = Array::of(dtype, small, std::vector<double>(static_cast<size_t>(small.size()), 3));
+    const Array cotangent =
+        Array::of(dtype, small, std::vector<double>(static_cast<size_t>(small.size()), 3));
     want.clear();
     want_vjp.assign(6 * 7 * 8, 0.0);
     for (int64_t i = 0; i < small.size(); ++i) {
@@ -170,14 +177,17 @@ void test_embedding_gradient() {
   std::vector<double> picks, want(static_cast<size_t>(rows * width), 0.0);
   for (int64_t i = 0; i < n; ++i) picks.push_back(static_cast<double>(i * i % rows));
   for (int64_t i = 0; i < n * width; ++i)
-    want[static_cast<size_t>(picks[static_cast<size_t>(i / width)]) * width + static_cast<size_t>(i % width)] += g.raw(i);
+    want[static_cast<size_t>(picks[static_cast<size_t>(i / width)]) * width +
+         static_cast<size_t>(i % width)] += g.raw(i);
   const IndexSelectVjpParams p{0, rows};
   expect(OpId::index_select_vjp, &p, {g, Array::of(DType::i32, {n}, picks)}, want, 1e-5, 1e-4);
 }
 
 void test_faults() {
-  const Array x = Array::of(DType::f32, {3}, {1, 2, 3}), index = Array::of(DType::i32, {3}, {2, -1, 3});
-  const auto faulty = [](OpId op, const void* params, const std::vector<Array>& inputs, const std::vector<double>& want) {
+  const Array x = Array::of(DType::f32, {3}, {1, 2, 3}),
+              index = Array::of(DType::i32, {3}, {2, -1, 3});
+  const auto faulty = [](OpId op, const void* params, const std::vector<Array>& inputs,
+                         const std::vector<double>& want) {
     expect(op, params, inputs, want);
     call(op, params, inputs, [](const Result& r) { CHECK(r.faulted); });
   };

@@ -16,7 +16,9 @@ interface Field {
 }
 
 function field(height: number, width: number, value: (i: number, j: number) => number): Field {
-  const data = Float64Array.from({ length: height * width }, (_, p) => value(Math.floor(p / width), p % width));
+  const data = Float64Array.from({ length: height * width }, (_, p) =>
+    value(Math.floor(p / width), p % width),
+  );
   return { data, height, width };
 }
 
@@ -62,7 +64,8 @@ function apply(u: Field, axis: 'x' | 'y', factor: number, boundary: Boundary): F
 }
 
 const dot = (a: Field, b: Field) => a.data.reduce((sum, v, i) => sum + v * b.data[i]!, 0);
-const maxDifference = (a: Field, b: Field) => a.data.reduce((m, v, i) => Math.max(m, Math.abs(v - b.data[i]!)), 0);
+const maxDifference = (a: Field, b: Field) =>
+  a.data.reduce((m, v, i) => Math.max(m, Math.abs(v - b.data[i]!)), 0);
 
 const base: Omit<Step, 'boundary' | 'scheme'> = { kx: 0.8, ky: 1.7, dt: 0.9, dx: 0.7, dy: 1.2 };
 
@@ -91,7 +94,9 @@ describe.each(BOTH)('$boundary, $scheme', ({ boundary, scheme }) => {
     const u = noise(23, 18, 2);
     const v = noise(23, 18, 3);
     const scale = Math.sqrt(dot(u, u) * dot(v, v));
-    expect(Math.abs(dot(diffuse(u, step), v) - dot(u, diffuse(v, step))) / scale).toBeLessThan(1e-12);
+    expect(Math.abs(dot(diffuse(u, step), v) - dot(u, diffuse(v, step))) / scale).toBeLessThan(
+      1e-12,
+    );
   });
 
   test('discrete eigenmodes are damped exactly', () => {
@@ -103,9 +108,11 @@ describe.each(BOTH)('$boundary, $scheme', ({ boundary, scheme }) => {
     ] as const) {
       // Angle between neighbouring cells of mode m, and the mode itself.
       const theta = (m: number, n: number) =>
-        ({ neumann: (Math.PI * m) / n, dirichlet: (Math.PI * (m + 1)) / (n + 1), periodic: (2 * Math.PI * m) / n })[
-          boundary
-        ];
+        ({
+          neumann: (Math.PI * m) / n,
+          dirichlet: (Math.PI * (m + 1)) / (n + 1),
+          periodic: (2 * Math.PI * m) / n,
+        })[boundary];
       const mode = (m: number, n: number, i: number) =>
         ({
           neumann: Math.cos(theta(m, n) * (i + 0.5)),
@@ -117,7 +124,8 @@ describe.each(BOTH)('$boundary, $scheme', ({ boundary, scheme }) => {
         const z = (k * step.dt * (2 - 2 * Math.cos(angle))) / spacing ** 2;
         return scheme === 'backward-euler' ? 1 / (1 + z) : (1 - z / 2) / (1 + z / 2);
       };
-      const factor = damping(step.kx, theta(q, width), step.dx) * damping(step.ky, theta(p, height), step.dy);
+      const factor =
+        damping(step.kx, theta(q, width), step.dx) * damping(step.ky, theta(p, height), step.dy);
       const expected = { ...u, data: u.data.map((v) => factor * v) };
       expect(maxDifference(diffuse(u, step), expected)).toBeLessThan(1e-13);
     }
@@ -135,9 +143,11 @@ describe.each(BOTH)('$boundary, $scheme', ({ boundary, scheme }) => {
     const [height, width] = [8, 8];
     const angle = { neumann: Math.PI / 8, dirichlet: Math.PI / 9, periodic: Math.PI / 4 }[boundary];
     const shape = (i: number) =>
-      ({ neumann: Math.cos(angle * (i + 0.5)), dirichlet: Math.sin(angle * (i + 1)), periodic: Math.cos(angle * i) })[
-        boundary
-      ];
+      ({
+        neumann: Math.cos(angle * (i + 0.5)),
+        dirichlet: Math.sin(angle * (i + 1)),
+        periodic: Math.cos(angle * i),
+      })[boundary];
     const u = field(height, width, (i, j) => shape(i) * shape(j));
     const lambda = 2 - 2 * Math.cos(angle);
     const exact = Math.exp(-(0.8 + 1.7) * lambda);
@@ -186,10 +196,22 @@ test('is of second order in dx', () => {
   const sizes = [8, 16, 32, 64];
   const errors = sizes.map((n) => {
     const h = 1 / n;
-    const u = field(n, n, (i, j) => Math.cos(Math.PI * h * (i + 0.5)) * Math.cos(Math.PI * h * (j + 0.5)));
+    const u = field(
+      n,
+      n,
+      (i, j) => Math.cos(Math.PI * h * (i + 0.5)) * Math.cos(Math.PI * h * (j + 0.5)),
+    );
     let w = u;
     for (let i = 0; i < 40; i++) {
-      w = diffuse(w, { kx: 1, ky: 1, dt: 0.05 / 40, dx: h, dy: h, boundary: 'neumann', scheme: 'crank-nicolson' });
+      w = diffuse(w, {
+        kx: 1,
+        ky: 1,
+        dt: 0.05 / 40,
+        dx: h,
+        dy: h,
+        boundary: 'neumann',
+        scheme: 'crank-nicolson',
+      });
     }
     const exact = Math.exp(-2 * Math.PI ** 2 * 0.05);
     return maxDifference(w, { ...u, data: u.data.map((v) => exact * v) });
@@ -202,7 +224,13 @@ test('is of second order in dx', () => {
 });
 
 describe('tridiagonalSolve', () => {
-  const multiply = (l: Float64Array, d: Float64Array, u: Float64Array, x: Float64Array, periodic: boolean) =>
+  const multiply = (
+    l: Float64Array,
+    d: Float64Array,
+    u: Float64Array,
+    x: Float64Array,
+    periodic: boolean,
+  ) =>
     x.map((_, i) => {
       const n = x.length;
       const below = i > 0 ? x[i - 1]! : periodic ? x[n - 1]! : 0;
@@ -212,10 +240,19 @@ describe('tridiagonalSolve', () => {
 
   test.each([1, 2, 3, 16, 101])('solves systems of %i unknowns, periodic or not', (n) => {
     for (const periodic of [false, true]) {
-      const [l, u, b] = [7, 8, 9].map((seed) => randomFloats(n, seed, -1, 1)) as [Float64Array, Float64Array, Float64Array];
+      const [l, u, b] = [7, 8, 9].map((seed) => randomFloats(n, seed, -1, 1)) as [
+        Float64Array,
+        Float64Array,
+        Float64Array,
+      ];
       const d = randomFloats(n, 10, 2.5, 4);
       const x = tidy(() => {
-        const given = [l, d, u, b].map((v) => tensor(v, { dtype: 'float64' })) as [Tensor, Tensor, Tensor, Tensor];
+        const given = [l, d, u, b].map((v) => tensor(v, { dtype: 'float64' })) as [
+          Tensor,
+          Tensor,
+          Tensor,
+          Tensor,
+        ];
         return tridiagonalSolve(...given, { periodic }).dataSync() as Float64Array;
       });
       const residual = multiply(l, d, u, x, periodic).map((v, i) => Math.abs(v - b[i]!));
@@ -225,8 +262,13 @@ describe('tridiagonalSolve', () => {
 
   test('broadcasts coefficients and solves along any axis', () => {
     tidy(() => {
-      const coefficients = [-1, 4, -1].map((v) => tensor(v, { dtype: 'float64' }).reshape([1, 1, 1]));
-      const rhs = tensor(randomFloats(2 * 5 * 3, 11, -1, 1), { shape: [2, 5, 3], dtype: 'float64' });
+      const coefficients = [-1, 4, -1].map((v) =>
+        tensor(v, { dtype: 'float64' }).reshape([1, 1, 1]),
+      );
+      const rhs = tensor(randomFloats(2 * 5 * 3, 11, -1, 1), {
+        shape: [2, 5, 3],
+        dtype: 'float64',
+      });
       const [l, d, u] = coefficients as [Tensor, Tensor, Tensor];
       const along = tridiagonalSolve(l, d, u, rhs, { axis: 1 });
       const moved = tridiagonalSolve(l, d, u, rhs.permute([0, 2, 1])).permute([0, 2, 1]);
@@ -236,7 +278,15 @@ describe('tridiagonalSolve', () => {
 });
 
 describe('bad input', () => {
-  const u = () => tensor([[[[1, 2], [3, 4]]]]);
+  const u = () =>
+    tensor([
+      [
+        [
+          [1, 2],
+          [3, 4],
+        ],
+      ],
+    ]);
   test.each([
     ['dt', { dt: 0 }],
     ['dt', { dt: NaN }],
@@ -248,7 +298,10 @@ describe('bad input', () => {
   ])('%s', (name, options) => {
     tidy(() => {
       expect(() => implicitDiffusion2d(u(), 1, options as never)).toThrow(
-        expect.objectContaining({ code: 'FLUXION_INVALID_ARGUMENT', op: 'implicitDiffusion2d' }) as Error,
+        expect.objectContaining({
+          code: 'FLUXION_INVALID_ARGUMENT',
+          op: 'implicitDiffusion2d',
+        }) as Error,
       );
       expect(() => implicitDiffusion2d(u(), 1, options as never)).toThrow(name);
     });
@@ -256,11 +309,15 @@ describe('bad input', () => {
 
   test('the diffusivity', () => {
     tidy(() => {
-      expect(() => implicitDiffusion2d(u(), -1, { dt: 1 })).toThrow('diffusivity must be a finite number >= 0, got -1');
+      expect(() => implicitDiffusion2d(u(), -1, { dt: 1 })).toThrow(
+        'diffusivity must be a finite number >= 0, got -1',
+      );
       expect(() => implicitDiffusion2d(u(), tensor([1, 2, 3]), { dt: 1 })).toThrow(
         'implicitDiffusion2d: diffusivity must have shape [1] or [1, 2], got [3]',
       );
-      expect(() => implicitDiffusion2d(u(), tensor([1], { dtype: 'float64' }), { dt: 1 })).toThrow('float32');
+      expect(() => implicitDiffusion2d(u(), tensor([1], { dtype: 'float64' }), { dt: 1 })).toThrow(
+        'float32',
+      );
       expect(() => implicitDiffusion2d(tensor([1, 2]), 1, { dt: 1 })).toThrow('[N, C, H, W]');
     });
   });

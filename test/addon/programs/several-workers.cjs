@@ -8,7 +8,11 @@ if (!isMainThread) {
   (async () => {
     let total = 0;
     for (let i = 0; i < workerData.steps; i++) {
-      const s = tidy(() => randn([64, 64]).matmul(randn([64, 64])).sum());
+      const s = tidy(() =>
+        randn([64, 64])
+          .matmul(randn([64, 64]))
+          .sum(),
+      );
       total += (await s.data())[0];
       s.dispose();
     }
@@ -19,7 +23,12 @@ if (!isMainThread) {
   (async () => {
     const doomed = [1, 2].map((seed) => start(seed, 1e9));
     const results = await Promise.all(
-      [7, 7, 8].map((seed) => new Promise((resolve, reject) => start(seed, 50).once('message', resolve).once('error', reject))),
+      [7, 7, 8].map(
+        (seed) =>
+          new Promise((resolve, reject) =>
+            start(seed, 50).once('message', resolve).once('error', reject),
+          ),
+      ),
     );
     await Promise.all(doomed.map((worker) => worker.terminate()));
     process.stdout.write(JSON.stringify(results));

@@ -18,12 +18,27 @@ assert.notStrictEqual(a.Tensor, b.Tensor);
 const x = a.tensor([1, 2, 3]);
 assert.strictEqual(a.memory().tensors, 1);
 assert.strictEqual(b.memory().tensors, 0);
-assert.match(message(() => b.add(x, 1)), /^b FLUXION_INVALID_ARGUMENT add: .*another copy of fluxion/);
-assert.match(message(() => a.add(x, a.tensor([1, 2]))), /^a FLUXION_SHAPE_MISMATCH add/);
-assert.match(message(() => b.add(b.tensor([1]).dispose(), 1)), /^b FLUXION_INVALID_ARGUMENT/);
+assert.match(
+  message(() => b.add(x, 1)),
+  /^b FLUXION_INVALID_ARGUMENT add: .*another copy of fluxion/,
+);
+assert.match(
+  message(() => a.add(x, a.tensor([1, 2]))),
+  /^a FLUXION_SHAPE_MISMATCH add/,
+);
+assert.match(
+  message(() => b.add(b.tensor([1]).dispose(), 1)),
+  /^b FLUXION_INVALID_ARGUMENT/,
+);
 a.manualSeed(3);
 b.manualSeed(3);
 assert.deepStrictEqual(a.randn([5]).dataSync(), b.randn([5]).dataSync());
-Promise.all([a.randn([300, 300]).matmul(a.randn([300, 300])).data(), b.zeros([10]).data()]).then(() => {
+Promise.all([
+  a
+    .randn([300, 300])
+    .matmul(a.randn([300, 300]))
+    .data(),
+  b.zeros([10]).data(),
+]).then(() => {
   process.stdout.write('apart');
 });

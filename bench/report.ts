@@ -47,16 +47,22 @@ function barChart(bars: readonly Bar[], title: string, scale: 'log' | 'linear'):
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     background: 'white',
     width: 480,
-    height: { step: 9 },
+    height: 22 * order.length,
     data: { values: [...bars] },
-    encoding: { y: { field: 'case', type: 'nominal', sort: order, title: null } },
     layer: [
       {
         mark: { type: 'bar' },
         encoding: {
+          y: {
+            field: 'case',
+            type: 'nominal',
+            sort: order,
+            title: null,
+            axis: { labelLimit: 600 },
+          },
           x: { field: 'value', type: 'quantitative', title, scale: x, stack: null },
           yOffset: { field: 'series' },
-          color: { field: 'series', title: null, legend: { orient: 'top' } },
+          color: { field: 'series', title: null, legend: { orient: 'top', labelLimit: 300 } },
           ...(scale === 'log' ? { x2: { datum: 1 } } : {}),
         },
       },

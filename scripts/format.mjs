@@ -11,7 +11,7 @@ const require = createRequire(import.meta.url);
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const check = process.argv.includes('--check');
 
-const CPP_FOLDERS = ['native', 'cuda', 'test/native', 'bench/ladder'];
+const CPP_FOLDERS = ['native', 'cuda', 'test/native', 'bench'];
 const CPP_FILE = /\.(cpp|h|inl|def|cu|cuh)$/;
 
 const cppFiles = CPP_FOLDERS.filter((folder) => existsSync(path.join(root, folder))).flatMap(

@@ -4,11 +4,10 @@ import {
   type TypedArray,
   dtypeOfArray,
   isFloating,
-  requireDType,
   toTypedArray,
 } from '../tensor/dtype';
 import { upload } from '../tensor/handle';
-import { requireDevice } from '../tensor/runtime';
+import { checkCreation } from '../tensor/runtime';
 import { MAX_DIMS, requireShape, sizeOf } from '../tensor/shape';
 import { type NestedArray, Tensor, isTensor } from '../tensor/tensor';
 import { noGrad } from '../autograd/tidy';
@@ -40,15 +39,7 @@ function creationOptions(
     device: 'cpu',
     requiresGrad: false,
   });
-  requireDType(op, given.dtype);
-  requireDevice(op, given.device);
-  if (given.requiresGrad && !isFloating(given.dtype)) {
-    throw new FluxionError(
-      'FLUXION_DTYPE_MISMATCH',
-      op,
-      `a tensor with requiresGrad must be float32 or float64, got ${given.dtype}`,
-    );
-  }
+  checkCreation(op, given);
   return given;
 }
 

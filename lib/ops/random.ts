@@ -1,7 +1,7 @@
-import { FluxionError, requireArgument, show } from '../errors';
-import { type DType, isFloating, requireDType } from '../tensor/dtype';
+import { requireArgument, show } from '../errors';
+import type { DType } from '../tensor/dtype';
 import { type GeneratorState, takeBlocks } from '../tensor/generator';
-import { requireDevice } from '../tensor/runtime';
+import { checkCreation } from '../tensor/runtime';
 import { requireShape, sizeOf } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { type OpFunction, defineOp, withDefaults } from './define';
@@ -30,15 +30,7 @@ function draw(op: string, n: number, options: RandomOptions | undefined, dtype: 
     requiresGrad: false,
     seed: null,
   });
-  requireDType(op, given.dtype);
-  requireDevice(op, given.device);
-  if (given.requiresGrad && !isFloating(given.dtype)) {
-    throw new FluxionError(
-      'FLUXION_DTYPE_MISMATCH',
-      op,
-      `a tensor with requiresGrad must be float32 or float64, got ${given.dtype}`,
-    );
-  }
+  checkCreation(op, given);
   const { seed } = given;
   requireArgument(
     seed === null || (Number.isSafeInteger(seed) && seed >= 0),

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { FluxionError, requireArgument, show } from '../errors';
 import { type DeviceInfo, cudaPluginPath, native } from '../native';
+import { type DType, isFloating, requireDType } from './dtype';
 
 /** Version of the package. */
 export const version: string = (
@@ -76,4 +77,20 @@ export function requireDevice(op: string, device: unknown): void {
     op,
     `device '${device}' cannot be used: ${reason ?? 'this version computes on the CPU only'}`,
   );
+}
+
+/** What all functions that make tensors demand of their options. */
+export function checkCreation(
+  op: string,
+  given: { dtype: DType; device: string; requiresGrad: boolean },
+): void {
+  requireDType(op, given.dtype);
+  requireDevice(op, given.device);
+  if (given.requiresGrad && !isFloating(given.dtype)) {
+    throw new FluxionError(
+      'FLUXION_DTYPE_MISMATCH',
+      op,
+      `a tensor with requiresGrad must be float32 or float64, got ${given.dtype}`,
+    );
+  }
 }

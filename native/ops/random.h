@@ -14,65 +14,55 @@ namespace fluxion {
 
 inline int64_t philox_blocks(int64_t elements) { return (elements + 1) / 2; }
 
-struct RandomUniformParams {
+// What every draw of a shape has.
+struct DrawParams {
   Shape shape;
   DType dtype = DType::f32;
   int64_t seed = 0, offset = 0;
-  double low = 0, high = 1;  // [low, high)
   template <class V>
   void visit(V& v) {
     v("shape", shape);
     v("dtype", dtype);
     v("seed", seed);
     v("offset", offset);
+  }
+};
+
+struct RandomUniformParams : DrawParams {
+  double low = 0, high = 1;  // [low, high)
+  template <class V>
+  void visit(V& v) {
+    DrawParams::visit(v);
     v("low", low);
     v("high", high);
   }
 };
 
-struct RandomNormalParams {
-  Shape shape;
-  DType dtype = DType::f32;
-  int64_t seed = 0, offset = 0;
+struct RandomNormalParams : DrawParams {
   double mean = 0, std = 1;
   template <class V>
   void visit(V& v) {
-    v("shape", shape);
-    v("dtype", dtype);
-    v("seed", seed);
-    v("offset", offset);
+    DrawParams::visit(v);
     v("mean", mean);
     v("std", std);
   }
 };
 
-struct RandomIntegerParams {
-  Shape shape;
-  DType dtype = DType::i32;
-  int64_t seed = 0, offset = 0;
+struct RandomIntegerParams : DrawParams {
   int64_t low = 0, high = 0;  // [low, high)
   template <class V>
   void visit(V& v) {
-    v("shape", shape);
-    v("dtype", dtype);
-    v("seed", seed);
-    v("offset", offset);
+    DrawParams::visit(v);
     v("low", low);
     v("high", high);
   }
 };
 
-struct RandomBernoulliParams {
-  Shape shape;
-  DType dtype = DType::f32;
-  int64_t seed = 0, offset = 0;
+struct RandomBernoulliParams : DrawParams {
   double p = 0.5;  // probability of 1
   template <class V>
   void visit(V& v) {
-    v("shape", shape);
-    v("dtype", dtype);
-    v("seed", seed);
-    v("offset", offset);
+    DrawParams::visit(v);
     v("p", p);
   }
 };

@@ -12,7 +12,7 @@
         "<!(node -p \"require('node-api-headers').include_dir\")",
         "<!(node -p \"require('node-addon-api').include_dir\")"
       ],
-      "defines": ["NAPI_VERSION=9"],
+      "defines": ["NAPI_VERSION=9", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       # Node's common.gypi turns exceptions and run-time type information off.
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti"],
       "cflags_cc": [

@@ -59,10 +59,14 @@ void Addon::throw_error(napi_env raw_env, const Error& error) {
     napi_throw_error(raw_env, code, error.message.c_str());
     return;
   }
-  Napi::Value object = error_class_.Value().New({Napi::String::New(env, code),
-                                                 Napi::String::New(env, public_name(error.op)),
-                                                 Napi::String::New(env, error.message)});
-  napi_throw(raw_env, object);
+  try {
+    Napi::Value object = error_class_.Value().New({Napi::String::New(env, code),
+                                                   Napi::String::New(env, public_name(error.op)),
+                                                   Napi::String::New(env, error.message)});
+    napi_throw(raw_env, object);
+  } catch (const Napi::Error&) {
+    // The environment is being terminated: no JavaScript runs any more, and nobody waits for the error.
+  }
 }
 
 void export_function(napi_env env, napi_value exports, const char* name, napi_callback callback) {

@@ -48,7 +48,7 @@ void Addon::settle_reads(napi_env env) {
     const PendingRead read = reads_.front();
     reads_.pop_front();
     if (read.array) napi_delete_reference(env, read.array);
-    napi_value value;
+    napi_value value = nullptr;
     try {
       device_->check_faults();
       napi_get_undefined(env, &value);
@@ -56,7 +56,7 @@ void Addon::settle_reads(napi_env env) {
     } catch (const Error& error) {
       throw_error(env, error);
       napi_get_and_clear_last_exception(env, &value);
-      napi_reject_deferred(env, read.deferred, value);
+      if (value) napi_reject_deferred(env, read.deferred, value);
     }
   }
 }

@@ -31,6 +31,12 @@ if (!isMainThread) {
       ),
     );
     await Promise.all(doomed.map((worker) => worker.terminate()));
+    // In the middle of loading, of a call, of an allocation, of a read: whatever it is just doing.
+    for (let delay = 0; delay < 60; delay += 3) {
+      const worker = start(1, 1e9);
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      await worker.terminate();
+    }
     process.stdout.write(JSON.stringify(results));
   })();
 }

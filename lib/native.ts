@@ -63,11 +63,14 @@ function load(): Native {
     const find = require('node-gyp-build') as (root: string) => Native;
     return find(root);
   } catch (cause) {
+    const { message } = cause as Error;
     throw new FluxionError(
       'FLUXION_BACKEND_FAILURE',
       '',
-      `no native addon for ${process.platform}-${process.arch} was found (${String((cause as Error).message).split('\n')[0]}). ` +
-        'In a clone run `npm run build:native`, which needs CMake and a C++20 compiler.',
+      message.startsWith('No native build')
+        ? `no native addon for ${process.platform}-${process.arch} was found. In a clone run ` +
+            '`npm run build:native`, which needs CMake and a C++20 compiler'
+        : `the native addon cannot be loaded: ${message}`,
       { cause },
     );
   }

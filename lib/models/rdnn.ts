@@ -33,6 +33,15 @@ export interface RDLayerOptions {
   activation?: ActivationName;
 }
 
+const LAYER_DEFAULTS: Required<RDLayerOptions> = {
+  dt: 1,
+  order: 'reaction-first',
+  diffusion: true,
+  diffusionOptions: {},
+  kernelSize: 3,
+  activation: 'relu',
+};
+
 /**
  * One layer of RDNN: explicit reaction, implicit diffusion, by Lie splitting of u_t = k Lap u + R(u).
  *
@@ -49,14 +58,7 @@ export class RDLayer extends Module {
 
   constructor(channels: number, options?: RDLayerOptions) {
     super();
-    const o = withDefaults<Required<RDLayerOptions>>('RDLayer', options, {
-      dt: 1,
-      order: 'reaction-first',
-      diffusion: true,
-      diffusionOptions: {},
-      kernelSize: 3,
-      activation: 'relu',
-    });
+    const o = withDefaults('RDLayer', options, LAYER_DEFAULTS);
     requireArgument(
       o.order === 'reaction-first' || o.order === 'diffusion-first',
       'RDLayer',
@@ -123,12 +125,7 @@ export class RDNN extends Module {
       classes: 10,
       channels: [16, 32],
       layersPerBlock: 2,
-      dt: 1,
-      order: 'reaction-first',
-      diffusion: true,
-      diffusionOptions: {},
-      kernelSize: 3,
-      activation: 'relu',
+      ...LAYER_DEFAULTS,
     });
     requireArgument(channels.length > 0, 'RDNN', 'channels must name at least one block');
     const layerCounts =

@@ -9,7 +9,9 @@ namespace fluxion::bindings {
 Addon::Addon(Napi::Env env, Napi::Object exports) {
   const BackendApi* api = cpu::backend();
   char reason[256] = {};
-  device_ = std::make_unique<Device>(api, api->open(0, reason, sizeof reason), host_memory_limit());
+  void* device = api->open(0, reason, sizeof reason);
+  if (!device) throw Napi::Error::New(env, reason);
+  device_ = std::make_unique<Device>(api, device, host_memory_limit());
   engine_ = std::make_unique<Engine>(*device_);
   Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, Frame::kSize * sizeof(double));
   frame_ = static_cast<double*>(buffer.Data());

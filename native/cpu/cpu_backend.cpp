@@ -74,22 +74,42 @@ void release_memory(void* memory, size_t bytes) {
   std::free(memory);
 }
 
-int default_threads() {
+struct Settings {
+  int threads;
+  int isa;
+};
+
+// The machine's own values unless the environment says otherwise; false with the reason for values that
+// cannot be had, so that none is silently ignored.
+bool read_settings(Settings* settings, char* reason, size_t reason_bytes) {
+  const unsigned cores = std::thread::hardware_concurrency();
+  *settings = {cores ? static_cast<int>(cores) : 1, best_isa()};
   if (const char* text = std::getenv("FLUXION_NUM_THREADS")) {
-    const int n = std::atoi(text);
-    if (n >= 1 && n <= 256) return n;
+    char* end = nullptr;
+    const long n = std::strtol(text, &end, 10);
+    if (*text == 0 || *end != 0 || n < 1 || n > 256) {
+      std::snprintf(reason, reason_bytes,
+                    "FLUXION_NUM_THREADS must be a number in [1, 256], got '%s'", text);
+      return false;
+    }
+    settings->threads = static_cast<int>(n);
   }
-  const unsigned n = std::thread::hardware_concurrency();
-  return n ? static_cast<int>(n) : 1;
+  if (const char* name = std::getenv("FLUXION_ISA")) {
+    settings->isa = find_isa(name);
+    if (settings->isa < 0) {
+      std::snprintf(reason, reason_bytes,
+                    "FLUXION_ISA must be one of those of this machine (%s), got '%s'",
+                    instruction_sets().c_str(), name);
+      return false;
+    }
+  }
+  return true;
 }
 
 class CpuDevice {
  public:
-  CpuDevice() : pool_(default_threads()), serial_(1), isa_(best_isa()) {
-    if (const char* name = std::getenv("FLUXION_ISA")) {
-      const int isa = find_isa(name);
-      if (isa >= 0) isa_ = isa;
-    }
+  explicit CpuDevice(const Settings& settings)
+      : pool_(settings.threads), serial_(1), isa_(settings.isa) {
     executor_ = std::thread([this] { execute(); });
   }
 
@@ -363,7 +383,10 @@ const BackendApi kApi = {
       out->memory_bytes = 0;
       return 1;
     },
-    [](int, char*, size_t) -> void* { return new CpuDevice; },
+    [](int, char* reason, size_t bytes) -> void* {
+      Settings settings;
+      return read_settings(&settings, reason, bytes) ? new CpuDevice(settings) : nullptr;
+    },
     [](void* device) { delete static_cast<CpuDevice*>(device); },
     [](void*, size_t bytes) { return allocate_memory(bytes); },
     [](void*, void* memory, size_t bytes) { release_memory(memory, bytes); },

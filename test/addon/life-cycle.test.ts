@@ -46,6 +46,17 @@ test.each(['load', 'tensor', 'queued', 'reading', 'awaited', 'tidy', 'throwing']
   },
 );
 
+test.each([
+  ['FLUXION_ISA', 'mmx', 'must be one of those of this machine'],
+  ['FLUXION_NUM_THREADS', '0', 'must be a number in [1, 256]'],
+])('a setting that cannot be had is an error: %s=%s', (name, value, requirement) => {
+  const file = path.join(__dirname, 'programs/forgetful-loop.cjs');
+  const env = { ...process.env, [name]: value };
+  const { status, stderr } = spawnSync(process.execPath, [file], { encoding: 'utf8', env });
+  expect(status).toBe(1);
+  expect(stderr).toContain(`the native addon cannot be loaded: ${name} ${requirement}`);
+});
+
 test('a worker may be terminated after each step', () => {
   expect(run('teardown.cjs', ['workers'])).toBe('alive');
 });

@@ -16,7 +16,9 @@ namespace {
 
 template <class T>
 struct Machine {
-  Device device{cpu::backend(), cpu::backend()->open(0, nullptr, 0), host_memory_limit()};
+  char reason[256] = {};
+  Device device{cpu::backend(), cpu::backend()->open(0, reason, sizeof reason),
+                host_memory_limit()};
   Engine engine{device};
 
   Machine() { device.set_checked(true); }

@@ -16,10 +16,12 @@ using namespace fluxion;
 namespace {
 
 struct Machine {
+  char reason[256] = {};
   Device device;
   Engine engine;
   explicit Machine(uint64_t limit = host_memory_limit())
-      : device(cpu::backend(), cpu::backend()->open(0, nullptr, 0), limit), engine(device) {}
+      : device(cpu::backend(), cpu::backend()->open(0, reason, sizeof reason), limit),
+        engine(device) {}
 
   Tensor upload(const std::vector<float>& values, const Shape& shape) {
     Tensor t = engine.empty(DType::f32, shape, "test");

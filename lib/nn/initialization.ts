@@ -29,8 +29,3 @@ export function constantParameter(shape: readonly number[], value: number): Tens
 export function defaultBound(fanIn: number): number {
   return fanIn > 0 ? 1 / Math.sqrt(fanIn) : 0;
 }
-
-/** He et al. (2015): uniform with variance 2 / fanIn, for layers before a ReLU-like function. */
-export function kaimingBound(fanIn: number): number {
-  return Math.sqrt(6 / fanIn);
-}

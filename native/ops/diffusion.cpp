@@ -9,8 +9,10 @@
 namespace fluxion {
 namespace {
 
-// Bytes one thread needs for lines along either axis: [n][4 vectors of 64 bytes].
-size_t line_scratch(int64_t n) { return static_cast<size_t>(n) * 4 * 64; }
+// Bytes of a line of n vectors (64 bytes is the widest vector), and of the four lines that advance
+// together in a plane.
+size_t vector_line_bytes(int64_t n) { return static_cast<size_t>(n) * 64; }
+size_t line_scratch(int64_t n) { return 4 * vector_line_bytes(n); }
 
 void check_diffusion(const ImplicitDiffusion2dParams& p, const Infer& infer) {
   infer.require_ndim(0, "input", 4);
@@ -75,14 +77,14 @@ void infer_tridiagonal_solve(const NoParams&, Infer& infer) {
   infer.output(infer.dtype(3), shape);
   infer.work = 16 * shape.size();
   // lower, diag, upper, rhs of one vector of systems
-  infer.scratch = 4 * line_scratch(shape[shape.ndim - 1]) / 4;
+  infer.scratch = 4 * vector_line_bytes(shape[shape.ndim - 1]);
 }
 
 void infer_tridiagonal_solve_vjp(const NoParams&, Infer& infer) {
   const Shape& shape = infer.shape(0);
   for (int i = 0; i < 4; ++i) infer.output(infer.dtype(0), shape);
   infer.work = 24 * shape.size();
-  infer.scratch = 5 * line_scratch(shape[shape.ndim - 1]) / 4;
+  infer.scratch = 5 * vector_line_bytes(shape[shape.ndim - 1]);
 }
 
 }  // namespace fluxion

@@ -3,6 +3,12 @@ import { CONVOLUTION } from './cases/convolution';
 import { DENSE } from './cases/dense';
 import { DIFFUSION } from './cases/diffusion';
 import { ELEMENTWISE } from './cases/elementwise';
+import { FOURIER } from './cases/fourier';
+import { MESH_FREE } from './cases/mesh-free';
+import { SEMI_LAGRANGIAN } from './cases/semi-lagrangian';
+import { SPECTRAL_DIFFUSION } from './cases/spectral-diffusion';
+import { UPWIND } from './cases/upwind';
+import { VARIABLE_DIFFUSION } from './cases/variable-diffusion';
 import { TRAINING } from './cases/training';
 
 export const CASES: readonly Case[] = [
@@ -10,6 +16,12 @@ export const CASES: readonly Case[] = [
   ...DENSE,
   ...CONVOLUTION,
   ...DIFFUSION,
+  ...VARIABLE_DIFFUSION,
+  ...FOURIER,
+  ...SPECTRAL_DIFFUSION,
+  ...MESH_FREE,
+  ...UPWIND,
+  ...SEMI_LAGRANGIAN,
   ...TRAINING,
 ];
 

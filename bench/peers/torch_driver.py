@@ -15,31 +15,16 @@ import torch
 import torch.nn.functional as F
 
 from torch_diffusion import Eigenbasis, apply_broadcast, apply_by_channel, step_matrices
+from torch_inputs import lazily, rotating, sets_of
+
+import torch_fourier
+import torch_mesh_free
+import torch_semi_lagrangian
+import torch_spectral_diffusion
+import torch_upwind
+import torch_variable_diffusion
 
 torch.manual_seed(1)
-
-
-def sets_of(request, *shape, grad=False):
-    """The same random values in several places of memory."""
-    first = torch.randn(*shape)
-    return [first.clone().requires_grad_(grad) for _ in range(request["sets"])]
-
-
-def rotating(sets, call):
-    """A function of the number of the call from a function of an input, or of a tuple of them."""
-    return lambda i: call(*sets[i % len(sets)])
-
-
-def lazily(make):
-    """Makes the inputs with the first call, so that those of a slower formulation can be freed."""
-    made = []
-
-    def call(i):
-        if not made:
-            made.append(make())
-        made[0](i)
-
-    return call
 
 
 # --- Elementwise --------------------------------------------------------------------------------
@@ -315,6 +300,12 @@ FORMULATIONS = {
     "tridiagonal-solve": tridiagonal_solve,
     "rdnn": rdnn,
     "data-loader": data_loader,
+    **torch_fourier.FORMULATIONS,
+    **torch_mesh_free.FORMULATIONS,
+    **torch_semi_lagrangian.FORMULATIONS,
+    **torch_spectral_diffusion.FORMULATIONS,
+    **torch_upwind.FORMULATIONS,
+    **torch_variable_diffusion.FORMULATIONS,
 }
 
 

@@ -1,5 +1,7 @@
 import './methods';
 
+export * from './advection-semi-lagrangian';
+export * from './advection-upwind';
 export * from './creation';
 export * from './diffusion';
 export * from './elementwise';
@@ -8,3 +10,6 @@ export * from './random';
 export * from './reduce';
 export * from './shape';
 export * from './shape-index';
+export * from './spectral-diffusion';
+export * from './spectral-fourier';
+export * from './spectral-mesh-free';

@@ -1,5 +1,7 @@
 import { Tensor } from '../tensor/tensor';
 import { type BackwardOptions, backward } from '../autograd/gradients';
+import * as semiLagrangian from './advection-semi-lagrangian';
+import * as upwind from './advection-upwind';
 import * as diffusion from './diffusion';
 import * as elementwise from './elementwise';
 import * as linalg from './linalg';
@@ -7,6 +9,9 @@ import * as random from './random';
 import * as reduce from './reduce';
 import * as shape from './shape';
 import * as shapeIndex from './shape-index';
+import * as spectralDiffusion from './spectral-diffusion';
+import * as fourier from './spectral-fourier';
+import * as meshFree from './spectral-mesh-free';
 
 // Every function of the op families whose first parameter is a tensor, as a method of Tensor: x.mul(2).sum().
 // A new op becomes a method by being exported from its family.
@@ -19,6 +24,11 @@ const FAMILIES = {
   ...random,
   ...linalg,
   ...diffusion,
+  ...fourier,
+  ...spectralDiffusion,
+  ...meshFree,
+  ...upwind,
+  ...semiLagrangian,
 };
 
 /** What the families export that does not begin with a tensor. */

@@ -14,7 +14,7 @@
 #include <cstdint>
 
 #include "core/tensor_view.h"
-#include "ops/registry.h"
+#include "ops/op.h"
 
 namespace fluxion {
 

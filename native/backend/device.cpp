@@ -8,7 +8,7 @@
 
 #include <unistd.h>
 
-#include "ops/op.h"
+#include "ops/registry.h"
 
 namespace fluxion {
 namespace {

@@ -9,7 +9,7 @@
 #include <dlfcn.h>
 #endif
 
-#include "ops/op.h"
+#include "ops/registry.h"
 
 namespace fluxion {
 namespace {

@@ -228,6 +228,7 @@ class CpuDevice {
   // Scratch is grown between ops, when no kernel runs.
   Kernel make_call(OpId op, const TensorView* inputs, int n_inputs, const TensorView* outputs,
                    int n_outputs, void* workspace, size_t scratch, ThreadPool& pool) {
+    plans_.trim();
     const size_t stride = (scratch + 63) / 64 * 64;
     if (stride > scratch_stride_) {
       std::free(scratch_);
@@ -235,8 +236,8 @@ class CpuDevice {
           static_cast<char*>(std::aligned_alloc(64, stride * static_cast<size_t>(pool_.threads())));
       scratch_stride_ = scratch_ ? stride : 0;
     }
-    return Kernel{inputs,   n_inputs,        outputs, n_outputs, workspace,
-                  scratch_, scratch_stride_, &pool,   &fault_,   op};
+    return Kernel{inputs,          n_inputs, outputs, n_outputs, workspace, scratch_,
+                  scratch_stride_, &pool,    &plans_, &fault_,   op};
   }
 
   static void run_kernel(KernelFn kernel, const void* params, const Kernel& call, size_t scratch) {
@@ -357,6 +358,7 @@ class CpuDevice {
   char* scratch_ =
       nullptr;  // touched by whoever runs kernels: the executor, or the owner when idle
   size_t scratch_stride_ = 0;
+  PlanCache plans_;  // likewise
 
   uint64_t submitted_ = 0;  // the owner's count
   std::atomic<uint64_t> appended_{0};

@@ -16,6 +16,7 @@
 
 #include "backend/backend.h"
 #include "core/thread_pool.h"
+#include "cpu/plan_cache.h"
 
 namespace fluxion::cpu {
 
@@ -28,6 +29,7 @@ struct Kernel {
   char* scratch_base;    // Infer::scratch bytes for each thread, 64-byte aligned
   size_t scratch_stride;
   ThreadPool* pool;
+  PlanCache* plans;  // outside of parallel regions only
   Fault* fault_slot;
   OpId op;
 

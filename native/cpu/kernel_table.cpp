@@ -3,10 +3,15 @@
 
 #include "ops/diffusion.h"
 #include "ops/elementwise.h"
+#include "ops/fourier.h"
 #include "ops/linalg.h"
+#include "ops/mesh_free.h"
 #include "ops/random.h"
 #include "ops/reduce.h"
+#include "ops/semi_lagrangian.h"
 #include "ops/shape.h"
+#include "ops/spectral_diffusion.h"
+#include "ops/upwind.h"
 
 namespace fluxion::cpu {
 

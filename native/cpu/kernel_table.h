@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cpu/kernel.h"
+#include "ops/registry.h"
 
 namespace fluxion::cpu {
 

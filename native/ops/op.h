@@ -21,6 +21,9 @@
 
 namespace fluxion {
 
+// The enumerators are in registry.h; few files need them, and only those change with the list of ops.
+enum class OpId : int32_t;
+
 struct NoParams {
   template <class V>
   void visit(V&) {}

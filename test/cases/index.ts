@@ -6,6 +6,13 @@ import { RANDOM } from './random';
 import { REDUCE } from './reduce';
 import { SHAPE } from './shape';
 import { SHAPE_INDEX } from './shape-index';
+import { COMPLEX } from './complex';
+import { FOURIER } from './fourier';
+import { MESH_FREE } from './mesh-free';
+import { SEMI_LAGRANGIAN } from './semi-lagrangian';
+import { SPECTRAL_DIFFUSION } from './spectral-diffusion';
+import { UPWIND } from './upwind';
+import { VARIABLE_DIFFUSION } from './variable-diffusion';
 
 /** The case tables by family. */
 export const FAMILIES: Record<string, Case[]> = {
@@ -14,7 +21,13 @@ export const FAMILIES: Record<string, Case[]> = {
   shape: [...SHAPE, ...SHAPE_INDEX],
   random: RANDOM,
   linalg: LINALG,
-  diffusion: DIFFUSION,
+  complex: COMPLEX,
+  diffusion: [...DIFFUSION, ...VARIABLE_DIFFUSION],
+  fourier: FOURIER,
+  spectralDiffusion: SPECTRAL_DIFFUSION,
+  meshFree: MESH_FREE,
+  upwind: UPWIND,
+  semiLagrangian: SEMI_LAGRANGIAN,
 };
 
 export const CASES: Case[] = Object.values(FAMILIES).flat();

@@ -149,11 +149,18 @@ std::vector<Array> run(const Op<P>& op, int isa, const P& params, const std::vec
     const size_t stride = (infer.scratch + kGuard + 63) / 64 * 64;
     Block workspace(infer.workspace), scratch(stride * static_cast<size_t>(threads));
     Fault fault;
-    const cpu::Kernel kernel{in.data(),        static_cast<int>(in.size()),
-                             views.data(),     infer.outputs,
-                             workspace.data(), scratch.data(),
-                             stride,           pool(threads),
-                             &fault,           OpId::matmul};
+    cpu::PlanCache plans;
+    const cpu::Kernel kernel{in.data(),
+                             static_cast<int>(in.size()),
+                             views.data(),
+                             infer.outputs,
+                             workspace.data(),
+                             scratch.data(),
+                             stride,
+                             pool(threads),
+                             &plans,
+                             &fault,
+                             OpId{}};
     op.kernels[isa](params, kernel);
     faults += fault.taken.load();
     CHECK(workspace.intact() && scratch.intact());

@@ -1,0 +1,6 @@
+// Spectral and stencil diffusion: parameters of the ops.
+#pragma once
+
+#include "ops/op.h"
+
+namespace fluxion {}  // namespace fluxion

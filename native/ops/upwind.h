@@ -1,0 +1,6 @@
+// Upwind advection: parameters of the ops.
+#pragma once
+
+#include "ops/op.h"
+
+namespace fluxion {}  // namespace fluxion

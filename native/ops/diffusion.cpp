@@ -34,7 +34,7 @@ size_t step_scratch(const DiffusionStep& step, const Cells& n, size_t element) {
   if (!step.factorised() && resident(n, element)) sweeps += field_bytes(n, element, 1);
   size_t planes = plane_lines_bytes(n, element) + scratch_plane_bytes(n, element);
   if (!resident({1, n.height, n.width}, element)) planes = 0;
-  if (n.depth > 1 && resident(n, element))
+  if (step.axes == 3 && resident(n, element))
     planes += static_cast<size_t>((n.depth + 2) * n.plane()) * element;
   return larger(sweeps, planes);
 }

@@ -21,7 +21,8 @@ class FactorTable {
       for (int a = 0; a < step.axes; ++a) key.add(r(c, a));
     table_ = static_cast<const T*>(call.plans->find(
         key.text(),
-        table_bytes(channels) + static_cast<size_t>(line_factor_count(cells.longest())) * sizeof(double),
+        table_bytes(channels) +
+            static_cast<size_t>(line_factor_count(cells.longest())) * sizeof(double),
         [&](void* out) { fill(out, channels); }));
     if (!table_) call.fault(ErrorCode::OutOfMemory, "no memory for the factors of the solver");
   }

@@ -40,8 +40,7 @@ class LineGroups {
     key.add(sizeof(T)).add(w).add(step.boundary).add(n_);
     for (int64_t c = 0; c < channels_; ++c) key.add(r(c));
     table_ = static_cast<const T*>(call.plans->find(
-        key.text(),
-        table_bytes() + static_cast<size_t>(line_factor_count(n_)) * sizeof(double),
+        key.text(), table_bytes() + static_cast<size_t>(line_factor_count(n_)) * sizeof(double),
         [&](void* out) { fill(out); }));
     if (!table_) call.fault(ErrorCode::OutOfMemory, "no memory for the factors of the solver");
   }
@@ -165,8 +164,7 @@ void adjoint_block(const LinesJob<T>& job, int rows, const LineFactors<T>& f, T*
     }
     if (!job.gu) continue;
     if (kCrank)
-      for (int i = 0; i < left; ++i)
-        tile[i] = T(2) * tile[i] - load(g_lines + (j + i) * w);
+      for (int i = 0; i < left; ++i) tile[i] = T(2) * tile[i] - load(g_lines + (j + i) * w);
     transpose_tile<T>(tile);
     store_tile(tile, job.gu + j, n, rows, left, job.around_caches);
   }
@@ -217,8 +215,8 @@ void run_adjoint(const DiffusionStep& step, const Kernel& call) {
   const int64_t n = g.shape[2], channels = g.shape[1];
   if (!gk) return step_all(step, groups, call, g.as<T>(), gu, n);
   T* sums = call.workspace<T>();
-  const LinesJob<T> job{g.as<T>(),     call.in(2).as<T>(), gu, n,
-                        step.boundary, gu && streamable(gu, n)};
+  const LinesJob<T> job{g.as<T>(), call.in(2).as<T>(), gu,
+                        n,         step.boundary,      gu && streamable(gu, n)};
   adjoint_lines(step, groups, call, job, sums);
   for (int64_t c = 0; c < channels; ++c) {
     double total = 0;

@@ -45,13 +45,13 @@ inline void forward_plane(const PlaneJob<T>& job, const LineFactors<T>& y,
   constexpr int w = kLanes<T>;
   int64_t j = 0;
   for (; j + 4 * w <= job.columns; j += 4 * w) {
-    forward_strip<T, 4, kPeriodic>(job.from + j, job.columns, s.plane + j, s.pitch, job.rows,
-                                   4 * w, y, s.correction + j);
+    forward_strip<T, 4, kPeriodic>(job.from + j, job.columns, s.plane + j, s.pitch, job.rows, 4 * w,
+                                   y, s.correction + j);
   }
   for (; j < job.columns; j += w) {
     const int count = static_cast<int>(std::min<int64_t>(w, job.columns - j));
-    forward_strip<T, 1, kPeriodic>(job.from + j, job.columns, s.plane + j, s.pitch, job.rows,
-                                   count, y, s.correction + j);
+    forward_strip<T, 1, kPeriodic>(job.from + j, job.columns, s.plane + j, s.pitch, job.rows, count,
+                                   y, s.correction + j);
   }
 }
 

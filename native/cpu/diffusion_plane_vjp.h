@@ -72,8 +72,7 @@ class BackwardEulerAdjoint {
  public:
   static constexpr int w = kLanes<T>;
 
-  BackwardEulerAdjoint(const AdjointJob<T>& job, const PlaneFactors<T>& f,
-                       const PlaneScratch<T>& s)
+  BackwardEulerAdjoint(const AdjointJob<T>& job, const PlaneFactors<T>& f, const PlaneScratch<T>& s)
       : job_(job),
         f_(f),
         s_(s),
@@ -207,8 +206,7 @@ class CrankNicolsonAdjoint {
 
   template <bool kWhole>
   inline __attribute__((always_inline)) void enter(int64_t row, int count, int64_t j,
-                                                         LineCarry<T>& carry_e,
-                                                         LineCarry<T>& carry_u) {
+                                                   LineCarry<T>& carry_e, LineCarry<T>& carry_u) {
     const int left = kWhole ? w : columns_at(j);
     const int64_t at = row * job_.columns + j;
     Vec<T> tile[w];
@@ -223,9 +221,8 @@ class CrankNicolsonAdjoint {
 
   template <bool kWhole>
   inline __attribute__((always_inline)) void leave(int64_t row, int count, int64_t j,
-                                                         LineCarry<T>& carry_e,
-                                                         LineCarry<T>& carry_u,
-                                                         FaceSum<T>& faces) {
+                                                   LineCarry<T>& carry_e, LineCarry<T>& carry_u,
+                                                   FaceSum<T>& faces) {
     const int left = kWhole ? w : columns_at(j);
     const int64_t at = row * job_.columns + j;
     Vec<T> tile[w];
@@ -296,8 +293,8 @@ class CrankNicolsonAdjoint {
     if (kPeriodic) {
 #pragma GCC unroll 4
       for (int g = 0; g < G; ++g)
-        correction[g] =
-            fused(broadcast(*f_.y.w_last), load(carry_u_ + j + g * w), load(correction_u_ + j + g * w));
+        correction[g] = fused(broadcast(*f_.y.w_last), load(carry_u_ + j + g * w),
+                              load(correction_u_ + j + g * w));
     }
     for (int64_t i = 0; i < job_.rows; ++i) {
       const int64_t q = job_.rows - 1 - i;

@@ -27,8 +27,13 @@ void diffuse_planes(const Batch<T>& b, const T* from, T* to) {
   b.call.parallel_for(planes, [&](int64_t i, int thread) {
     const PlaneScratch<T> scratch(b.call.template scratch<char>(thread), b.cells);
     const T* u = from + i * plane;
-    const PlaneJob<T> job{u, to + i * plane, b.cells.width, b.cells.height, b.cells.width,
-                          i + 1 < planes ? u + plane : nullptr, around};
+    const PlaneJob<T> job{u,
+                          to + i * plane,
+                          b.cells.width,
+                          b.cells.height,
+                          b.cells.width,
+                          i + 1 < planes ? u + plane : nullptr,
+                          around};
     diffuse_plane(b.step, job, b.plane_factors(i / b.cells.depth), scratch);
     stream_fence();
   });
@@ -36,8 +41,7 @@ void diffuse_planes(const Batch<T>& b, const T* from, T* to) {
 
 // to_i = from_i + rm previous_i, and the sum of p to_i where periodic.
 template <class T, bool kPeriodic>
-inline void forward_layer(const T* from, const T* previous, T* to, T* first, T rm, T p,
-                          int64_t n) {
+inline void forward_layer(const T* from, const T* previous, T* to, T* first, T rm, T p, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     const T e = from[i] + (previous ? rm * previous[i] : T(0));
     to[i] = e;

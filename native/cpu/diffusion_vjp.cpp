@@ -106,8 +106,8 @@ void adjoint_all(const DiffusionStep& step, const Kernel& call) {
   const Batch<T> b{step, call, factors, cells, g.shape[0] * channels, channels};
   T *gu = call.out(0).as<T>(), *gk = call.out(1).as<T>();
   double* sums = call.workspace<double>();
-  T* fields = reinterpret_cast<T*>(call.workspace<char>() +
-                                   diffusivity_partial_bytes(step, g.shape));
+  T* fields =
+      reinterpret_cast<T*>(call.workspace<char>() + diffusivity_partial_bytes(step, g.shape));
   const T* saved = call.in(2).as<T>();
   if (!gk) return diffuse(b, g.as<T>(), gu, fields);
   if (step.axes == 2 && step.factorised() && b.plane_fits()) {

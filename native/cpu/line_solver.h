@@ -37,17 +37,18 @@ inline void factor_line(double r, int64_t n, Boundary boundary, double* out) {
   double *m = out, *rm = out + n + 1, *z = out + 2 * n + 2, *p = out + 3 * n + 2;
   const bool cyclic = boundary == Boundary::periodic && n > 2;
   if (boundary == Boundary::periodic && n == 2) r *= 2;  // both neighbours are the same cell
-  const bool open = boundary == Boundary::dirichlet;  // zero outside: the end cells lose flux too
   const double middle = 1 + 2 * r;
-  const double end = open ? middle : (n == 1 ? 1.0 : 1 + r);
-  // Sherman-Morrison with gamma = -middle: the corners leave, the end diagonals change.
-  const double first = cyclic ? 2 * middle : end;
-  const double last = cyclic ? middle + r * r / middle : end;
-  double previous = 0;
+  // What the diagonal has at the ends beyond 1 and the faces between cells. Dirichlet: zero outside.
+  // Cyclic: Sherman-Morrison with gamma = -middle, where the corners leave and the ends change.
+  const double wall = boundary == Boundary::dirichlet ? r : 0;
+  const double at_first = cyclic ? 1 + 3 * r : wall;
+  const double at_last = cyclic ? r + r * r / middle : wall;
+  // The pivot is q + r, and r - r^2 / (q + r) = r q / (q + r): nothing cancels, however large r is.
+  double carried = 0;
   for (int64_t i = 0; i < n; ++i) {
-    const double b = i == 0 ? first : (i == n - 1 ? last : middle);
-    m[i] = 1 / (b - (i ? r * r * previous : 0));
-    previous = m[i];
+    const double q = 1 + (i == 0 ? at_first : 0) + (i == n - 1 ? at_last : 0) + carried;
+    m[i] = 1 / (q + (i == n - 1 ? 0 : r));
+    carried = r * q * m[i];
     rm[i] = r * m[i];
     z[i] = p[i] = 0;
   }
@@ -142,7 +143,8 @@ inline __attribute__((always_inline)) void forward_strip(const T* from, int64_t 
   }
   if (!kPeriodic) return;
 #pragma GCC unroll 4
-  for (int g = 0; g < G; ++g) store(correction + g * w, fused(broadcast(*f.w_last), x[g], first[g]));
+  for (int g = 0; g < G; ++g)
+    store(correction + g * w, fused(broadcast(*f.w_last), x[g], first[g]));
 }
 
 // x_i to `to`, which may be e; with `reflected`, 2 x_i - reflected_i.
@@ -150,8 +152,7 @@ template <class T, int G, bool kPeriodic>
 inline __attribute__((always_inline)) void backward_strip(const T* e, int64_t pitch, T* to,
                                                           int64_t to_pitch, int64_t n, int count,
                                                           const LineFactors<T>& f,
-                                                          const T* correction,
-                                                          const T* reflected,
+                                                          const T* correction, const T* reflected,
                                                           int64_t reflected_pitch,
                                                           bool around_caches) {
   constexpr int w = kLanes<T>;
@@ -224,7 +225,8 @@ inline __attribute__((always_inline)) void forward_tile(const Vec<T> (&tile)[kLa
   for (int i = 0; i < w; ++i) {
     if (i < count) {
       carry.value = fused(coefficient<T, kPerLane>(f.rm, j + i - 1), carry.value, tile[i]);
-      if (kPeriodic) carry.first = fused(coefficient<T, kPerLane>(f.p, j + i), carry.value, carry.first);
+      if (kPeriodic)
+        carry.first = fused(coefficient<T, kPerLane>(f.p, j + i), carry.value, carry.first);
       store(lines + (j + i) * w, carry.value);
     }
   }
@@ -233,7 +235,8 @@ inline __attribute__((always_inline)) void forward_tile(const Vec<T> (&tile)[kLa
 // After the last tile: makes the carry ready for going backward.
 template <class T, bool kPerLane, bool kPeriodic>
 inline __attribute__((always_inline)) void turn(const LineFactors<T>& f, LineCarry<T>& carry) {
-  if (kPeriodic) carry.first = fused(coefficient<T, kPerLane>(f.w_last, 0), carry.value, carry.first);
+  if (kPeriodic)
+    carry.first = fused(coefficient<T, kPerLane>(f.w_last, 0), carry.value, carry.first);
   carry.value = Vec<T>{};
 }
 
@@ -247,11 +250,10 @@ inline __attribute__((always_inline)) void backward_tile(const T* lines, int64_t
 #pragma GCC unroll 16
   for (int i = w - 1; i >= 0; --i) {
     if (i < count) {
-      carry.value = fused(coefficient<T, kPerLane>(f.rm, j + i + 1), carry.value,
-                          load(lines + (j + i) * w));
+      carry.value =
+          fused(coefficient<T, kPerLane>(f.rm, j + i + 1), carry.value, load(lines + (j + i) * w));
       tile[i] = rounded<T>(coefficient<T, kPerLane>(f.m, j + i) * carry.value);
-      if (kPeriodic)
-        tile[i] = fused(-coefficient<T, kPerLane>(f.z, j + i), carry.first, tile[i]);
+      if (kPeriodic) tile[i] = fused(-coefficient<T, kPerLane>(f.z, j + i), carry.first, tile[i]);
     } else {
       tile[i] = Vec<T>{};
     }
@@ -354,8 +356,7 @@ inline void solve_row_block(const RowBlock<T>& block, const LineFactors<T>& f, T
   if (left > 0) {
     backward_tile<T, kPerLane, kPeriodic>(lines, j, left, f, carry, tile);
     transpose_tile<T>(tile);
-    if (kReflect)
-      reflect_tile(tile, block.from + j, block.from_pitch, block.rows, left);
+    if (kReflect) reflect_tile(tile, block.from + j, block.from_pitch, block.rows, left);
     store_tile(tile, block.to + j, block.to_pitch, block.rows, left, block.around_caches);
   }
   for (j -= w; j >= 0; j -= w) {

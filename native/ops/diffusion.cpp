@@ -24,8 +24,7 @@ size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 // Bytes of the working fields of `channels` channels.
 size_t field_bytes(const Cells& n, size_t element, int64_t channels) {
-  return kWorkingFields *
-         round_to_line(static_cast<size_t>(n.size() * channels) * element);
+  return kWorkingFields * round_to_line(static_cast<size_t>(n.size() * channels) * element);
 }
 
 // Of the step by any of its paths (cpu/diffusion_step.h).

@@ -129,8 +129,7 @@ function stepChannel(u: Channel, step: Step): Channel {
   if (step.splitting === 'douglas') return stepDouglas(u, step);
   const axes = u.extents.map((_, axis) => axis);
   const last = axes.length - 1;
-  const order =
-    step.splitting === 'strang' ? [...axes, ...axes.slice(0, last).reverse()] : axes;
+  const order = step.splitting === 'strang' ? [...axes, ...axes.slice(0, last).reverse()] : axes;
   const share = (axis: number) => (step.splitting === 'strang' && axis < last ? 0.5 : 1);
   return order.reduce((v, axis) => stepAxis(v, axis, share(axis), step), u);
 }
@@ -197,7 +196,14 @@ const PLANES: Case[] = [
   ),
   ...everyWay((boundary, scheme) =>
     (['strang', 'douglas'] as const).flatMap((splitting) => [
-      diffusionCase([2, 2, 5, 17], [2, 2], { dt: 0.6, dx: 0.8, dy: 1.3, boundary, scheme, splitting }),
+      diffusionCase([2, 2, 5, 17], [2, 2], {
+        dt: 0.6,
+        dx: 0.8,
+        dy: 1.3,
+        boundary,
+        scheme,
+        splitting,
+      }),
       diffusionCase([1, 1, 2, 1], [1, 2], { dt: 0.7, boundary, scheme, splitting }),
     ]),
   ),
@@ -250,11 +256,25 @@ const LINES: Case[] = [
 
 const VOLUMES: Case[] = [
   ...everyWay((boundary, scheme) => [
-    diffusionCase([2, 2, 3, 2, 5], [2, 3], { dt: 0.6, dx: 0.8, dy: 1.3, dz: 0.9, boundary, scheme }),
+    diffusionCase([2, 2, 3, 2, 5], [2, 3], {
+      dt: 0.6,
+      dx: 0.8,
+      dy: 1.3,
+      dz: 0.9,
+      boundary,
+      scheme,
+    }),
     diffusionCase([1, 1, 1, 1, 1], [1, 3], { dt: 0.6, boundary, scheme }),
     diffusionCase([1, 1, 2, 17, 3], [1], { dt: 0.6, boundary, scheme }),
     ...(['strang', 'douglas'] as const).map((splitting) =>
-      diffusionCase([1, 2, 3, 4, 5], [2, 3], { dt: 0.6, dx: 0.8, dz: 1.4, boundary, scheme, splitting }),
+      diffusionCase([1, 2, 3, 4, 5], [2, 3], {
+        dt: 0.6,
+        dx: 0.8,
+        dz: 1.4,
+        boundary,
+        scheme,
+        splitting,
+      }),
     ),
   ]),
   diffusionCase([1, 1, 16, 5, 16], [1, 3], {

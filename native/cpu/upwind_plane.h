@@ -180,28 +180,52 @@ struct RowSweep {
     }
   }
 
+  // How many rows from r to `stop` have their neighbours at the same distances: 1 beside a wall.
+  int64_t run(int64_t r, int64_t stop) const {
+    const Grid& grid = stage.grid;
+    if (grid.dims == 1) return 1;
+    const int64_t y = r % grid.height, z = r / grid.height;
+    const bool at_wall = grid.dims == 3 && !stage.periodic && (z < reach || z >= grid.depth - reach);
+    if (at_wall || y < reach || y >= grid.height - reach) return 1;
+    return std::min(stop - r, grid.height - reach - y);
+  }
+
   // Row r is padded row i.
   void rows(int64_t r, int64_t i, AxisRows<T>* axes) const {
-    const int64_t width = stage.grid.width;
     for (int axis = 0; axis < stage.grid.dims; ++axis) {
       AxisRows<T>& out = axes[axis];
       out = {};
       out.courant = stage.courant[axis];
-      out.a[1] = stage.velocity.row(axis, r);
-      if (g) out.g[1] = g + r * width;
       if (axis == 0) {
-        for (int q = -2; u && q <= 2; ++q) out.u[q + 2] = stage.work.padded(0, i) + q;
-        for (int q = -1; faces && q <= 1; ++q) out.a[q + 1] = stage.work.padded(1, i) + q;
-        for (int q = -1; cotangent_neighbours && q <= 1; ++q)
-          out.g[q + 1] = stage.work.padded(2, i) + q;
-        continue;
+        row_along_x(r, i, out);
+      } else {
+        row_across(r, axis, out);
       }
-      for (int q = -reach; u && q <= reach; ++q)
-        out.u[q + 2] = stage.row_of(u, r, axis, q, stage.field);
-      for (int q = -1; faces && q <= 1; q += 2) out.a[q + 1] = stage.velocity_row(r, axis, q);
-      for (int q = -1; cotangent_neighbours && q <= 1; q += 2)
-        out.g[q + 1] = stage.row_of(g, r, axis, q, stage.cotangent);
     }
+  }
+
+ private:
+  void row_along_x(int64_t r, int64_t i, AxisRows<T>& out) const {
+    const WorkRows<T>& work = stage.work;
+    for (int q = -2; u && q <= 2; ++q) out.u[q + 2] = work.padded(0, i) + q;
+    out.u_step = work.pitch();
+    out.a[1] = stage.velocity.row(0, r);
+    for (int q = -1; faces && q <= 1; ++q) out.a[q + 1] = work.padded(1, i) + q;
+    out.a_step = faces ? work.pitch() : stage.velocity.row_stride;
+    if (g) out.g[1] = g + r * stage.grid.width;
+    for (int q = -1; cotangent_neighbours && q <= 1; ++q) out.g[q + 1] = work.padded(2, i) + q;
+    out.g_step = cotangent_neighbours ? work.pitch() : stage.grid.width;
+  }
+  void row_across(int64_t r, int axis, AxisRows<T>& out) const {
+    for (int q = -reach; u && q <= reach; ++q)
+      out.u[q + 2] = stage.row_of(u, r, axis, q, stage.field);
+    out.a[1] = stage.velocity.row(axis, r);
+    for (int q = -1; faces && q <= 1; q += 2) out.a[q + 1] = stage.velocity_row(r, axis, q);
+    if (g) out.g[1] = g + r * stage.grid.width;
+    for (int q = -1; cotangent_neighbours && q <= 1; q += 2)
+      out.g[q + 1] = stage.row_of(g, r, axis, q, stage.cotangent);
+    out.u_step = out.g_step = stage.grid.width;
+    out.a_step = stage.velocity.row_stride;
   }
 };
 
@@ -212,19 +236,20 @@ void advect_rows(const Stage<T>& stage, const T* u, const T* base, T* out, int64
   const bool first = stage.scheme == UpwindScheme::first_order;
   const int64_t width = stage.grid.width, ahead = stage.work.ahead();
   const RowSweep<T> sweep{stage, u, nullptr, first ? 1 : 2, stage.conservative, false};
-  const AdvectRow<T> advect = stage.conservative ? advect_row_of<T, true>(stage.grid.dims)
-                                                 : advect_row_of<T, false>(stage.grid.dims);
+  const RunOfRows<T> advect = stage.conservative ? advect_run_of<T, true>(stage.grid.dims)
+                                                 : advect_run_of<T, false>(stage.grid.dims);
   const LimitedRow<T> limited = stage.conservative ? limited_row_of<T, true>(stage.scheme)
                                                    : limited_row_of<T, false>(stage.scheme);
   AxisRows<T> axes[3];
   for (int64_t r0 = begin; r0 < end; r0 += ahead) {
     const int64_t stop = std::min(r0 + ahead, end);
     sweep.pad(r0, stop);
-    for (int64_t r = r0; r < stop; ++r) {
+    for (int64_t r = r0, count = 1; r < stop; r += count) {
       sweep.rows(r, r - r0, axes);
       T* to = out + r * width;
       if (first) {
-        advect(axes, to, width, streaming);
+        count = sweep.run(r, stop);
+        advect(axes, to, width, count, streaming);
         continue;
       }
       T* sum = stage.work.accumulator();
@@ -245,17 +270,21 @@ void pull_rows(const Stage<T>& stage, const T* u, const T* g, T* gu, const Compo
                VelocityGradient gradient, int64_t begin, int64_t end, bool streaming) {
   const int64_t width = stage.grid.width, ahead = stage.work.ahead();
   const RowSweep<T> sweep{stage, gradient == VelocityGradient::none ? nullptr : u, g, 1, true, true};
-  const AdvectRow<T> pull = stage.conservative
-                                ? pull_row_of<T, true>(stage.grid.dims, gradient)
-                                : pull_row_of<T, false>(stage.grid.dims, gradient);
+  const RunOfRows<T> pull = stage.conservative
+                                ? pull_run_of<T, true>(stage.grid.dims, gradient)
+                                : pull_run_of<T, false>(stage.grid.dims, gradient);
   AxisRows<T> axes[3];
   for (int64_t r0 = begin; r0 < end; r0 += ahead) {
     const int64_t stop = std::min(r0 + ahead, end);
     sweep.pad(r0, stop);
-    for (int64_t r = r0; r < stop; ++r) {
+    for (int64_t r = r0, count = 1; r < stop; r += count) {
       sweep.rows(r, r - r0, axes);
-      for (int axis = 0; ga.data && axis < stage.grid.dims; ++axis) axes[axis].ga = ga.row(axis, r);
-      pull(axes, gu ? gu + r * width : nullptr, width, streaming);
+      for (int axis = 0; ga.data && axis < stage.grid.dims; ++axis) {
+        axes[axis].ga = ga.row(axis, r);
+        axes[axis].ga_step = ga.row_stride;
+      }
+      count = sweep.run(r, stop);
+      pull(axes, gu ? gu + r * width : nullptr, width, count, streaming);
     }
   }
 }

@@ -31,7 +31,8 @@ FLUXION_INLINE Vec<T> negative_part(Vec<T> a) {
 }
 
 // What a row needs along one axis: the rows at -2..2 of u, at -1..1 of the velocity component and of the
-// cotangent; the time step over the spacing; where the gradient of the component goes.
+// cotangent; the time step over the spacing; where the gradient of the component goes. In a run of rows,
+// the next ones stand at the given distances.
 template <class T>
 struct AxisRows {
   const T* u[5];
@@ -39,6 +40,15 @@ struct AxisRows {
   const T* g[3];
   T* ga;
   T courant;
+  int64_t u_step, a_step, g_step, ga_step;
+
+  template <bool kU, bool kFaces, bool kCotangent, bool kGradient>
+  FLUXION_INLINE void advance() {
+    for (int q = 1; kU && q < 4; ++q) u[q] += u_step;
+    for (int q = kFaces ? 0 : 1; q < (kFaces ? 3 : 2); ++q) a[q] += a_step;
+    for (int q = 0; kCotangent && q < 3; ++q) g[q] += g_step;
+    if (kGradient) ga += ga_step;
+  }
 };
 
 // --- u' = u - sum over the axes of the transport
@@ -68,21 +78,36 @@ FLUXION_INLINE Vec<T> advected(const AxisRows<T>* axes, int64_t j, int n) {
   return next;
 }
 
-template <class T, int kDims, bool kConservative>
-void advect_row(const AxisRows<T>* given, T* out, int64_t n, bool streaming) {
+template <int kDims, bool kConservative, bool kStream, class T>
+FLUXION_INLINE void advect_one_row(const AxisRows<T>* axes, T* out, int64_t n) {
   constexpr int w = kLanes<T>;
-  AxisRows<T> axes[kDims];  // a copy that no store can change
-  for (int k = 0; k < kDims; ++k) axes[k] = given[k];
   int64_t j = 0;
-  if (streaming) {
-    for (; j + w <= n; j += w)
-      stream(out + j, advected<kDims, kConservative, false, T>(axes, j, w));
-  } else {
-    for (; j + w <= n; j += w) store(out + j, advected<kDims, kConservative, false, T>(axes, j, w));
+  for (; j + w <= n; j += w) {
+    const Vec<T> next = advected<kDims, kConservative, false, T>(axes, j, w);
+    if constexpr (kStream) {
+      stream(out + j, next);
+    } else {
+      store(out + j, next);
+    }
   }
   if (j < n) {
     const int left = static_cast<int>(n - j);
     store_partial(out + j, advected<kDims, kConservative, true, T>(axes, j, left), left);
+  }
+}
+
+// A run of rows of n cells.
+template <class T, int kDims, bool kConservative>
+void advect_run(const AxisRows<T>* given, T* out, int64_t n, int64_t rows, bool streaming) {
+  AxisRows<T> axes[kDims];  // a copy that no store can change
+  for (int k = 0; k < kDims; ++k) axes[k] = given[k];
+  for (int64_t r = 0; r < rows; ++r, out += n) {
+    if (streaming) {
+      advect_one_row<kDims, kConservative, true, T>(axes, out, n);
+    } else {
+      advect_one_row<kDims, kConservative, false, T>(axes, out, n);
+    }
+    for (int k = 0; k < kDims; ++k) axes[k].template advance<true, kConservative, false, false>();
   }
 }
 
@@ -150,54 +175,69 @@ FLUXION_INLINE Vec<T> pulled_back(const AxisRows<T>* axes, int64_t j, int n) {
   return gu;
 }
 
-// gu may be null.
-template <class T, int kDims, bool kConservative, VelocityGradient kGradient>
-void pull_row(const AxisRows<T>* given, T* gu, int64_t n, bool streaming) {
+enum class Cotangent { none, store, stream };
+
+template <int kDims, bool kConservative, VelocityGradient kGradient, Cotangent kTo, class T>
+FLUXION_INLINE void pull_one_row(const AxisRows<T>* axes, T* gu, int64_t n) {
   constexpr int w = kLanes<T>;
-  AxisRows<T> axes[kDims];
-  for (int k = 0; k < kDims; ++k) axes[k] = given[k];
+  constexpr bool kStream = kTo == Cotangent::stream;
   int64_t j = 0;
-  if (!gu) {
-    for (; j + w <= n; j += w) pulled_back<kDims, kConservative, kGradient, false, false, T>(axes, j, w);
-  } else if (streaming) {
-    for (; j + w <= n; j += w)
-      stream(gu + j, pulled_back<kDims, kConservative, kGradient, false, true, T>(axes, j, w));
-  } else {
-    for (; j + w <= n; j += w)
-      store(gu + j, pulled_back<kDims, kConservative, kGradient, false, false, T>(axes, j, w));
+  for (; j + w <= n; j += w) {
+    const Vec<T> value = pulled_back<kDims, kConservative, kGradient, false, kStream, T>(axes, j, w);
+    if constexpr (kTo == Cotangent::stream) stream(gu + j, value);
+    if constexpr (kTo == Cotangent::store) store(gu + j, value);
   }
   if (j < n) {
     const int left = static_cast<int>(n - j);
-    const Vec<T> last = pulled_back<kDims, kConservative, kGradient, true, false, T>(axes, j, left);
-    if (gu) store_partial(gu + j, last, left);
+    const Vec<T> value = pulled_back<kDims, kConservative, kGradient, true, false, T>(axes, j, left);
+    if constexpr (kTo != Cotangent::none) store_partial(gu + j, value, left);
+  }
+}
+
+// A run of rows; gu may be null.
+template <class T, int kDims, bool kConservative, VelocityGradient kGradient>
+void pull_run(const AxisRows<T>* given, T* gu, int64_t n, int64_t rows, bool streaming) {
+  constexpr bool kWithVelocity = kGradient != VelocityGradient::none;
+  AxisRows<T> axes[kDims];
+  for (int k = 0; k < kDims; ++k) axes[k] = given[k];
+  for (int64_t r = 0; r < rows; ++r) {
+    if (!gu) {
+      pull_one_row<kDims, kConservative, kGradient, Cotangent::none, T>(axes, gu, n);
+    } else if (streaming) {
+      pull_one_row<kDims, kConservative, kGradient, Cotangent::stream, T>(axes, gu + r * n, n);
+    } else {
+      pull_one_row<kDims, kConservative, kGradient, Cotangent::store, T>(axes, gu + r * n, n);
+    }
+    for (int k = 0; k < kDims; ++k)
+      axes[k].template advance<kWithVelocity, true, true, kWithVelocity>();
   }
 }
 
 // --- the instances, chosen at run time
 
 template <class T>
-using AdvectRow = void (*)(const AxisRows<T>*, T*, int64_t, bool);
+using RunOfRows = void (*)(const AxisRows<T>*, T*, int64_t, int64_t, bool);
 
 template <class T, bool kConservative>
-AdvectRow<T> advect_row_of(int dims) {
-  if (dims == 1) return advect_row<T, 1, kConservative>;
-  return dims == 2 ? advect_row<T, 2, kConservative> : advect_row<T, 3, kConservative>;
+RunOfRows<T> advect_run_of(int dims) {
+  if (dims == 1) return advect_run<T, 1, kConservative>;
+  return dims == 2 ? advect_run<T, 2, kConservative> : advect_run<T, 3, kConservative>;
 }
 
 template <class T, bool kConservative, VelocityGradient kGradient>
-AdvectRow<T> pull_row_of(int dims) {
-  if (dims == 1) return pull_row<T, 1, kConservative, kGradient>;
-  return dims == 2 ? pull_row<T, 2, kConservative, kGradient>
-                   : pull_row<T, 3, kConservative, kGradient>;
+RunOfRows<T> pull_run_of(int dims) {
+  if (dims == 1) return pull_run<T, 1, kConservative, kGradient>;
+  return dims == 2 ? pull_run<T, 2, kConservative, kGradient>
+                   : pull_run<T, 3, kConservative, kGradient>;
 }
 
 template <class T, bool kConservative>
-AdvectRow<T> pull_row_of(int dims, VelocityGradient gradient) {
+RunOfRows<T> pull_run_of(int dims, VelocityGradient gradient) {
   if (gradient == VelocityGradient::none)
-    return pull_row_of<T, kConservative, VelocityGradient::none>(dims);
+    return pull_run_of<T, kConservative, VelocityGradient::none>(dims);
   return gradient == VelocityGradient::add
-             ? pull_row_of<T, kConservative, VelocityGradient::add>(dims)
-             : pull_row_of<T, kConservative, VelocityGradient::write>(dims);
+             ? pull_run_of<T, kConservative, VelocityGradient::add>(dims)
+             : pull_run_of<T, kConservative, VelocityGradient::write>(dims);
 }
 
 }  // namespace

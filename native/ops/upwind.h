@@ -107,8 +107,8 @@ inline int64_t padded_row_bytes(int64_t width, int64_t element) {
 // Rows that get ghost cells at a time: far enough ahead that the stores have left the store buffer when the
 // shifted loads come.
 inline int64_t rows_ahead(int64_t width) {
-  const int64_t rows = 512 / (width < 1 ? 1 : width);
-  return rows < 1 ? 1 : rows > 8 ? 8 : rows;
+  const int64_t rows = 1024 / (width < 1 ? 1 : width);
+  return rows < 1 ? 1 : rows > 16 ? 16 : rows;
 }
 // Work rows of a thread (see cpu/upwind.cpp): three padded sets, and those with a name.
 inline int64_t upwind_row_count(int64_t width) { return 3 * rows_ahead(width) + 24; }

@@ -204,7 +204,7 @@ export const UPWIND: Case[] = [
       return [
         upwindCase([2, 3, 5, 6], [2], { ...step, boundary: 'dirichlet' }),
         upwindCase([2, 3, 5, 6], [3, 2], { ...step, boundary: 'neumann', steps: 2 }),
-        upwindCase([3, 2, 4, 5], [1, 2, 2, 4, 5], { ...step, boundary: 'periodic' }),
+        upwindCase([3, 2, 3, 4], [1, 2, 2, 3, 4], { ...step, boundary: 'periodic' }),
       ];
     }),
   ),

@@ -1,6 +1,6 @@
 import { FluxionError, requireArgument, show } from '../errors';
 import { isFloating } from '../tensor/dtype';
-import { Tensor } from '../tensor/tensor';
+import type { Tensor } from '../tensor/tensor';
 import {
   type AdvectionForm,
   type AdvectionLimiter,
@@ -197,7 +197,7 @@ function advect(
     form: 'advective',
     steps: 1,
     checkStability: false,
-  } as Partial<Settings>);
+  });
   const settings: Settings = { dy: dx, dz: dx, ...given } as Settings;
   const { dt, dy, dz, boundary, order, limiter, form, steps, checkStability } = settings;
   for (const [name, value] of Object.entries({ dt, dx, dy, dz })) {

@@ -30,7 +30,8 @@ namespace fluxion::cpu::FLUXION_TARGET {
 namespace {
 
 // Velocities of a band take at most half of L2; with few planes there are at least kBands bands in all.
-constexpr int64_t kBandBytes = int64_t{1} << 20, kBands = 16, kBandRows = 8;
+constexpr int64_t kBandBytes = int64_t{1} << 20;
+constexpr int64_t kBands = VelocityGroups::kBlocks, kBandRows = VelocityGroups::kBandRows;
 
 struct Bands {
   int64_t count, rows;
@@ -50,8 +51,8 @@ constexpr int64_t kStreamBytes = int64_t{4} << 20;
 
 template <class T>
 bool may_stream(const T* data, int64_t width, int64_t elements) {
-  return data && elements * static_cast<int64_t>(sizeof(T)) >= kStreamBytes && width % kLanes<T> == 0 &&
-         reinterpret_cast<uintptr_t>(data) % FLUXION_VECTOR_BYTES == 0;
+  return data && elements * static_cast<int64_t>(sizeof(T)) >= kStreamBytes &&
+         width % kLanes<T> == 0 && reinterpret_cast<uintptr_t>(data) % FLUXION_VECTOR_BYTES == 0;
 }
 
 // Points the stage at the velocity of a group; constants are spread over rows.
@@ -132,9 +133,14 @@ template <class T>
 class States {
  public:
   // Planes from `first_plane` of the stage's scratch on; `middle` is another one.
-  States(const Stage<T>& stage, const StepSegments& segments, int64_t first_plane, T* middle, const T* u,
-         int64_t steps)
-      : stage_(stage), segments_(segments), plane_(first_plane), middle_(middle), u_(u), steps_(steps) {
+  States(const Stage<T>& stage, const StepSegments& segments, int64_t first_plane, T* middle,
+         const T* u, int64_t steps)
+      : stage_(stage),
+        segments_(segments),
+        plane_(first_plane),
+        middle_(middle),
+        u_(u),
+        steps_(steps) {
     for (int64_t s = 0; s + 1 < segments_.count; ++s) {
       fill(s);
       step_plane(stage_, inside(s, segments_.length - 1), middle_, checkpoint(s + 1), false);
@@ -186,7 +192,8 @@ void pull_steps(const Stage<T>& stage, const AdvectUpwindParams& p, const T* u, 
   }
   States<T> states(stage, segments, 2, nullptr, u, p.steps);
   for (int64_t step = p.steps - 1; step >= 0; --step) {
-    pull_rows<T>(stage, states.before(step), from, target(step), ga, VelocityGradient::add, 0, rows, false);
+    pull_rows<T>(stage, states.before(step), from, target(step), ga, VelocityGradient::add, 0, rows,
+                 false);
     from = target(step);
   }
 }
@@ -195,8 +202,8 @@ void pull_steps(const Stage<T>& stage, const AdvectUpwindParams& p, const T* u, 
 //     gv = h + A(v) h,   gu = h + gv + A(u) gv.
 // Scratch planes: 0 v, 1 h, 2 gv, 3 gu, then states.
 template <class T>
-void pull_limited_steps(const Stage<T>& stage, const AdvectUpwindParams& p, const T* u, const T* g, T* gu,
-                        const ComponentRows<T>& ga) {
+void pull_limited_steps(const Stage<T>& stage, const AdvectUpwindParams& p, const T* u, const T* g,
+                        T* gu, const ComponentRows<T>& ga) {
   const StepSegments segments(p.steps, upwind_plane_bytes(stage.grid.cells, sizeof(T)));
   const int64_t rows = stage.grid.rows, cells = stage.grid.cells;
   T *v = stage.plane(0), *h = stage.plane(1), *gv = stage.plane(2);
@@ -226,14 +233,19 @@ struct Adjoint {
   bool single, streaming;
 
   Adjoint(const AdvectUpwindParams& params, const Kernel& kernel)
-      : p(params), call(kernel), shape(kernel.in(0).shape), groups(shape, kernel.in(2).shape), grid(shape) {
+      : p(params),
+        call(kernel),
+        shape(kernel.in(0).shape),
+        groups(shape, kernel.in(2).shape),
+        grid(shape) {
     g = call.in(0).as<T>();
     u = call.in(1).as<T>();
     velocity = call.in(2).as<T>();
     gu = call.out(0).as<T>();
     ga = call.out(1).as<T>();
-    single = p.scheme == UpwindScheme::first_order && p.steps == 1;
-    streaming = single && may_stream(gu, grid.width, shape.size());
+    single = single_stage(p);
+    streaming = single && may_stream(gu, grid.width, shape.size()) &&
+                (!ga || reinterpret_cast<uintptr_t>(ga) % FLUXION_VECTOR_BYTES == 0);
   }
 
   void pull_plane(const Stage<T>& stage, int64_t plane, const ComponentRows<T>& to) const {
@@ -271,37 +283,32 @@ struct Adjoint {
   // The planes of a chunk of a group of planes that share a velocity field.
   void chunk_block(int64_t block, int thread, T* fields) const {
     const int64_t chunks = groups.chunks(), group = block / chunks, chunk = block % chunks;
-    const int64_t begin = groups.members * chunk / chunks, end = groups.members * (chunk + 1) / chunks;
+    const int64_t begin = groups.members * chunk / chunks,
+                  end = groups.members * (chunk + 1) / chunks;
     const int64_t size = grid.dims * grid.cells;
     Stage<T> stage(p, shape, call.scratch<char>(thread));
     set_velocity(stage, groups, velocity, group);
     const ComponentRows<T> to{fields + block * size, grid.cells, grid.width};
-    if (single && groups.members == 1) {
-      write_plane(stage, groups.plane(group, 0), to);
-      return;
-    }
     for (int64_t i = 0; i < size; ++i) to.data[i] = T(0);
-    const Bands bands(grid, kBands, sizeof(T));
-    if (!single || bands.count == 1) {
-      for (int64_t m = begin; m < end; ++m) pull_plane(stage, groups.plane(group, m), to);
-      return;
-    }
-    for (int64_t row = 0; row < grid.rows; row += bands.rows) {
-      for (int64_t m = begin; m < end; ++m) {
-        const int64_t at = groups.plane(group, m) * grid.cells;
-        pull_rows<T>(stage, u + at, g + at, gu ? gu + at : nullptr, to, VelocityGradient::add, row,
-                     std::min(row + bands.rows, grid.rows), streaming);
-      }
-    }
-    if (streaming) stream_fence();
+    for (int64_t m = begin; m < end; ++m) pull_plane(stage, groups.plane(group, m), to);
   }
 
-  void write_plane(const Stage<T>& stage, int64_t plane, const ComponentRows<T>& to) const {
-    const int64_t at = plane * grid.cells;
-    const bool stream_both = streaming && reinterpret_cast<uintptr_t>(to.data) % FLUXION_VECTOR_BYTES == 0;
-    pull_rows<T>(stage, u + at, g + at, gu ? gu + at : nullptr, to, VelocityGradient::write, 0, grid.rows,
-                 stream_both);
-    if (stream_both) stream_fence();
+  // A band of rows of all planes that share a velocity field; a single first-order step. The first plane
+  // writes the velocity gradient, the others add to it, in the cache.
+  void band_block(int64_t block, int thread, const Bands& bands) const {
+    const int64_t group = block / bands.count, begin = block % bands.count * bands.rows;
+    const int64_t end = std::min(begin + bands.rows, grid.rows);
+    Stage<T> stage(p, shape, call.scratch<char>(thread));
+    set_velocity(stage, groups, velocity, group);
+    const ComponentRows<T> to{ga + group * grid.dims * grid.cells, grid.cells, grid.width};
+    const bool alone = groups.members == 1;
+    for (int64_t m = 0; m < groups.members; ++m) {
+      const int64_t at = groups.plane(group, m) * grid.cells;
+      const bool around = streaming && (m > 0 || alone);
+      pull_rows<T>(stage, u + at, g + at, gu ? gu + at : nullptr, to,
+                   m == 0 ? VelocityGradient::write : VelocityGradient::add, begin, end, around);
+    }
+    if (streaming) stream_fence();
   }
 
   void add_sums(const double* sums) const {
@@ -332,15 +339,21 @@ void advect_vjp(const AdvectUpwindParams& p, const Kernel& call) {
   const int64_t planes = adjoint.shape[0] * adjoint.shape[1];
   if (!adjoint.ga || adjoint.groups.constant) {
     double* sums = adjoint.ga ? call.workspace<double>() : nullptr;
-    call.parallel_for(planes, [&](int64_t plane, int thread) { adjoint.plane_block(plane, thread, sums); });
+    call.parallel_for(planes,
+                      [&](int64_t plane, int thread) { adjoint.plane_block(plane, thread, sums); });
     if (sums) adjoint.add_sums(sums);
+    return;
+  }
+  if (adjoint.single && adjoint.groups.splits_rows(adjoint.grid.rows)) {
+    const Bands bands(adjoint.grid, adjoint.groups.groups, sizeof(T));
+    call.parallel_for(adjoint.groups.groups * bands.count,
+                      [&](int64_t block, int thread) { adjoint.band_block(block, thread, bands); });
     return;
   }
   const int64_t chunks = adjoint.groups.chunks();
   T* fields = chunks > 1 ? call.workspace<T>() : adjoint.ga;
-  call.parallel_for(adjoint.groups.groups * chunks, [&](int64_t block, int thread) {
-    adjoint.chunk_block(block, thread, fields);
-  });
+  call.parallel_for(adjoint.groups.groups * chunks,
+                    [&](int64_t block, int thread) { adjoint.chunk_block(block, thread, fields); });
   if (chunks > 1) adjoint.add_chunks(fields);
 }
 

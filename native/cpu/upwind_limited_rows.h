@@ -77,7 +77,8 @@ FLUXION_INLINE Slope<T> limited_slope(Vec<T> a, Vec<T> b) {
 
 // The value at a face between cells with below, at, above, beyond around it: at | above.
 template <UpwindScheme kScheme, class T>
-FLUXION_INLINE Vec<T> face_value(Vec<T> velocity, Vec<T> below, Vec<T> at, Vec<T> above, Vec<T> beyond) {
+FLUXION_INLINE Vec<T> face_value(Vec<T> velocity, Vec<T> below, Vec<T> at, Vec<T> above,
+                                 Vec<T> beyond) {
   const auto forward = velocity > Vec<T>{};
   const Vec<T> w0 = forward ? at : above, wf = forward ? above : at, w1 = forward ? below : beyond;
   return w0 + limited<kScheme, T>(w0 - w1, wf - w0) * T(0.5);
@@ -127,7 +128,8 @@ struct PulledRows {
 };
 
 template <UpwindScheme kScheme, bool kPart, class T>
-FLUXION_INLINE void pull_advective(const AxisRows<T>& axis, const PulledRows<T>& to, int64_t j, int n) {
+FLUXION_INLINE void pull_advective(const AxisRows<T>& axis, const PulledRows<T>& to, int64_t j,
+                                   int n) {
   const Vec<T> zero{};
   Vec<T> u[5];
   for (int q = 0; q < 5; ++q) u[q] = load_some<kPart>(axis.u[q] + j, n);
@@ -150,14 +152,14 @@ FLUXION_INLINE void pull_advective(const AxisRows<T>& axis, const PulledRows<T>&
 }
 
 template <UpwindScheme kScheme, bool kPart, class T>
-FLUXION_INLINE void pull_conservative(const AxisRows<T>& axis, const PulledRows<T>& to, int64_t j, int n) {
+FLUXION_INLINE void pull_conservative(const AxisRows<T>& axis, const PulledRows<T>& to, int64_t j,
+                                      int n) {
   const Vec<T> zero{};
   Vec<T> u[5];
   for (int q = 1; q < 5; ++q) u[q] = load_some<kPart>(axis.u[q] + j, n);
   const Vec<T> g_face = load_some<kPart>(axis.g[2] + j, n) - load_some<kPart>(axis.g[1] + j, n);
   const T half = axis.courant / 2;
-  const Vec<T> a =
-      (load_some<kPart>(axis.a[1] + j, n) + load_some<kPart>(axis.a[2] + j, n)) * half;
+  const Vec<T> a = (load_some<kPart>(axis.a[1] + j, n) + load_some<kPart>(axis.a[2] + j, n)) * half;
   const auto forward = a > zero;
   const Vec<T> w0 = forward ? u[2] : u[3], wf = forward ? u[3] : u[2], w1 = forward ? u[1] : u[4];
   const Slope<T> at = limited_slope<kScheme, T>(w0 - w1, wf - w0);
@@ -227,7 +229,8 @@ using PullLimitedRow = void (*)(const AxisRows<T>&, const PulledRows<T>&, int64_
 template <class T, bool kConservative>
 LimitedRow<T> limited_row_of(UpwindScheme scheme) {
   if (scheme == UpwindScheme::minmod) return limited_row<T, UpwindScheme::minmod, kConservative>;
-  if (scheme == UpwindScheme::van_leer) return limited_row<T, UpwindScheme::van_leer, kConservative>;
+  if (scheme == UpwindScheme::van_leer)
+    return limited_row<T, UpwindScheme::van_leer, kConservative>;
   return scheme == UpwindScheme::superbee ? limited_row<T, UpwindScheme::superbee, kConservative>
                                           : limited_row<T, UpwindScheme::unlimited, kConservative>;
 }

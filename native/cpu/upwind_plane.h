@@ -185,7 +185,8 @@ struct RowSweep {
     const Grid& grid = stage.grid;
     if (grid.dims == 1) return 1;
     const int64_t y = r % grid.height, z = r / grid.height;
-    const bool at_wall = grid.dims == 3 && !stage.periodic && (z < reach || z >= grid.depth - reach);
+    const bool at_wall =
+        grid.dims == 3 && !stage.periodic && (z < reach || z >= grid.depth - reach);
     if (at_wall || y < reach || y >= grid.height - reach) return 1;
     return std::min(stop - r, grid.height - reach - y);
   }
@@ -231,8 +232,8 @@ struct RowSweep {
 
 // out = u + dt L(u) on the rows [begin, end); with a base, out = (base + u + dt L(u)) / 2.
 template <class T>
-void advect_rows(const Stage<T>& stage, const T* u, const T* base, T* out, int64_t begin, int64_t end,
-                 bool streaming) {
+void advect_rows(const Stage<T>& stage, const T* u, const T* base, T* out, int64_t begin,
+                 int64_t end, bool streaming) {
   const bool first = stage.scheme == UpwindScheme::first_order;
   const int64_t width = stage.grid.width, ahead = stage.work.ahead();
   const RowSweep<T> sweep{stage, u, nullptr, first ? 1 : 2, stage.conservative, false};
@@ -269,10 +270,10 @@ template <class T>
 void pull_rows(const Stage<T>& stage, const T* u, const T* g, T* gu, const ComponentRows<T>& ga,
                VelocityGradient gradient, int64_t begin, int64_t end, bool streaming) {
   const int64_t width = stage.grid.width, ahead = stage.work.ahead();
-  const RowSweep<T> sweep{stage, gradient == VelocityGradient::none ? nullptr : u, g, 1, true, true};
-  const RunOfRows<T> pull = stage.conservative
-                                ? pull_run_of<T, true>(stage.grid.dims, gradient)
-                                : pull_run_of<T, false>(stage.grid.dims, gradient);
+  const RowSweep<T> sweep{stage, gradient == VelocityGradient::none ? nullptr : u, g, 1, true,
+                          true};
+  const RunOfRows<T> pull = stage.conservative ? pull_run_of<T, true>(stage.grid.dims, gradient)
+                                               : pull_run_of<T, false>(stage.grid.dims, gradient);
   AxisRows<T> axes[3];
   for (int64_t r0 = begin; r0 < end; r0 += ahead) {
     const int64_t stop = std::min(r0 + ahead, end);
@@ -328,7 +329,8 @@ struct PulledTarget {
 
 // gu += (dt L)^T g and ga += its velocity gradient on the whole plane, second order; gu is not g.
 template <class T>
-void pull_limited(const Stage<T>& stage, const T* u, const T* g, T* gu, const ComponentRows<T>& ga) {
+void pull_limited(const Stage<T>& stage, const T* u, const T* g, T* gu,
+                  const ComponentRows<T>& ga) {
   const int64_t width = stage.grid.width, ahead = stage.work.ahead();
   const RowSweep<T> sweep{stage, u, g, 2, stage.conservative, stage.conservative};
   const PullLimitedRow<T> pull = stage.conservative ? pull_limited_row_of<T, true>(stage.scheme)

@@ -118,11 +118,13 @@ enum class VelocityGradient { none, add, write };
 template <class T>
 struct Pulled {
   Vec<T> u;  // what the axis adds to gu
-  Vec<T> a;  // the gradient of the velocity component, before the factor -courant (advective) or courant / 2
+  Vec<T>
+      a;  // the gradient of the velocity component, before the factor -courant (advective) or courant / 2
 };
 
 template <bool kConservative, bool kPart, class T>
-FLUXION_INLINE Pulled<T> pull(const AxisRows<T>& axis, Vec<T> g, int64_t j, int n, bool with_velocity) {
+FLUXION_INLINE Pulled<T> pull(const AxisRows<T>& axis, Vec<T> g, int64_t j, int n,
+                              bool with_velocity) {
   const Vec<T> zero{};
   const Vec<T> a = load_some<kPart>(axis.a[1] + j, n);
   const Vec<T> a_below = load_some<kPart>(axis.a[0] + j, n);
@@ -132,12 +134,14 @@ FLUXION_INLINE Pulled<T> pull(const AxisRows<T>& axis, Vec<T> g, int64_t j, int 
   Pulled<T> pulled{};
   if constexpr (!kConservative) {
     const Vec<T> kept = a > zero ? a : -a;
-    pulled.u = (positive_part<T>(a_above) * g_above - negative_part<T>(a_below) * g_below - kept * g) *
-               axis.courant;
+    pulled.u =
+        (positive_part<T>(a_above) * g_above - negative_part<T>(a_below) * g_below - kept * g) *
+        axis.courant;
   } else {
     const Vec<T> right = a + a_above, left = a_below + a;
     const T half = axis.courant / 2;
-    pulled.u = (positive_part<T>(right) * (g_above - g) + negative_part<T>(left) * (g - g_below)) * half;
+    pulled.u =
+        (positive_part<T>(right) * (g_above - g) + negative_part<T>(left) * (g - g_below)) * half;
   }
   if (!with_velocity) return pulled;
   const Vec<T> u = load_some<kPart>(axis.u[2] + j, n);
@@ -147,19 +151,21 @@ FLUXION_INLINE Pulled<T> pull(const AxisRows<T>& axis, Vec<T> g, int64_t j, int 
     pulled.a = g * (a > zero ? u - below : above - u);
   } else {
     const Vec<T> right = a + a_above, left = a_below + a;
-    pulled.a = (g_above - g) * (right > zero ? u : above) + (g - g_below) * (left > zero ? below : u);
+    pulled.a =
+        (g_above - g) * (right > zero ? u : above) + (g - g_below) * (left > zero ? below : u);
   }
   return pulled;
 }
 
 // The row's vector at j: gu is returned, velocity gradients are stored.
-template <int kDims, bool kConservative, VelocityGradient kGradient, bool kPart, bool kStream, class T>
+template <int kDims, bool kConservative, VelocityGradient kGradient, bool kPart, bool kStream,
+          class T>
 FLUXION_INLINE Vec<T> pulled_back(const AxisRows<T>* axes, int64_t j, int n) {
   const Vec<T> g = load_some<kPart>(axes[0].g[1] + j, n);
   Vec<T> gu = g;
   for (int k = 0; k < kDims; ++k) {
-    const Pulled<T> pulled = pull<kConservative, kPart>(axes[k], g, j, n,
-                                                        kGradient != VelocityGradient::none);
+    const Pulled<T> pulled =
+        pull<kConservative, kPart>(axes[k], g, j, n, kGradient != VelocityGradient::none);
     gu += pulled.u;
     if constexpr (kGradient == VelocityGradient::none) continue;
     const T factor = kConservative ? axes[k].courant / 2 : -axes[k].courant;
@@ -183,13 +189,15 @@ FLUXION_INLINE void pull_one_row(const AxisRows<T>* axes, T* gu, int64_t n) {
   constexpr bool kStream = kTo == Cotangent::stream;
   int64_t j = 0;
   for (; j + w <= n; j += w) {
-    const Vec<T> value = pulled_back<kDims, kConservative, kGradient, false, kStream, T>(axes, j, w);
+    const Vec<T> value =
+        pulled_back<kDims, kConservative, kGradient, false, kStream, T>(axes, j, w);
     if constexpr (kTo == Cotangent::stream) stream(gu + j, value);
     if constexpr (kTo == Cotangent::store) store(gu + j, value);
   }
   if (j < n) {
     const int left = static_cast<int>(n - j);
-    const Vec<T> value = pulled_back<kDims, kConservative, kGradient, true, false, T>(axes, j, left);
+    const Vec<T> value =
+        pulled_back<kDims, kConservative, kGradient, true, false, T>(axes, j, left);
     if constexpr (kTo != Cotangent::none) store_partial(gu + j, value, left);
   }
 }

@@ -27,9 +27,10 @@ void check_upwind(const AdvectUpwindParams& p, const Infer& infer, int u, int ve
     ones = ones && field[3 + i] == 1;
     full = full && field[3 + i] == shape[2 + i];
   }
-  infer.require(fits && (ones || full), ErrorCode::ShapeMismatch,
-                "velocity must have shape [N or 1, C or 1, d, *S or ones] for an input [N, C, *S] " +
-                    describe(shape) + ", got " + describe(field));
+  infer.require(
+      fits && (ones || full), ErrorCode::ShapeMismatch,
+      "velocity must have shape [N or 1, C or 1, d, *S or ones] for an input [N, C, *S] " +
+          describe(shape) + ", got " + describe(field));
 }
 
 int64_t width_of(const Shape& shape) { return shape[shape.ndim - 1]; }
@@ -70,14 +71,15 @@ void infer_advect_upwind_vjp(const AdvectUpwindParams& p, Infer& infer) {
   const int64_t element = static_cast<int64_t>(size_of(infer.dtype(0)));
   const int64_t stages = p.scheme == UpwindScheme::first_order ? p.steps : 4 * p.steps;
   infer.work = 20 * (shape.ndim - 2) * stages * shape.size();
-  infer.scratch =
-      scratch_bytes(shape, infer.dtype(0),
-                    backward_planes(p, upwind_plane_bytes(cells_of(shape), element)));
+  infer.scratch = scratch_bytes(shape, infer.dtype(0),
+                                backward_planes(p, upwind_plane_bytes(cells_of(shape), element)));
+  if (shape.size() == 0) return;
   const VelocityGroups groups(shape, infer.shape(2));
   const int dims = shape.ndim - 2;
   if (groups.constant) {  // a partial sum for each plane and component
     infer.workspace = static_cast<size_t>(shape[0] * shape[1] * dims) * sizeof(double);
-  } else if (groups.chunks() > 1) {
+  } else if (!(single_stage(p) && groups.splits_rows(cells_of(shape) / width_of(shape))) &&
+             groups.chunks() > 1) {
     infer.workspace =
         static_cast<size_t>(groups.groups * groups.chunks() * dims * cells_of(shape) * element);
   }

@@ -51,6 +51,9 @@ struct OutflowRateParams {
 // How a velocity [N or 1, C or 1, d, *S or ones] belongs to the planes of u [N, C, *S]: it has `groups`
 // fields of d components, each of which moves `members` planes.
 struct VelocityGroups {
+  static constexpr int64_t kBlocks = 16;  // enough for the threads of a small machine
+  static constexpr int64_t kBandRows =
+      8;                    // fewer, and reading the rows beside a band costs too much
   int64_t batch, channels;  // of u
   bool per_batch, per_channel, constant;
   int64_t groups, members;
@@ -74,10 +77,14 @@ struct VelocityGroups {
     const int64_t n = plane / channels, c = plane % channels;
     return (per_batch ? n : 0) * (per_channel ? channels : 1) + (per_channel ? c : 0);
   }
+  // Whether the backward pass of a single first-order step may split planes into bands of rows: then one
+  // block adds up the velocity gradients of all members. Else:
+  bool splits_rows(int64_t rows) const {
+    return groups * rows >= kBlocks * kBandRows || groups >= kBlocks;
+  }
   // The members of a group are split into this many chunks, whose velocity gradients are added in order:
   // enough blocks for the threads, and the same for any number of them.
   int64_t chunks() const {
-    constexpr int64_t kBlocks = 16;
     if (groups == 0 || groups >= kBlocks) return 1;
     const int64_t wanted = (kBlocks + groups - 1) / groups;
     const int64_t chunks = wanted < members ? wanted : members;
@@ -115,6 +122,10 @@ inline int64_t upwind_row_count(int64_t width) { return 3 * rows_ahead(width) + 
 
 inline int64_t upwind_plane_bytes(int64_t cells, int64_t element) {
   return (cells * element + 63) / 64 * 64;
+}
+
+inline bool single_stage(const AdvectUpwindParams& p) {
+  return p.scheme == UpwindScheme::first_order && p.steps == 1;
 }
 
 // Planes of a thread: forward, two for the states between the stages.

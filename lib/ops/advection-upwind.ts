@@ -9,7 +9,13 @@ import {
   stableTimeStep,
 } from './advection-stability';
 import { reshapeOp } from './broadcast';
-import { defineOp, defineOpWithOutputs, requireTensor, withDefaults } from './define';
+import {
+  type OpFunction,
+  defineOp,
+  defineOpWithOutputs,
+  requireTensor,
+  withDefaults,
+} from './define';
 import type { Boundary } from './diffusion';
 
 export interface AdvectUpwind1dOptions {
@@ -56,10 +62,27 @@ interface UpwindParams {
 
 const advectUpwindVjp = defineOpWithOutputs<UpwindParams>('advect_upwind_vjp', {});
 
-const advectUpwindOp = defineOp<UpwindParams>('advect_upwind', {
-  saveInputs: [0, 1],
-  vjp: ({ g, needs, input, params }) =>
-    advectUpwindVjp([g, input(0), input(1)], params, (needs(0) ? 1 : 0) | (needs(1) ? 2 : 0)),
+/**
+ * The cotangent of u alone, of first order: it is linear in g and does not read u, and its adjoint is the step.
+ * Inputs g, g in place of u, velocity (which has no gradient here).
+ */
+const advectUpwindAdjoint = defineOpWithOutputs<UpwindParams>('advect_upwind_vjp', {
+  saveInputs: [2],
+  vjp: ({ g, input, params }) => [advectUpwindOp([g, input(2)], params), null, null],
+});
+
+const advectUpwindOp: OpFunction<UpwindParams> = defineOp<UpwindParams>('advect_upwind', {
+  saveInputs: ({ scheme }, needs) => (needs(1) || scheme !== 'first-order' ? [0, 1] : [1]),
+  vjp: ({ g, needs, input, params }) => {
+    if (!needs(1) && params.scheme === 'first-order') {
+      return [advectUpwindAdjoint([g, g, input(1)], params, 1)[0]!, null];
+    }
+    return advectUpwindVjp(
+      [g, input(0), input(1)],
+      params,
+      (needs(0) ? 1 : 0) | (needs(1) ? 2 : 0),
+    );
+  },
 });
 
 const BOUNDARIES: readonly string[] = ['neumann', 'dirichlet', 'periodic'];
@@ -266,7 +289,7 @@ export function advectUpwind1d(
  *   bound asks. Both **wait** for the velocity.
  * - Gradients in u and velocity, in every form of it. At a kink (velocity 0, a limiter's switch) they are
  *   those of the branch taken; velocity 0 counts as flow towards lower indices. Of `steps: 'auto'`: those of the
- *   number of steps taken. Backward computes the states between the steps again from u; they take at most 16 MiB
+ *   number of steps taken. Order 1 has a second derivative where only u has a gradient. Backward computes the states between the steps again from u; they take at most 16 MiB
  *   a thread, or 2 sqrt(steps) planes where that is more.
  * - Deterministic: the same bits for any number of threads.
  * - Cost: order 1 about 12 flops and at best 8 bytes a cell in float32, forward, and 12 bytes backward, beside

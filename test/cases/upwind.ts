@@ -234,6 +234,12 @@ export const UPWIND: Case[] = [
   upwindCase([1, 2, 64, 2], [1, 2, 64, 2], { dt: 0.4 }),
   upwindCase([1, 1, 2, 100], [1, 2, 2, 100], { dt: 0.4, order: 2, limiter: 'van-leer' }),
   upwindCase([1, 1, 127], [1, 1, 1, 127], { dt: 0.4, form: 'conservative' }),
+  // Without a gradient in the velocity: the adjoint has a derivative of its own.
+  ...FORMS.map((form) => {
+    const c = upwindCase([2, 2, 4, 5], [1, 2, 4, 5], { dt: 0.8, steps: 2, form });
+    const inputs = c.inputs.map((input, i) => ({ ...input, differentiable: i === 0 }));
+    return { ...c, inputs, name: `${c.name}, constant velocity` };
+  }),
   {
     name: 'advectUpwind2d of an empty batch',
     ops: ['advect_upwind'],

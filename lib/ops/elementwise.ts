@@ -1,5 +1,5 @@
 import { requireArgument, show } from '../errors';
-import { type DType, isComplex } from '../tensor/dtype';
+import { type DType, isComplex, promote, realOf } from '../tensor/dtype';
 import { type Tensor, isTensor } from '../tensor/tensor';
 import { noGrad } from '../autograd/tidy';
 import { sumTo } from './broadcast';
@@ -11,7 +11,7 @@ import {
   publicName,
   withDefaults,
 } from './define';
-import { cast, conjOp, floating, inexact, mulConjOp, promoted } from './promote';
+import { cast, conjOp, floating, inexact, mulConjOp, promoted, realOp } from './promote';
 
 export { cast };
 
@@ -49,14 +49,36 @@ export const sub: Binary = binary('sub', {
   ],
 });
 
-/** a b, element by element. Broadcasts. Differentiable in both. */
-export const mul: Binary = binary('mul', {
+const mulOp = defineOp('mul', {
   saveInputs: [0, 1],
   vjp: ({ g, needs, shape, operand }) => [
     needs(0) ? sumTo(timesConjugate(g, operand(1)!), shape(0)) : null,
     needs(1) ? sumTo(timesConjugate(g, operand(0)!), shape(1)) : null,
   ],
 });
+
+const scaleOp: OpFunction = defineOp('mul', {
+  saveInputs: [0, 1],
+  vjp: ({ g, needs, shape, input }) => [
+    needs(0) ? sumTo(scaleOp([g, input(1)], undefined), shape(0)) : null,
+    needs(1) ? sumTo(realOp([mulConjOp([g, input(0)], undefined)], undefined), shape(1)) : null,
+  ],
+});
+
+/** A complex tensor times a real one, which is brought to its precision but not made complex. */
+function scaled(z: Tensor, x: Tensor): Tensor {
+  const dtype = promote(z.dtype, x.dtype);
+  return scaleOp([cast(z, dtype), cast(x, realOf(dtype))], undefined);
+}
+
+/** a b, element by element. Broadcasts. Differentiable in both. */
+export const mul: Binary = (a, b) => {
+  if (isTensor(a) && isTensor(b) && a.dtype !== b.dtype) {
+    if (isComplex(a.dtype) && !isComplex(b.dtype)) return scaled(a, b);
+    if (isComplex(b.dtype) && !isComplex(a.dtype)) return scaled(b, a);
+  }
+  return mulOp(promoted('mul', a, b), undefined);
+};
 
 /** a conj(b), for cotangents: both complex, or both real. */
 function timesConjugate(a: Tensor, b: TensorLike): Tensor {

@@ -127,8 +127,10 @@ void move_strip(U* __restrict to, const U* __restrict from, int64_t rows, int64_
       load_transposed(reinterpret_cast<const T*>(from + j * f), f, kLanes<T>, rows,
                       reinterpret_cast<T*>(to + j), t);
   }
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t c = j; c < columns; ++c) to[i * t + c] = from[c * f + i];
+  constexpr int64_t kWidth = 8;  // lines of the input that stay in the first-level cache together
+  for (; j < columns; j += kWidth)
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t c = j; c < std::min(columns, j + kWidth); ++c) to[i * t + c] = from[c * f + i];
 }
 
 // The input is contiguous along dimension p, the output along the last one.

@@ -65,17 +65,28 @@ const scaleOp: OpFunction = defineOp('mul', {
   ],
 });
 
-/** A complex tensor times a real one, which is brought to its precision but not made complex. */
-function scaled(z: Tensor, x: Tensor): Tensor {
+const unscaleOp: OpFunction = defineOp('div', {
+  saveInputs: [0, 1],
+  vjp: ({ g, needs, shape, input }) => {
+    const [z, x] = [input(0), input(1)];
+    const dz = unscaleOp([g, x], undefined);
+    const dx = () =>
+      realOp([mulConjOp([neg(dz), unscaleOp([z, x], undefined)], undefined)], undefined);
+    return [needs(0) ? sumTo(dz, shape(0)) : null, needs(1) ? sumTo(dx(), shape(1)) : null];
+  },
+});
+
+/** An op of a complex tensor and a real one, which is brought to its precision but not made complex. */
+function withReal(op: OpFunction, z: Tensor, x: Tensor): Tensor {
   const dtype = promote(z.dtype, x.dtype);
-  return scaleOp([cast(z, dtype), cast(x, realOf(dtype))], undefined);
+  return op([cast(z, dtype), cast(x, realOf(dtype))], undefined);
 }
 
 /** a b, element by element. Broadcasts. Differentiable in both. */
 export const mul: Binary = (a, b) => {
   if (isTensor(a) && isTensor(b) && a.dtype !== b.dtype) {
-    if (isComplex(a.dtype) && !isComplex(b.dtype)) return scaled(a, b);
-    if (isComplex(b.dtype) && !isComplex(a.dtype)) return scaled(b, a);
+    if (isComplex(a.dtype) && !isComplex(b.dtype)) return withReal(scaleOp, a, b);
+    if (isComplex(b.dtype) && !isComplex(a.dtype)) return withReal(scaleOp, b, a);
   }
   return mulOp(promoted('mul', a, b), undefined);
 };
@@ -103,8 +114,12 @@ const divOp = binary('div', {
 });
 
 /** a / b. Integers are divided as float32. Broadcasts. Differentiable in both. */
-export const div: Binary = (a, b) =>
-  divOp(isTensor(a) ? inexact('div', a) : a, isTensor(b) ? inexact('div', b) : b);
+export const div: Binary = (a, b) => {
+  if (isTensor(a) && isTensor(b) && isComplex(a.dtype) && !isComplex(b.dtype)) {
+    return withReal(unscaleOp, a, b);
+  }
+  return divOp(isTensor(a) ? inexact('div', a) : a, isTensor(b) ? inexact('div', b) : b);
+};
 
 const powOp = binary('pow', {
   saveInputs: [0, 1],

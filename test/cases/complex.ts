@@ -246,6 +246,25 @@ function mulTransposed(a: Tensor, b: Tensor): Tensor {
   return permute(mul(permute(a, [1, 0]), permute(b, [1, 0])), [1, 0]);
 }
 
+const REAL_OPERAND: Case[] = [
+  {
+    name: 'complex div by a real tensor',
+    ops: ['div'],
+    inputs: [numbers([4, 5]), { shape: [4, 1], range: [0.5, 2] }],
+    run: (z, x) => viewAsReal(div(viewAsComplex(z), x)),
+    reference: (z, x) => buildPairs([4, 5], (i) => over(pairAt(z, i), [x.data[i[0]!]!, 0])),
+    linearIn: [0],
+  },
+  unary(
+    'div by a number',
+    ['div'],
+    [6],
+    (z) => div(z, 3),
+    ([a, b]) => [a / 3, b / 3],
+    { linearIn: [0] },
+  ),
+];
+
 const PARTS: Case[] = [
   {
     name: 'complex from parts',
@@ -439,4 +458,4 @@ const MOVES: Case[] = [
   },
 ];
 
-export const COMPLEX: Case[] = [...ARITHMETIC, ...PARTS, ...REDUCTIONS, ...MOVES];
+export const COMPLEX: Case[] = [...ARITHMETIC, ...REAL_OPERAND, ...PARTS, ...REDUCTIONS, ...MOVES];

@@ -36,6 +36,7 @@
       "native/ops/shape.cpp"
     ],
     "fluxion_test_sources": [
+      "test/native/complex_test.cpp",
       "test/native/diffusion_test.cpp",
       "test/native/elementwise_test.cpp",
       "test/native/engine_test.cpp",

@@ -69,6 +69,7 @@ describe('values', () => {
       expect(wrong).toThrow(raises('FLUXION_SHAPE_MISMATCH'));
     }
     expect(() => tensor([1, 2, 3], { dtype: 'complex64' })).toThrow('pairs [re, im]');
+    expect(tensor([], { dtype: 'complex64' }).shape).toEqual([0]);
   });
 
   test('item is for real tensors', () => {

@@ -26,6 +26,8 @@
       "native/cpu/shape.cpp",
       "native/cpu/softmax.cpp",
       "native/cpu/tridiagonal.cpp",
+      "native/cpu/upwind.cpp",
+      "native/cpu/upwind_rate.cpp",
       "native/ops/complex.cpp",
       "native/ops/diffusion.cpp",
       "native/ops/elementwise.cpp",
@@ -34,7 +36,8 @@
       "native/ops/random.cpp",
       "native/ops/reduce.cpp",
       "native/ops/registry.cpp",
-      "native/ops/shape.cpp"
+      "native/ops/shape.cpp",
+      "native/ops/upwind.cpp"
     ],
     "fluxion_test_sources": [
       "test/native/complex_test.cpp",

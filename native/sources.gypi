@@ -21,6 +21,7 @@
       "native/cpu/pooling.cpp",
       "native/cpu/random.cpp",
       "native/cpu/reduce.cpp",
+      "native/cpu/semi_lagrangian.cpp",
       "native/cpu/shape.cpp",
       "native/cpu/softmax.cpp",
       "native/cpu/tridiagonal.cpp",
@@ -31,6 +32,7 @@
       "native/ops/random.cpp",
       "native/ops/reduce.cpp",
       "native/ops/registry.cpp",
+      "native/ops/semi_lagrangian.cpp",
       "native/ops/shape.cpp"
     ],
     "fluxion_test_sources": [

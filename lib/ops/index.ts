@@ -1,5 +1,6 @@
 import './methods';
 
+export * from './advection-grid-sample';
 export * from './advection-semi-lagrangian';
 export * from './advection-upwind';
 export * from './creation';

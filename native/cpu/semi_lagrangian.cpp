@@ -95,6 +95,9 @@ void sample(Sampling<T> s, const Kernel& call) {
   s.partials = s.position_gradient && s.plan.partial_size ? call.workspace<T>() : nullptr;
   const int64_t results = s.batch * s.channels * (s.scattered ? s.cells : s.points);
   s.stream = results * static_cast<int64_t>(sizeof(T)) > kCacheBytes;
+  constexpr int64_t kNextPlaneBytes = int64_t{64} << 10;
+  s.ahead = s.position_channel_stride != 0 &&
+            s.cells * static_cast<int64_t>(sizeof(T)) <= kNextPlaneBytes;
   const BlockFn<T> run = choose<T>(s);
   const int64_t per_field = s.plan.blocks_per_field, step = s.plan.block_channels;
   call.parallel_for(s.batch * per_field, [&](int64_t index, int thread) {

@@ -255,6 +255,13 @@ inline const T* positions_of(const Sampling<T>& s, const ChannelBlock& b) {
 
 // --- Channel lanes
 
+// Asks for one line of each of a vector of planes. They are too many streams for the processor to follow.
+template <class T>
+inline __attribute__((always_inline)) void expect_lanes(const T* from, int64_t pitch) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes<T>; ++i) __builtin_prefetch(from + i * pitch, 0, 2);
+}
+
 // One vector of channels at the points of a piece.
 template <class T, int K, int AXES, int MODE>
 inline __attribute__((always_inline)) void sample_channels(const Sampling<T>& s,
@@ -265,6 +272,10 @@ inline __attribute__((always_inline)) void sample_channels(const Sampling<T>& s,
   Taps<T, K, AXES, kSlope> taps;
   find_taps<T, K, AXES, kSlope>(s, positions, piece, kLanes<T>, taps);
   const int64_t at = channel * s.points + piece.point;
+  if (s.ahead) {  // the same place of the next tile; of what is carried, a few pieces further
+    if (s.image) expect_lanes<T>(s.image + at + kLanes<T> * s.points, s.points);
+    if (s.carried) expect_lanes<T>(s.carried + at + 4 * kLanes<T>, s.points);
+  }
   Vec<T> carried[kLanes<T>], value[kLanes<T>], slopes[3][kLanes<T>];
   if constexpr ((MODE & (kScatter | kSlopes)) != 0)
     load_lanes<T>(s.carried + at, s.points, lanes, piece.count, carried);

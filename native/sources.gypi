@@ -43,6 +43,7 @@
       "test/native/linalg_test.cpp",
       "test/native/random_test.cpp",
       "test/native/reduce_test.cpp",
+      "test/native/semi_lagrangian_test.cpp",
       "test/native/shape_test.cpp"
     ]
   }

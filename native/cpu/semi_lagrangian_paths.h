@@ -48,31 +48,6 @@ struct PointLanes {
   Vec<T> read(const T* image, Offset at) const { return gather<T>(image, at); }
 };
 
-// a b + c with one rounding where the set has it. Said explicitly: of a sum of two products the compiler may
-// fuse either, and passes that compute the same sum must agree in every bit.
-template <class T>
-inline __attribute__((always_inline)) Vec<T> multiply_add(Vec<T> a, Vec<T> b, Vec<T> c) {
-#if defined(__x86_64__) && FLUXION_VECTOR_BYTES == 64
-  if constexpr (sizeof(T) == 4) {
-    return reinterpret_cast<Vec<T>>(_mm512_fmadd_ps(
-        reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(c)));
-  } else {
-    return reinterpret_cast<Vec<T>>(_mm512_fmadd_pd(
-        reinterpret_cast<__m512d>(a), reinterpret_cast<__m512d>(b), reinterpret_cast<__m512d>(c)));
-  }
-#elif defined(__x86_64__) && FLUXION_VECTOR_BYTES == 32
-  if constexpr (sizeof(T) == 4) {
-    return reinterpret_cast<Vec<T>>(_mm256_fmadd_ps(
-        reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b), reinterpret_cast<__m256>(c)));
-  } else {
-    return reinterpret_cast<Vec<T>>(_mm256_fmadd_pd(
-        reinterpret_cast<__m256d>(a), reinterpret_cast<__m256d>(b), reinterpret_cast<__m256d>(c)));
-  }
-#else
-  return a * b + c;
-#endif
-}
-
 // sum += weight * term, of which the first begins the sum.
 template <class T>
 inline __attribute__((always_inline)) Vec<T> plus(bool first, Vec<T> sum, Vec<T> weight,

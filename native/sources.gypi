@@ -10,6 +10,7 @@
       "native/bindings/tensor_handle.cpp",
       "native/core/thread_pool.cpp",
       "native/cpu/classification.cpp",
+      "native/cpu/complex.cpp",
       "native/cpu/convolution.cpp",
       "native/cpu/cpu_backend.cpp",
       "native/cpu/diffusion.cpp",
@@ -26,6 +27,7 @@
       "native/cpu/shape.cpp",
       "native/cpu/softmax.cpp",
       "native/cpu/tridiagonal.cpp",
+      "native/ops/complex.cpp",
       "native/ops/diffusion.cpp",
       "native/ops/elementwise.cpp",
       "native/ops/linalg.cpp",
@@ -37,6 +39,7 @@
       "native/ops/shape.cpp"
     ],
     "fluxion_test_sources": [
+      "test/native/complex_test.cpp",
       "test/native/diffusion_test.cpp",
       "test/native/elementwise_test.cpp",
       "test/native/engine_test.cpp",

@@ -22,6 +22,7 @@
       "native/cpu/pooling.cpp",
       "native/cpu/random.cpp",
       "native/cpu/reduce.cpp",
+      "native/cpu/semi_lagrangian.cpp",
       "native/cpu/settings.cpp",
       "native/cpu/shape.cpp",
       "native/cpu/softmax.cpp",
@@ -38,6 +39,8 @@
       "native/ops/registry.cpp",
       "native/ops/shape.cpp",
       "native/ops/upwind.cpp"
+      "native/ops/semi_lagrangian.cpp",
+      "native/ops/shape.cpp"
     ],
     "fluxion_test_sources": [
       "test/native/complex_test.cpp",
@@ -47,6 +50,7 @@
       "test/native/linalg_test.cpp",
       "test/native/random_test.cpp",
       "test/native/reduce_test.cpp",
+      "test/native/semi_lagrangian_test.cpp",
       "test/native/shape_test.cpp"
     ]
   }

@@ -1,5 +1,6 @@
 import './methods';
 
+export * from './advection-grid-sample';
 export * from './advection-semi-lagrangian';
 export * from './advection-stability';
 export * from './advection-upwind';

@@ -1,5 +1,6 @@
 import { Tensor } from '../tensor/tensor';
 import { type BackwardOptions, backward } from '../autograd/gradients';
+import * as gridSample from './advection-grid-sample';
 import * as semiLagrangian from './advection-semi-lagrangian';
 import * as stability from './advection-stability';
 import * as upwind from './advection-upwind';
@@ -35,6 +36,7 @@ const FAMILIES = {
   ...stability,
   ...upwind,
   ...semiLagrangian,
+  ...gridSample,
 };
 
 /** What the families export that does not begin with a tensor. */

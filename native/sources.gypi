@@ -14,6 +14,7 @@
       "native/cpu/cpu_backend.cpp",
       "native/cpu/diffusion.cpp",
       "native/cpu/elementwise.cpp",
+      "native/cpu/fft_plan.cpp",
       "native/cpu/kernel_table.cpp",
       "native/cpu/matmul.cpp",
       "native/cpu/mesh_free.cpp",

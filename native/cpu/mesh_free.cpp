@@ -56,13 +56,18 @@ class MeshFree {
         p_(p),
         slots_(p),
         at_(p, backward),
-        vectors_((p.columns() + kLanes<T> - 1) / kLanes<T>),
-        bins_(p.rows() * vectors_),
-        grid_{ModeAxis<T>(part<T>(at_.axes), p.pitch()),
-              ModeAxis<T>(part<T>(at_.axes) + 4 * p.pitch(), p.rows()), vectors_,
-              p.width % 2 == 0 ? p.width / 2 : -1, p.height % 2 == 0 ? p.height / 2 : -1} {
-    grid_.x.fill(p.width, p.columns(), p.pitch(), p.line, length_x);
-    grid_.y.fill(p.height, p.rows(), p.rows(), !p.line, length_y);
+        grid_{ModeAxis<T>(part<T>(at_.axes), p.padded(p.modes_x())),
+              ModeAxis<T>(part<T>(at_.axes) + 4 * p.padded(p.modes_x()), p.padded(p.modes_y()) + 1),
+              blocks_of(p.modes_y(), kLanes<T>),
+              0,
+              0,
+              p.padded(p.modes_y()),
+              p.width % 2 == 0 ? p.width / 2 : -1} {
+    grid_.inner = p.line ? 0 : p.width * grid_.vectors;
+    grid_.bins = grid_.inner + (p.extra_row() ? blocks_of(p.modes_x(), kLanes<T>) : 0);
+    grid_.x.fill(p.width, p.modes_x(), p.padded(p.modes_x()), p.line, length_x);
+    grid_.y.fill(p.height, p.modes_y(), p.padded(p.modes_y()), !p.line, length_y);
+    grid_.y.set(grid_.extra, p.height, p.height / 2, length_y);
     if (p.line) {
       line_ = fft_plan<T>(call, p.width);
     } else {
@@ -152,7 +157,8 @@ class MeshFree {
         std::fill(c, c + kMeshFreeCoefficients, T(0));
         for (int m = 0; m < slots_.moments; ++m) {
           const int slot = slots_.slot[m];
-          const bool minus = WeightSlots::negative(slot) != (adjoint && (slot == kA1 || slot == kA2));
+          const bool minus =
+              WeightSlots::negative(slot) != (adjoint && (slot == kA1 || slot == kA2));
           const double value = static_cast<double>(from[m]) * scale;
           c[slot] = static_cast<T>(minus ? -value : value);
         }
@@ -172,12 +178,18 @@ class MeshFree {
     call_.parallel_for(p_.inputs, [&](int64_t i, int) {
       T* c = damping_coefficients(i);
       set_pair_widths(gaussian + i * slots_.widths, c);
-      tabulate_damping(c, grid_, bins_, part<T>(at_.damping) + i * bins_ * kLanes<T>);
+      tabulate_damping(c, grid_, part<T>(at_.damping) + i * grid_.bins * kLanes<T>);
     });
   }
 
-  SpectrumLayout<T> layout(bool damped) const {
-    return {vectors_, damped ? part<T>(at_.damping) : nullptr, bins_ * kLanes<T>};
+  SpectrumFactor<T> factor(bool damped) const {
+    return {damped ? part<T>(at_.damping) : nullptr, grid_.bins * kLanes<T>};
+  }
+
+  // Behind the scratch of the plane's transform.
+  T* side_lines(int thread) const {
+    const size_t plane = plane_fft_scratch_bytes(p_.height, p_.width, sizeof(T));
+    return call_.scratch<T>(thread) + (plane + 63) / 64 * 64 / sizeof(T);
   }
 
   struct LineScratch {
@@ -188,33 +200,30 @@ class MeshFree {
 
   void to_panels(const T* batch, const Panels<T>& to, bool damped) const {
     const int64_t fields = to.channels * to.samples;
-    const SpectrumLayout<T> bins = layout(damped);
+    const SpectrumFactor<T> by = factor(damped);
     if (p_.line) {
       constexpr int64_t group = 2 * kLanes<T>;
       call_.parallel_for(blocks_of(fields, group), [&](int64_t block, int thread) {
         const LineScratch s(call_, p_.width, thread);
-        lines_to_panels(line_, bins, batch, block * group, std::min(group, fields - block * group),
-                        to, s.re, s.im, s.fft);
+        lines_to_panels(line_, grid_, by, batch, block * group,
+                        std::min(group, fields - block * group), to, s.re, s.im, s.fft);
       });
       return;
     }
-    const size_t plane_scratch = plane_fft_scratch_bytes(p_.height, p_.width, sizeof(T));
     call_.parallel_for(fields, [&](int64_t plane, int thread) {
-      char* scratch = call_.scratch<char>(thread);
-      T* spare = reinterpret_cast<T*>(scratch + (plane_scratch + 63) / 64 * 64);
-      plane_to_panels(plane_, bins, batch + plane * cells(), to, plane % to.channels,
-                      plane / to.channels, scratch, spare);
+      plane_to_panels(plane_, grid_, by, batch + plane * cells(), to, plane % to.channels,
+                      plane / to.channels, call_.scratch<void>(thread), side_lines(thread));
     });
   }
 
   void from_panels(const Panels<T>& from, T* batch, bool damped) const {
     const int64_t fields = from.channels * from.samples;
-    const SpectrumLayout<T> bins = layout(damped);
+    const SpectrumFactor<T> by = factor(damped);
     if (p_.line) {
       constexpr int64_t group = 2 * kLanes<T>;
       call_.parallel_for(blocks_of(fields, group), [&](int64_t block, int thread) {
         const LineScratch s(call_, p_.width, thread);
-        panels_to_lines(line_, bins, from, batch, block * group,
+        panels_to_lines(line_, grid_, by, from, batch, block * group,
                         std::min(group, fields - block * group), s.re, s.im, s.fft);
       });
       return;
@@ -223,14 +232,15 @@ class MeshFree {
         p_.width * static_cast<int64_t>(sizeof(T)) % FLUXION_VECTOR_BYTES == 0 &&
         p_.batch * from.channels * cells() * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
     call_.parallel_for(fields, [&](int64_t plane, int thread) {
-      panels_to_plane(plane_, bins, from, plane % from.channels, plane / from.channels,
-                      batch + plane * cells(), streaming, call_.scratch<void>(thread));
+      panels_to_plane(plane_, grid_, by, from, plane % from.channels, plane / from.channels,
+                      batch + plane * cells(), streaming, call_.scratch<void>(thread),
+                      side_lines(thread));
       if (streaming) stream_fence();
     });
   }
 
   void mix(const T* coefficients, const Panels<T>& x, const Panels<T>& y, const T* bias) const {
-    call_.parallel_for(bins_, [&](int64_t bin, int thread) {
+    call_.parallel_for(grid_.bins, [&](int64_t bin, int thread) {
       contract<T, kSecond, kShared>(coefficients, grid_, bin, x, y, call_.scratch<T>(thread));
       if (!bias || bin != 0) return;
       for (int64_t o = 0; o < y.channels; ++o) {
@@ -246,24 +256,22 @@ class MeshFree {
     const int64_t parts = blocks_of(p_.outputs, outputs);
     call_.parallel_for(at_.groups * parts, [&](int64_t block, int thread) {
       const int64_t group = block / parts, first = block % parts * outputs;
-      correlate<T, kSecond, kShared>(coefficients, grid_, group * bins_ / at_.groups,
-                                     (group + 1) * bins_ / at_.groups, x, g, first,
-                                     std::min(first + outputs, p_.outputs),
-                                     partials + group * pairs() * p_.sums(),
-                                     call_.scratch<T>(thread));
+      correlate<T, kSecond, kShared>(
+          coefficients, grid_, group * grid_.bins / at_.groups,
+          (group + 1) * grid_.bins / at_.groups, x, g, first, std::min(first + outputs, p_.outputs),
+          partials + group * pairs() * p_.sums(), call_.scratch<T>(thread));
     });
   }
 
   void correlate_channels(const Panels<T>& v, const Panels<T>& gv, double* sums) const {
     call_.parallel_for(p_.inputs, [&](int64_t i, int) {
-      correlate_damping(damping_coefficients(i), grid_, bins_, v, gv, i, sums + 3 * i);
+      correlate_damping(damping_coefficients(i), grid_, v, gv, i, sums + 3 * i);
     });
   }
 
   void sum_planes(const T* g, double* sums) const {
-    call_.parallel_for(p_.batch * p_.outputs, [&](int64_t plane, int) {
-      sums[plane] = sum_plane(g + plane * cells());
-    });
+    call_.parallel_for(p_.batch * p_.outputs,
+                       [&](int64_t plane, int) { sums[plane] = sum_plane(g + plane * cells()); });
   }
 
   double sum_plane(const T* plane) const {
@@ -313,7 +321,6 @@ class MeshFree {
   MeshFreeProblem p_;
   WeightSlots slots_;
   MeshFreeWorkspace at_;
-  int64_t vectors_, bins_;
   ModeGrid<T> grid_;
   PlaneFft<T> plane_{};
   FftPlan<T> line_{};

@@ -269,12 +269,11 @@ inline void correlate(const T* coefficients, const ModeGrid<T>& grid, int64_t be
 
 // Gradient sums of the shared Gaussian of one channel, from v = E x and the cotangent gv of E x.
 template <class T>
-inline void correlate_damping(const T* coefficients, const ModeGrid<T>& grid, int64_t bins,
-                              const Panels<T>& v, const Panels<T>& gv, int64_t channel,
-                              double* sums) {
+inline void correlate_damping(const T* coefficients, const ModeGrid<T>& grid, const Panels<T>& v,
+                              const Panels<T>& gv, int64_t channel, double* sums) {
   constexpr int w = kLanes<T>;
   T total[3 * w] = {};
-  for (int64_t bin = 0; bin < bins; ++bin) {
+  for (int64_t bin = 0; bin < grid.bins; ++bin) {
     const ModeVec<T> m = grid.at(bin);
     const T *a = v.at(bin, channel, 0), *b = gv.at(bin, channel, 0);
     Vec<T> q{};

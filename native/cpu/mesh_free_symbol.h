@@ -4,9 +4,9 @@
 // Whatever is odd in wx or wy is left out where that mode is the Nyquist mode of an even number of cells, in
 // t too: both signs of w are the same mode there, and the result has to be real.
 //
-// Vectors lie along the modes of x, one mode of y at a time. An exponential per bin, by a polynomial in the
-// registers: about 17 instructions for a vector, used for all samples. (A recurrence along the row saves a
-// third of them but loses modes that lie beyond an underflow, and needs anchors.)
+// An exponential per bin, by a polynomial in the registers: about 20 instructions for a vector of bins, used for
+// all samples. (A recurrence along a line of modes saves a third of them but needs anchors, and is lost where
+// it crosses an underflow.)
 // Read once per instruction set, after simd.h.
 
 namespace fluxion::cpu::FLUXION_TARGET {
@@ -25,14 +25,19 @@ struct ModeAxis {
   // Modes 0..kept-1 of n cells; halved: those above n / 2 are conjugates of kept ones. Padding weighs 0.
   void fill(int64_t n, int64_t kept, int64_t padded, bool halved, double length) const {
     for (int64_t k = 0; k < padded; ++k) {
-      const int64_t mode = k >= kept ? 0 : 2 * k <= n ? k : k - n;
-      const double w = 2 * 3.14159265358979323846 * static_cast<double>(mode) / length;
-      const bool nyquist = 2 * mode == n;
-      odd[k] = nyquist ? T(0) : static_cast<T>(w);
-      square[k] = static_cast<T>(w * w);
-      edge[k] = nyquist ? static_cast<T>(w * w) : T(0);
-      weight[k] = k >= kept ? T(0) : halved && k > 0 && !nyquist ? T(2) : T(1);
+      set(k, n, k >= kept ? 0 : 2 * k <= n ? k : k - n, length);
+      if (k >= kept) weight[k] = T(0);
+      if (k < kept && halved && k > 0 && 2 * k != n) weight[k] = T(2);
     }
+  }
+
+  void set(int64_t at, int64_t n, int64_t mode, double length) const {
+    const double w = 2 * 3.14159265358979323846 * static_cast<double>(mode) / length;
+    const bool nyquist = 2 * mode == n;
+    odd[at] = nyquist ? T(0) : static_cast<T>(w);
+    square[at] = static_cast<T>(w * w);
+    edge[at] = nyquist ? static_cast<T>(w * w) : T(0);
+    weight[at] = T(1);
   }
 };
 
@@ -43,26 +48,36 @@ struct ModeVec {
   bool at_edge;  // some lane has a Nyquist mode
 };
 
+// The bins of a spectrum: for each mode of x `vectors` of modes of y, together `inner` of them; then, with the
+// one mode of y at `extra`, vectors of modes of x.
 template <class T>
 struct ModeGrid {
   ModeAxis<T> x, y;
-  int64_t vectors;     // of a row
-  int64_t nyquist_x;   // column of the Nyquist mode, or -1
-  int64_t nyquist_y;
+  int64_t vectors, inner, bins, extra;
+  int64_t nyquist_x;  // -1 for an odd number of cells
 
   ModeVec<T> at(int64_t bin) const {
     constexpr int w = kLanes<T>;
-    const int64_t row = bin / vectors, column = bin % vectors * w;
+    const bool in = bin < inner;
+    const int64_t line = in ? bin / vectors : extra;
+    const int64_t lane = (in ? bin % vectors : bin - inner) * w;
+    const ModeAxis<T>& along = in ? y : x;
+    const ModeAxis<T>& across = in ? x : y;
+    const Vec<T> odd = load(along.odd + lane), square = load(along.square + lane);
+    const Vec<T> edge = load(along.edge + lane);
+    const Vec<T> fixed = broadcast(across.odd[line]), fixed_square = broadcast(across.square[line]);
+    const Vec<T> fixed_edge = broadcast(across.edge[line]);
     ModeVec<T> m;
-    m.x = load(x.odd + column);
-    m.xx = load(x.square + column);
-    m.x_edge = load(x.edge + column);
-    m.y = broadcast(y.odd[row]);
-    m.yy = broadcast(y.square[row]);
-    m.y_edge = broadcast(y.edge[row]);
+    m.x = in ? fixed : odd;
+    m.xx = in ? fixed_square : square;
+    m.x_edge = in ? fixed_edge : edge;
+    m.y = in ? odd : fixed;
+    m.yy = in ? square : fixed_square;
+    m.y_edge = in ? edge : fixed_edge;
     m.xy = m.x * m.y;
-    m.weight = load(x.weight + column) * y.weight[row];
-    m.at_edge = row == nyquist_y || (nyquist_x >= column && nyquist_x < column + w);
+    m.weight = load(along.weight + lane) * across.weight[line];
+    // The modes of y in a vector are below the Nyquist mode.
+    m.at_edge = !in || line == nyquist_x;
     return m;
   }
 };
@@ -83,7 +98,8 @@ inline void set_widths(double p1, double p2, double p3, T* c) {
 // arise. Minimax polynomials of 2^f on [-1/2, 1/2] (Remez), relative errors 1.9e-9 and 3e-18.
 inline __attribute__((always_inline)) Vec<float> exp2_negative(Vec<float> t) {
   using Bits = uint32_t __attribute__((vector_size(FLUXION_VECTOR_BYTES)));
-  constexpr float kMagic = 12582912.0f + 127.0f;  // 1.5 * 2^23: rounds; and the bias of the exponent
+  constexpr float kMagic =
+      12582912.0f + 127.0f;  // 1.5 * 2^23: rounds; and the bias of the exponent
   const auto far = t > 100.0f;
   const Vec<float> m = far ? broadcast(-100.0f) : -t;
   const Vec<float> shifted = m + kMagic;
@@ -94,8 +110,7 @@ inline __attribute__((always_inline)) Vec<float> exp2_negative(Vec<float> t) {
   p = p * f + 2.40226468906e-1f;
   p = p * f + 6.93147205738e-1f;
   p = p * f + 1.0f;
-  const Vec<float> value =
-      p * reinterpret_cast<Vec<float>>(reinterpret_cast<Bits>(shifted) << 23);
+  const Vec<float> value = p * reinterpret_cast<Vec<float>>(reinterpret_cast<Bits>(shifted) << 23);
   return far ? Vec<float>{} : value;
 }
 inline __attribute__((always_inline)) Vec<double> exp2_negative(Vec<double> t) {
@@ -137,8 +152,8 @@ inline __attribute__((always_inline)) Damping<T> damping_at(const T* c, const Mo
 
 // E at all bins.
 template <class T>
-inline void tabulate_damping(const T* c, const ModeGrid<T>& grid, int64_t bins, T* to) {
-  for (int64_t bin = 0; bin < bins; ++bin) {
+inline void tabulate_damping(const T* c, const ModeGrid<T>& grid, T* to) {
+  for (int64_t bin = 0; bin < grid.bins; ++bin) {
     store(to + bin * kLanes<T>, damping_at(c, grid.at(bin)).e);
   }
 }

@@ -1,65 +1,49 @@
 // Fields to panels of half spectra (see mesh_free_contract.h) and back; neither is scaled.
 //
-// Planes are halved along y and keep all modes of x, lines keep half of theirs: either way vectors lie along
-// x, the longer axis, and few lanes are padding. The y transform of a plane is that of fft_plane.h; the x
-// transform works on transposed tiles, and its tiles are transposed back on their way to the panels. Of an
-// even number of rows the modes ky = 0 and rows / 2 of a plane, both real along x, share one lane.
+// Planes are halved along y, by the y transform of fft_plane.h; the x transform works on tiles that stand
+// transposed, one mode of y in each lane, and goes from there to the panels. Of an even number of rows the
+// modes ky = 0 and rows / 2, both real along x until then, share a lane; the latter become lines along x.
 // Lines are transformed in pairs, one the real and one the imaginary part, a vector of pairs at a time.
 // Read once per instruction set, after fft_plane.h and mesh_free_contract.h.
 
 namespace fluxion::cpu::FLUXION_TARGET {
 
-// How bins lie in the panels, and what the spectra are multiplied by on the way, if anything.
+// What the spectra are multiplied by on the way, if anything: [channel][bin].
 template <class T>
-struct SpectrumLayout {
-  int64_t vectors;         // of bins in a row
-  const T* factor;         // [channel][bins] or null
-  int64_t factor_stride;   // elements of a channel
+struct SpectrumFactor {
+  const T* table;
+  int64_t stride;
 
-  Vec<T> scaled(Vec<T> v, int64_t channel, int64_t bin) const {
-    return factor ? v * load(factor + channel * factor_stride + bin * kLanes<T>) : v;
+  Vec<T> apply(Vec<T> v, int64_t channel, int64_t bin) const {
+    return table ? v * load(table + channel * stride + bin * kLanes<T>) : v;
   }
 };
 
-// Rows [row, row + count) of the half spectrum stand transposed in re, im [columns][lane].
+// One field's bins, `count` of them, `step` apart from `first`, from or to vectors that follow each other.
 template <class T>
-inline void put_rows(const SpectrumLayout<T>& layout, const T* re, const T* im, int64_t columns,
-                     int64_t row, int count, const Panels<T>& to, int64_t channel, int64_t sample) {
+inline void put_bins(const SpectrumFactor<T>& factor, const T* re, const T* im, int64_t first,
+                     int64_t step, int64_t count, const Panels<T>& to, int64_t channel,
+                     int64_t sample) {
   constexpr int w = kLanes<T>;
-  for (int64_t v = 0; v < layout.vectors; ++v) {
-    const int64_t left = columns - v * w;
-    for (int part = 0; part < 2; ++part) {
-      const T* from = (part == 0 ? re : im) + v * w * w;
-      Vec<T> tile[w];
-      for (int i = 0; i < w; ++i) tile[i] = i < left ? load(from + i * w) : Vec<T>{};
-      transpose_tile<T>(tile);
-      for (int r = 0; r < count; ++r) {
-        const int64_t bin = (row + r) * layout.vectors + v;
-        store(to.at(bin, channel, sample) + part * w, layout.scaled(tile[r], channel, bin));
-      }
-    }
+  T* at = to.at(first, channel, sample);
+  const int64_t jump = step * to.stride();
+  for (int64_t k = 0; k < count; ++k, at += jump) {
+    const int64_t bin = first + k * step;
+    store(at, factor.apply(load(re + k * w), channel, bin));
+    store(at + w, factor.apply(load(im + k * w), channel, bin));
   }
 }
 
-// The inverse of put_rows; lanes beyond count become zero.
 template <class T>
-inline void get_rows(const SpectrumLayout<T>& layout, const Panels<T>& from, int64_t channel,
-                     int64_t sample, int64_t columns, int64_t row, int count, T* re, T* im) {
+inline void get_bins(const SpectrumFactor<T>& factor, const Panels<T>& from, int64_t channel,
+                     int64_t sample, int64_t first, int64_t step, int64_t count, T* re, T* im) {
   constexpr int w = kLanes<T>;
-  for (int64_t v = 0; v < layout.vectors; ++v) {
-    const int64_t left = columns - v * w;
-    for (int part = 0; part < 2; ++part) {
-      Vec<T> tile[w];
-      for (int r = 0; r < w; ++r) {
-        const int64_t bin = (row + r) * layout.vectors + v;
-        tile[r] = r < count ? layout.scaled(load(from.at(bin, channel, sample) + part * w), channel,
-                                            bin)
-                            : Vec<T>{};
-      }
-      transpose_tile<T>(tile);
-      T* to = (part == 0 ? re : im) + v * w * w;
-      for (int i = 0; i < w && i < left; ++i) store(to + i * w, tile[i]);
-    }
+  const T* at = from.at(first, channel, sample);
+  const int64_t jump = step * from.stride();
+  for (int64_t k = 0; k < count; ++k, at += jump) {
+    const int64_t bin = first + k * step;
+    store(re + k * w, factor.apply(load(at), channel, bin));
+    store(im + k * w, factor.apply(load(at + w), channel, bin));
   }
 }
 
@@ -80,23 +64,11 @@ inline void split_row(T* re, T* im, int64_t n, T* b_re, T* b_im) {
   }
 }
 
+// side: two lines of padded(columns).
 template <class T>
-inline void put_line(const SpectrumLayout<T>& layout, const T* re, const T* im, int64_t columns,
-                     int64_t row, const Panels<T>& to, int64_t channel, int64_t sample) {
-  constexpr int w = kLanes<T>;
-  for (int64_t v = 0; v < layout.vectors; ++v) {
-    const int64_t left = columns - v * w, bin = row * layout.vectors + v;
-    T* at = to.at(bin, channel, sample);
-    store(at, layout.scaled(load_up_to(re + v * w, left), channel, bin));
-    store(at + w, layout.scaled(load_up_to(im + v * w, left), channel, bin));
-  }
-}
-
-// spare: 2 padded lines.
-template <class T>
-inline void plane_to_panels(const PlaneFft<T>& plan, const SpectrumLayout<T>& layout, const T* plane,
-                            const Panels<T>& to, int64_t channel, int64_t sample, void* scratch,
-                            T* spare) {
+inline void plane_to_panels(const PlaneFft<T>& plan, const ModeGrid<T>& grid,
+                            const SpectrumFactor<T>& factor, const T* plane, const Panels<T>& to,
+                            int64_t channel, int64_t sample, void* scratch, T* side) {
   constexpr int w = kLanes<T>;
   const PlaneFftScratch<T> s(plan, scratch);
   const int64_t n = plan.columns, lines = plan.packed(), width = plan.width();
@@ -107,17 +79,19 @@ inline void plane_to_panels(const PlaneFft<T>& plan, const SpectrumLayout<T>& la
     load_transposed(s.half_im + row * width, width, count, n, s.im, w);
     fft_lines(plan.x, s.re, s.im, false, s.fft);
     if (row == 0 && plan.rows % 2 == 0) {
-      split_row(s.re, s.im, n, spare, spare + width);
-      put_line(layout, spare, spare + width, n, plan.rows / 2, to, channel, sample);
+      std::fill(side, side + 2 * width, T(0));
+      split_row(s.re, s.im, n, side, side + width);
+      put_bins(factor, side, side + width, grid.inner, int64_t{1}, grid.bins - grid.inner, to,
+               channel, sample);
     }
-    put_rows(layout, s.re, s.im, n, row, count, to, channel, sample);
+    put_bins(factor, s.re, s.im, row / w, grid.vectors, n, to, channel, sample);
   }
 }
 
 template <class T>
-inline void panels_to_plane(const PlaneFft<T>& plan, const SpectrumLayout<T>& layout,
-                            const Panels<T>& from, int64_t channel, int64_t sample, T* plane,
-                            bool streaming, void* scratch) {
+inline void panels_to_plane(const PlaneFft<T>& plan, const ModeGrid<T>& grid,
+                            const SpectrumFactor<T>& factor, const Panels<T>& from, int64_t channel,
+                            int64_t sample, T* plane, bool streaming, void* scratch, T* side) {
   constexpr int w = kLanes<T>;
   const PlaneFftScratch<T> s(plan, scratch);
   const int64_t n = plan.columns, lines = plan.packed(), width = plan.width();
@@ -127,16 +101,13 @@ inline void panels_to_plane(const PlaneFft<T>& plan, const SpectrumLayout<T>& la
   }
   for (int64_t row = 0; row < lines; row += w) {
     const int count = static_cast<int>(std::min<int64_t>(lines - row, w));
-    get_rows(layout, from, channel, sample, n, row, count, s.re, s.im);
-    for (int64_t k = 0; row == 0 && plan.rows % 2 == 0 && k < n; k += w) {
-      const int64_t bin = plan.rows / 2 * layout.vectors + k / w;
-      const T* at = from.at(bin, channel, sample);
-      T re[w], im[w];
-      store(re, layout.scaled(load(at), channel, bin));
-      store(im, layout.scaled(load(at + w), channel, bin));
-      for (int i = 0; i < w && k + i < n; ++i) {
-        s.re[(k + i) * w] -= im[i];
-        s.im[(k + i) * w] += re[i];
+    get_bins(factor, from, channel, sample, row / w, grid.vectors, n, s.re, s.im);
+    if (row == 0 && plan.rows % 2 == 0) {  // z = a + i b in the shared lane
+      get_bins(factor, from, channel, sample, grid.inner, int64_t{1}, grid.bins - grid.inner, side,
+               side + width);
+      for (int64_t k = 0; k < n; ++k) {
+        s.re[k * w] -= side[width + k];
+        s.im[k * w] += side[k];
       }
     }
     fft_lines(plan.x, s.re, s.im, true, s.fft);
@@ -148,9 +119,9 @@ inline void panels_to_plane(const PlaneFft<T>& plan, const SpectrumLayout<T>& la
 
 // Lines [first, first + count) of a batch [sample][channel][n], count <= 2 kLanes.
 template <class T>
-inline void lines_to_panels(const FftPlan<T>& plan, const SpectrumLayout<T>& layout, const T* batch,
-                            int64_t first, int64_t count, const Panels<T>& to, T* re, T* im,
-                            T* scratch) {
+inline void lines_to_panels(const FftPlan<T>& plan, const ModeGrid<T>& grid,
+                            const SpectrumFactor<T>& factor, const T* batch, int64_t first,
+                            int64_t count, const Panels<T>& to, T* re, T* im, T* scratch) {
   constexpr int w = kLanes<T>;
   const int64_t n = plan.n, kept = n / 2 + 1;
   const T half = T(0.5);
@@ -159,7 +130,7 @@ inline void lines_to_panels(const FftPlan<T>& plan, const SpectrumLayout<T>& lay
   load_transposed(batch + first * n, n, lower, n, re, w);
   load_transposed(batch + (first + lower) * n, n, upper, n, im, w);
   fft_lines(plan, re, im, false, scratch);
-  for (int64_t v = 0; v < layout.vectors; ++v) {
+  for (int64_t v = 0; v < grid.bins; ++v) {
     for (int part = 0; part < 4; ++part) {  // re and im of the first lines, then of the second
       Vec<T> tile[w];
       for (int i = 0; i < w; ++i) {
@@ -175,29 +146,29 @@ inline void lines_to_panels(const FftPlan<T>& plan, const SpectrumLayout<T>& lay
       for (int i = 0; i < rows; ++i) {
         const int64_t line = first + (part < 2 ? 0 : lower) + i, channel = line % to.channels;
         store(to.at(v, channel, line / to.channels) + part % 2 * w,
-              layout.scaled(tile[i], channel, v));
+              factor.apply(tile[i], channel, v));
       }
     }
   }
 }
 
 template <class T>
-inline void panels_to_lines(const FftPlan<T>& plan, const SpectrumLayout<T>& layout,
-                            const Panels<T>& from, T* batch, int64_t first, int64_t count, T* re,
-                            T* im, T* scratch) {
+inline void panels_to_lines(const FftPlan<T>& plan, const ModeGrid<T>& grid,
+                            const SpectrumFactor<T>& factor, const Panels<T>& from, T* batch,
+                            int64_t first, int64_t count, T* re, T* im, T* scratch) {
   constexpr int w = kLanes<T>;
   const int64_t n = plan.n, kept = n / 2 + 1;
   const int lower = static_cast<int>(std::min<int64_t>(count, w));
   const int upper = static_cast<int>(count - lower);
-  for (int64_t v = 0; v < layout.vectors; ++v) {
+  for (int64_t v = 0; v < grid.bins; ++v) {
     Vec<T> tile[4][w];
     for (int part = 0; part < 4; ++part) {
       const int rows = part < 2 ? lower : upper;
       for (int i = 0; i < w; ++i) {
         const int64_t line = first + (part < 2 ? 0 : lower) + i, channel = line % from.channels;
         tile[part][i] =
-            i < rows ? layout.scaled(load(from.at(v, channel, line / from.channels) + part % 2 * w),
-                                     channel, v)
+            i < rows ? factor.apply(load(from.at(v, channel, line / from.channels) + part % 2 * w),
+                                    channel, v)
                      : Vec<T>{};
       }
       transpose_tile<T>(tile[part]);

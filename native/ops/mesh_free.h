@@ -1,6 +1,8 @@
 // Mesh-free convolution: parameters of the ops, and the memory that infer states and kernels use.
 #pragma once
 
+#include <algorithm>
+
 #include "ops/fft_plane.h"
 #include "ops/op.h"
 
@@ -23,7 +25,7 @@ struct MeshFreeConv2dParams {
   }
 };
 
-// Both convolutions as one problem: a line is a plane of one row whose modes are halved along x, not along y.
+// Both convolutions as one problem: a line is a plane of one row, halved along x in place of y.
 struct MeshFreeProblem {
   bool line;
   bool shared;  // one Gaussian for each input channel, beside the weight
@@ -31,12 +33,19 @@ struct MeshFreeProblem {
   int64_t moments;  // of the polynomial on planes: 3 or 6 (a0, a1, a2, a3, a4, a5)
   size_t element;
 
-  int64_t lanes() const { return 64 / static_cast<int64_t>(element); }
-  // Modes kept: `rows` of them along y, `columns` along x, padded to whole vectors of the widest set.
-  int64_t rows() const { return line ? 1 : height / 2 + 1; }
-  int64_t columns() const { return line ? width / 2 + 1 : width; }
-  int64_t pitch() const { return (columns() + lanes() - 1) / lanes() * lanes(); }
-  int64_t bins() const { return rows() * pitch(); }
+  int64_t padded(int64_t n) const {
+    const int64_t lanes = 64 / static_cast<int64_t>(element);
+    return (n + lanes - 1) / lanes * lanes;
+  }
+  // Modes kept of a plane: (height + 1) / 2 along y, a vector of them for each mode of x, and the modes of x
+  // once more for the last mode of y of an even height. Of a line: half of them.
+  int64_t modes_x() const { return line ? width / 2 + 1 : width; }
+  int64_t modes_y() const { return (height + 1) / 2; }
+  bool extra_row() const { return line || height % 2 == 0; }
+  // Bins of one spectrum with those that pad vectors of the widest set.
+  int64_t bins() const {
+    return (line ? 0 : width * padded(modes_y())) + (extra_row() ? padded(modes_x()) : 0);
+  }
   // Gradient sums of a pair: moments, and p1, p2, p3 where they belong to the pair.
   int64_t sums() const { return moments + (shared ? 0 : 3); }
 };
@@ -49,27 +58,29 @@ class MeshFreeWorkspace {
  public:
   // Spectra of a part of the batch, so that they stay within kSpectra bytes (unless one sample is larger);
   // a small even number of samples is what the register tiles want at least.
-  static constexpr size_t kSpectra = size_t{24} << 20;
+  static constexpr size_t kSpectra = size_t{32} << 20;
   // Partial sums of the weight's gradient: at most kGroups sets, of kPartials elements together.
   static constexpr int64_t kGroups = 16, kPartials = int64_t{1} << 21;
 
   MeshFreeWorkspace(const MeshFreeProblem& p, bool backward) {
     const int64_t planes = p.inputs * (backward ? 2 : 1) + p.outputs;
     const size_t sample = static_cast<size_t>(planes * 2 * p.bins()) * p.element;
-    const int64_t fitting = static_cast<int64_t>(kSpectra / (sample ? sample : 1)) & ~int64_t{1};
-    chunk = fitting < 2 ? 2 : fitting;
-    if (chunk > p.batch) chunk = p.batch;
+    const int64_t fitting =
+        std::max<int64_t>(static_cast<int64_t>(kSpectra / std::max<size_t>(sample, 1)), 2);
+    const int64_t parts = std::max<int64_t>((p.batch + fitting - 1) / fitting, 1);
+    chunk = std::min((p.batch + 2 * parts - 1) / (2 * parts) * 2, p.batch);
     const int64_t pairs = p.inputs * p.outputs;
-    axes = take(static_cast<size_t>(4 * (p.pitch() + p.rows())) * p.element);
-    coefficients = take(static_cast<size_t>((pairs + p.inputs) * kMeshFreeCoefficients) * p.element);
+    axes = take(static_cast<size_t>(4 * (p.padded(p.modes_x()) + p.padded(p.modes_y()) + 1)) *
+                p.element);
+    coefficients =
+        take(static_cast<size_t>((pairs + p.inputs) * kMeshFreeCoefficients) * p.element);
     damping = take(p.shared ? static_cast<size_t>(p.inputs * p.bins()) * p.element : 0);
     spectra_u = take(panel_bytes(p, p.inputs));
     spectra_y = take(panel_bytes(p, p.outputs));
     if (!backward) return;
     adjoint = take(static_cast<size_t>(pairs * kMeshFreeCoefficients) * p.element);
     spectra_gu = take(panel_bytes(p, p.inputs));
-    const int64_t most = pairs > 0 ? kPartials / (pairs * p.sums()) : 1;
-    groups = most < 1 ? 1 : most > kGroups ? kGroups : most;
+    groups = std::clamp<int64_t>(kPartials / std::max<int64_t>(pairs * p.sums(), 1), 1, kGroups);
     partials = take(static_cast<size_t>(groups * pairs * p.sums()) * sizeof(double));
     channel_sums = take(static_cast<size_t>(3 * p.inputs + p.batch * p.outputs) * sizeof(double));
   }
@@ -80,11 +91,9 @@ class MeshFreeWorkspace {
   size_t total = 0;
 
  private:
-  // One vector more a panel keeps panels from falling on the same places of a cache.
+  // A vector more in each panel keeps panels from falling on the same places of a cache.
   size_t panel_bytes(const MeshFreeProblem& p, int64_t channels) const {
-    const int64_t narrowest = 16 / static_cast<int64_t>(p.element);
-    const int64_t vectors = p.bins() / narrowest;
-    return static_cast<size_t>(2 * (channels * chunk * p.bins() + vectors * p.lanes())) * p.element;
+    return static_cast<size_t>(2 * (channels * chunk + 1) * p.bins()) * p.element;
   }
   size_t take(size_t bytes) {
     const size_t at = total;
@@ -100,7 +109,7 @@ inline constexpr int64_t kMeshFreeTileRows = 4, kMeshFreeTileDepth = 32, kMeshFr
 inline size_t mesh_free_transform_scratch(const MeshFreeProblem& p) {
   if (p.line) return 2 * static_cast<size_t>(p.width) * 64 + fft_scratch_bytes(p.width);
   const size_t plane = plane_fft_scratch_bytes(p.height, p.width, p.element);
-  return (plane + 63) / 64 * 64 + 2 * static_cast<size_t>(p.pitch()) * p.element;
+  return (plane + 63) / 64 * 64 + 2 * static_cast<size_t>(p.padded(p.width)) * p.element;
 }
 
 inline size_t mesh_free_scratch(const MeshFreeProblem& p) {

@@ -55,9 +55,9 @@ inline const T* sine_matrix(const Kernel& call, int64_t n) {
         for (int64_t j = 0; j < half; ++j) {
           for (int i = 0; i < kSineRows; ++i) {
             const int64_t turn = (j + 1) * (2 * (row + i) + parity + 1) % (2 * n + 2);
-            *out++ = static_cast<T>(2 * std::sin(3.14159265358979323846 *
-                                                 static_cast<double>(turn) /
-                                                 static_cast<double>(n + 1)));
+            *out++ =
+                static_cast<T>(2 * std::sin(3.14159265358979323846 * static_cast<double>(turn) /
+                                            static_cast<double>(n + 1)));
           }
         }
       }
@@ -287,7 +287,8 @@ inline void analyse_lines(const LineBasis<T>& basis, T* re, T* im, const LinePai
 template <class T, bool kScaled>
 inline void load_coefficients(const LineBasis<T>& basis, const ScaledPair<T>& from, T* re, T* im) {
   constexpr int w = kLanes<T>;
-  if (basis.boundary == Boundary::neumann) return merge_pairs<T, true, kScaled>(basis, from, re, im);
+  if (basis.boundary == Boundary::neumann)
+    return merge_pairs<T, true, kScaled>(basis, from, re, im);
   if (basis.boundary == Boundary::periodic) {
     return merge_pairs<T, false, kScaled>(basis, from, re, im);
   }

@@ -54,6 +54,10 @@ struct Diffusion {
       if (!basis[i].ready()) return false;
     return true;
   }
+  NextPlane next(const T* plane) const {
+    return {plane, static_cast<size_t>(grid.cells) * sizeof(T),
+            blocks_of(grid.rows, 2 * kLanes<T>)};
+  }
   ChannelRates rates(int64_t channel) const {
     const TensorView& k = call.in(1);
     const T* at = k.as<T>() + channel * k.strides[0];
@@ -82,7 +86,8 @@ struct Scratch {
 
 template <class T>
 bool streams(const Kernel& call, const T* out, int64_t row) {
-  constexpr int64_t kCached = int64_t{1} << 20;  // half of L2: smaller outputs may be read from there
+  constexpr int64_t kCached = int64_t{1}
+                              << 20;  // half of L2: smaller outputs may be read from there
   return call.out(0).size() * static_cast<int64_t>(sizeof(T)) > kCached && row % kLanes<T> == 0 &&
          reinterpret_cast<uintptr_t>(out) % (kLanes<T> * sizeof(T)) == 0;
 }
@@ -90,10 +95,12 @@ bool streams(const Kernel& call, const T* out, int64_t row) {
 // --- planes and volumes
 
 template <class T>
-void diffuse_plane(const Diffusion<T>& d, const Scratch<T>& s, const T* u, T* out, bool streaming) {
+void diffuse_plane(const Diffusion<T>& d, const Scratch<T>& s, const T* u, T* out, bool streaming,
+                   NextPlane next) {
   const SpectralGrid& grid = d.grid;
   analyse_columns(d.basis, grid, u, s.u, s.lines);
   for (int64_t row = 0; row < grid.rows; row += 2 * kLanes<T>) {
+    next.fetch_part();
     const RowPair<T> rows(s.u + row * grid.pitch<T>(), grid.pitch<T>(), grid.rows - row);
     load_rows(d.basis[0], rows, s.lines.re, s.lines.im);
     analyse_lines(d.basis[0], s.lines.re, s.lines.im, s.lines.coefficients(), s.lines.fft);
@@ -108,32 +115,34 @@ void diffuse_plane(const Diffusion<T>& d, const Scratch<T>& s, const T* u, T* ou
 // The same with g, and adds the sums of one plane: sums[i] is the derivative along axis i, or all of it.
 template <class T>
 void diffuse_plane_vjp(const Diffusion<T>& d, const Scratch<T>& s, const T* u, const T* g, T* gu,
-                       bool streaming, double* sums) {
+                       bool streaming, double* sums, NextPlane next_u, NextPlane next_g) {
   const SpectralGrid& grid = d.grid;
   const LineBasis<T>& x = d.basis[0];
   const LineBuffers<T>& lines = s.lines;
   analyse_columns(d.basis, grid, u, s.u, lines);
   analyse_columns(d.basis, grid, g, s.g, lines);
   for (int64_t row = 0; row < grid.rows; row += 2 * kLanes<T>) {
+    next_u.fetch_part();
     const RowPair<T> from(s.u + row * grid.pitch<T>(), grid.pitch<T>(), grid.rows - row);
     load_rows(x, from, lines.re, lines.im);
     analyse_lines(x, lines.re, lines.im, lines.second(), lines.fft);
     const RowPair<T> rows(s.g + row * grid.pitch<T>(), grid.pitch<T>(), grid.rows - row);
+    next_g.fetch_part();
     load_rows(x, rows, lines.re, lines.im);
     analyse_lines(x, lines.re, lines.im, lines.coefficients(), lines.fft);
     const LaneSums<T> products =
         slope_products(s.symbol, row, rows.count_b, lines.second(), lines.coefficients());
     add_axis_sums(d.axes, grid, d.anisotropic, products, row, sums);
     if (!gu) continue;
-    const LinePair<T> cells =
-        synthesise_lines(x, s.symbol.scaled(lines.coefficients(), row, rows.count_b), lines.re,
-                         lines.im, lines.fft);
+    const LinePair<T> cells = synthesise_lines(
+        x, s.symbol.scaled(lines.coefficients(), row, rows.count_b), lines.re, lines.im, lines.fft);
     store_rows(x, cells, rows, false);
   }
   if (gu) synthesise_columns(d.basis, grid, s.g, gu, lines, streaming);
 }
 
-// Calls f(plane, scratch) for all planes, in chunks that share a channel and its tables.
+// Calls f(plane, next plane, scratch) for all planes, in chunks that share a channel and its tables; the last
+// of a chunk is its own next.
 template <class T, class F>
 void for_planes(const Diffusion<T>& d, bool gradient, const F& f) {
   const SpectralGrid& grid = d.grid;
@@ -146,8 +155,10 @@ void for_planes(const Diffusion<T>& d, bool gradient, const F& f) {
     const Scratch<T> scratch(d, thread, gradient);
     const int64_t channel = block / chunks, first = block % chunks * chunk;
     fill_plane_tables(d.p, d.axes, grid, d.anisotropic, d.rates(channel), scratch.symbol);
-    for (int64_t n = first; n < std::min(first + chunk, grid.batch); ++n) {
-      f(n * grid.channels + channel, scratch);
+    const int64_t end = std::min(first + chunk, grid.batch);
+    for (int64_t n = first; n < end; ++n) {
+      const int64_t plane = n * grid.channels + channel;
+      f(plane, n + 1 < end ? plane + grid.channels : plane, scratch);
     }
     stream_fence();
   });
@@ -200,7 +211,8 @@ void diffuse_lines(const Diffusion<T>& d, const T* u, const T* g, T* out, double
       if (row % channels != phase) {
         phase = row % channels;
         ChannelRates rates[group];
-        for (int64_t lane = 0; lane < group; ++lane) rates[lane] = d.rates((phase + lane) % channels);
+        for (int64_t lane = 0; lane < group; ++lane)
+          rates[lane] = d.rates((phase + lane) % channels);
         fill_line_tables(d.p, d.axes, rates, s.symbol);
       }
       diffuse_line_pair(d, s, row, u, g, out, streaming, sums);
@@ -223,8 +235,10 @@ void diffuse(const SpectralDiffusionParams& p, const Kernel& call) {
   T* out = call.out(0).as<T>();
   if (d.grid.dims == 1) return diffuse_lines<T>(d, nullptr, u, out, nullptr);
   const bool streaming = streams(call, out, d.grid.n[0]);
-  for_planes(d, false, [&](int64_t plane, const Scratch<T>& s) {
-    diffuse_plane(d, s, u + plane * d.grid.cells, out + plane * d.grid.cells, streaming);
+  const int64_t cells = d.grid.cells;
+  for_planes(d, false, [&](int64_t plane, int64_t next, const Scratch<T>& s) {
+    diffuse_plane(d, s, u + plane * cells, out + plane * cells, streaming,
+                  d.next(u + next * cells));
   });
 }
 
@@ -241,11 +255,12 @@ void diffuse_vjp(const SpectralDiffusionParams& p, const Kernel& call) {
     diffuse_lines<T>(d, u, g, gu, sums);
   } else {
     const bool streaming = gu && streams(call, gu, grid.n[0]);
-    for_planes(d, true, [&](int64_t plane, const Scratch<T>& s) {
+    for_planes(d, true, [&](int64_t plane, int64_t next, const Scratch<T>& s) {
       double* own = sums + plane * count;
       for (int i = 0; i < count; ++i) own[i] = 0;
       const int64_t at = plane * grid.cells;
-      diffuse_plane_vjp(d, s, u + at, g + at, gu ? gu + at : nullptr, streaming, own);
+      diffuse_plane_vjp(d, s, u + at, g + at, gu ? gu + at : nullptr, streaming, own,
+                        d.next(u + next * grid.cells), d.next(g + next * grid.cells));
     });
   }
   for (int64_t c = 0; c < grid.channels; ++c) {
@@ -260,7 +275,8 @@ void diffuse_vjp(const SpectralDiffusionParams& p, const Kernel& call) {
 
 void run(const SpectralDiffusionParams& p, const Kernel& call) {
   if (call.out(0).size() == 0) return;
-  dispatch_floating(call.out(0).dtype, [&](auto tag) { diffuse<typename decltype(tag)::type>(p, call); });
+  dispatch_floating(call.out(0).dtype,
+                    [&](auto tag) { diffuse<typename decltype(tag)::type>(p, call); });
 }
 
 void run_vjp(const SpectralDiffusionParams& p, const Kernel& call) {

@@ -44,6 +44,7 @@ struct Stencil {
   int64_t batch, channels, rows, columns, chunk, chunks;
   PlaneFft<T> fft;
   T *cos_x, *sin_x, *cos_y, *sin_y;
+  T* mirrors;    // how many bins each bin of the half spectrum stands for
   double* sums;  // [channel][chunk][9]
 
   Stencil(const StencilDiffusionParams& p, const Kernel& kernel)
@@ -61,6 +62,8 @@ struct Stencil {
     sin_x = cos_x + columns;
     cos_y = sin_x + columns;
     sin_y = cos_y + fft.pitch;
+    mirrors = sin_y + fft.pitch;
+    for (int64_t k = 0; k < fft.pitch; ++k) mirrors[k] = k == 0 || 2 * k == rows ? T(1) : T(2);
     sums = call.workspace<double>() + stencil_angles(rows, columns);
     angles(columns, columns, columns, cos_x, sin_x);
     angles(rows, fft.bins, fft.pitch, cos_y, sin_y);
@@ -121,17 +124,22 @@ void multiply(T* re, T* im, const T* factors, int64_t n) {
   }
 }
 
-// q += Re(u conj(g)).
+// q += Re(u conj(g)), then g *= s.
 template <class T>
-void add_products(const T* u_re, const T* u_im, const T* g_re, const T* g_im, T* q, int64_t n) {
+void add_products(const T* u_re, const T* u_im, T* g_re, T* g_im, const T* factors, T* q,
+                  int64_t n) {
   for (int64_t i = 0; i < n; i += kLanes<T>) {
-    store(q + i, load(q + i) + load(u_re + i) * load(g_re + i) + load(u_im + i) * load(g_im + i));
+    const Vec<T> s = load(factors + i), re = load(g_re + i), im = load(g_im + i);
+    store(q + i, load(q + i) + load(u_re + i) * re + load(u_im + i) * im);
+    store(g_re + i, s * re);
+    store(g_im + i, s * im);
   }
 }
 
 // The nine sums over all bins: bins between ky = 0 and rows / 2 stand for their mirror images too.
 template <class T>
-void stencil_sums(const Stencil<T>& d, int64_t channel, const T* factors, const T* q, double* sums) {
+void stencil_sums(const Stencil<T>& d, int64_t channel, const T* factors, const T* q,
+                  double* sums) {
   T l[9];
   read_stencil(d, channel, l);
   for (int i = 0; i < 9; ++i) sums[i] = 0;
@@ -143,11 +151,8 @@ void stencil_sums(const Stencil<T>& d, int64_t channel, const T* factors, const 
     for (int64_t ky = 0; ky < d.fft.pitch; ky += kLanes<T>) {
       const Vec<T> c = load(d.cos_y + ky), s = load(d.sin_y + ky);
       const Vec<T> factor = cells * load(factors + kx * d.fft.pitch + ky);
-      Vec<T> weighted = factor * factor * load(q + kx * d.fft.pitch + ky);
-      weighted += weighted;
-      if (ky == 0) weighted[0] *= T(0.5);
-      if (d.rows % 2 == 0 && d.rows / 2 >= ky && d.rows / 2 < ky + kLanes<T>)
-        weighted[d.rows / 2 - ky] *= T(0.5);
+      const Vec<T> weighted =
+          load(d.mirrors + ky) * (factor * factor) * load(q + kx * d.fft.pitch + ky);
       const Vec<T> r = weighted * row.real(c, s), i = weighted * row.imaginary(c, s);
       re[0] += r, re[1] += r * c, re[2] += r * s;
       im[0] += i, im[1] += i * c, im[2] += i * s;
@@ -209,10 +214,8 @@ void diffuse_vjp(const StencilDiffusionParams& p, const Kernel& call) {
       const int64_t at = (n * d.channels + channel) * d.rows * d.columns;
       plane_fft_forward(d.fft, u + at, d.columns, u_re, u_re + size, transform);
       plane_fft_forward(d.fft, g + at, d.columns, g_re, g_re + size, transform);
-      add_products(u_re, u_re + size, g_re, g_re + size, q, size);
-      if (!gu) continue;
-      multiply(g_re, g_re + size, factors, size);
-      plane_fft_inverse(d.fft, g_re, g_re + size, gu + at, d.columns, false, transform);
+      add_products(u_re, u_re + size, g_re, g_re + size, factors, q, size);
+      if (gu) plane_fft_inverse(d.fft, g_re, g_re + size, gu + at, d.columns, false, transform);
     }
     stencil_sums(d, channel, factors, q, d.sums + block * 9);
   });

@@ -66,7 +66,7 @@ struct RowLanes {
 
 template <class T>
 struct SymbolTables {
-  T *factor = nullptr, *slope = nullptr;  // slope: null without gradient
+  T *factor = nullptr, *slope = nullptr;                   // slope: null without gradient
   T *base = nullptr, *scale = nullptr, *lambda = nullptr;  // [columns]
   int64_t columns = 0;
   SymbolTables() = default;
@@ -125,7 +125,8 @@ inline void fill_rows(T power, T dt, bool anisotropic, const SymbolTables<T>& t,
     const Vec<T> b = t.base[k] + row_base;
     const Vec<T> raised = power == T(1) ? b : powers<T>(b, power);
     const Vec<T> z = row_factor * raised;
-    Vec<T> value, first;  // the factor, and a root of minus its derivative or (exponential) all of it
+    Vec<T> value,
+        first;  // the factor, and a root of minus its derivative or (exponential) all of it
     if constexpr (kScheme == SpectralScheme::backward_euler) {
       value = first = one / (one + z);
     } else if constexpr (kScheme == SpectralScheme::crank_nicolson) {
@@ -161,7 +162,8 @@ inline void fill_rows(const SpectralDiffusionParams& p, bool anisotropic, const 
       return fill_rows<T, SpectralScheme::crank_nicolson>(power, dt, anisotropic, t, rows, factor,
                                                           slope);
     case SpectralScheme::exponential:
-      return fill_rows<T, SpectralScheme::exponential>(power, dt, anisotropic, t, rows, factor, slope);
+      return fill_rows<T, SpectralScheme::exponential>(power, dt, anisotropic, t, rows, factor,
+                                                       slope);
   }
 }
 

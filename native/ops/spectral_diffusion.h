@@ -95,17 +95,18 @@ struct SpectralScratch {
     const size_t column = static_cast<size_t>(SpectralGrid::padded(columns, element)) * element;
     return (gradient ? 2 : 1) * table + 3 * column;
   }
-  // Two lines, and twice their coefficients; the transform's own, which holds a pair of lines too.
+  // Two lines, coefficients of two; the transform's own, which holds coefficients too.
   size_t line_bytes() const {
     const size_t pair = 2 * static_cast<size_t>(longest) * 64;
-    return 3 * pair + (transform > pair ? transform : pair);
+    return 2 * pair + (transform > pair ? transform : pair);
   }
   size_t bytes() const { return symbol_bytes() + line_bytes() + (gradient ? 2 : 1) * plane; }
 };
 
-// Of stencil diffusion: cos and sin of the angle of every bin, along x (columns) and y (padded bins).
+// Of stencil diffusion: cos and sin of the angle of every bin, along x (columns) and y (padded bins), and the
+// weights of the latter.
 inline int64_t stencil_angles(int64_t rows, int64_t columns) {
-  return 2 * (columns + plane_fft_pitch(rows, sizeof(float)));
+  return 2 * columns + 3 * plane_fft_pitch(rows, sizeof(float));
 }
 inline size_t stencil_table_bytes(int64_t rows, int64_t columns) {
   return static_cast<size_t>(stencil_angles(rows, columns)) * sizeof(double);

@@ -21,7 +21,10 @@ interface Step {
 }
 
 /** Orthonormal eigenvectors of the second difference of n cells, and the angle of each. */
-export function eigenbasis(n: number, boundary: Boundary): { vectors: number[][]; angles: number[] } {
+export function eigenbasis(
+  n: number,
+  boundary: Boundary,
+): { vectors: number[][]; angles: number[] } {
   const wave = (m: number): [number, (i: number) => number] => {
     if (boundary === 'neumann') {
       const angle = (Math.PI * m) / n;
@@ -33,7 +36,10 @@ export function eigenbasis(n: number, boundary: Boundary): { vectors: number[][]
     }
     const cycles = Math.floor((m + 1) / 2);
     const angle = (2 * Math.PI * cycles) / n;
-    return [angle, (i) => (m % 2 === 1 ? Math.cos(angle * i) : Math.sin(angle * i) + (m === 0 ? 1 : 0))];
+    return [
+      angle,
+      (i) => (m % 2 === 1 ? Math.cos(angle * i) : Math.sin(angle * i) + (m === 0 ? 1 : 0)),
+    ];
   };
   const angles: number[] = [];
   const vectors = Array.from({ length: n }, (_, m) => {
@@ -86,8 +92,9 @@ function reference(u: Values, k: Values, step: Step): Values {
     const lambda = axes.map((axis, i) => axis.lambda[index[index.length - 1 - i]!]!);
     const channel = index[1]!;
     const z = anisotropic
-      ? lambda.reduce((sum, l, i) => sum + k.data[channel * dims + i]! ** (1 / power) * l, 0) ** power
-      : (k.data[k.shape.length === 1 ? channel : 0]!) * lambda.reduce((a, b) => a + b, 0) ** power;
+      ? lambda.reduce((sum, l, i) => sum + k.data[channel * dims + i]! ** (1 / power) * l, 0) **
+        power
+      : k.data[k.shape.length === 1 ? channel : 0]! * lambda.reduce((a, b) => a + b, 0) ** power;
     let at = 0;
     index.forEach((q, d) => (at = at * u.shape[d]! + q));
     return factorOf(dt * z, scheme) * field.data[at]!;
@@ -117,7 +124,12 @@ function spectralCase(u: readonly number[], k: readonly number[], given: Partial
     scheme: 'backward-euler',
     ...given,
   };
-  const choices = [step.boundary, step.scheme, step.symbol ?? '', step.power ? `power ${step.power}` : ''];
+  const choices = [
+    step.boundary,
+    step.scheme,
+    step.symbol ?? '',
+    step.power ? `power ${step.power}` : '',
+  ];
   return {
     name: `spectralDiffusion${dims}d [${u.join(',')}] k [${k.join(',')}] ${choices.filter(Boolean).join(' ')} dt ${step.dt}`,
     ops: [`spectral_diffusion_${dims}d`],
@@ -186,20 +198,24 @@ const OTHER: Case[] = [
       ),
     linearIn: [0],
   },
-  ...([1, 2, 3] as const).map(
-    (dims): Case => ({
-      name: `spectralDiffusion${dims}d of an empty batch`,
-      ops: [`spectral_diffusion_${dims}d`],
-      inputs: [{ shape: [0, 2, 5, 6, 3].slice(0, dims + 2) }, diffusivityInput([2])],
-      run: (u, k) => FUNCTIONS[dims - 1]!(u, k, { dt: 1 }),
-      reference: (u) => u,
-      gradient: 'there is nothing to differentiate',
-    }),
-  ),
+  ...([1, 2, 3] as const).map((dims): Case => ({
+    name: `spectralDiffusion${dims}d of an empty batch`,
+    ops: [`spectral_diffusion_${dims}d`],
+    inputs: [{ shape: [0, 2, 5, 6, 3].slice(0, dims + 2) }, diffusivityInput([2])],
+    run: (u, k) => FUNCTIONS[dims - 1]!(u, k, { dt: 1 }),
+    reference: (u) => u,
+    gradient: 'there is nothing to differentiate',
+  })),
 ];
 
 /** The matrix I + dt L^T L of one plane, solved by elimination without pivoting (it is positive definite). */
-function solveStencil(u: readonly number[], l: readonly number[], h: number, w: number, dt: number): number[] {
+function solveStencil(
+  u: readonly number[],
+  l: readonly number[],
+  h: number,
+  w: number,
+  dt: number,
+): number[] {
   const n = h * w;
   const stencil = Array.from({ length: n }, () => new Float64Array(n));
   for (let p = 0; p < n; p++) {

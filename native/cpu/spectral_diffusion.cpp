@@ -173,11 +173,13 @@ void diffuse_line_pair(const Diffusion<T>& d, const Scratch<T>& s, int64_t row, 
   const LineBuffers<T>& lines = s.lines;
   const int64_t n = d.grid.n[0], left = d.grid.batch * d.grid.channels - row;
   const RowPair<const T> rows(g + row * n, n, left);
-  load_rows(x, rows, lines.re, lines.im);
-  analyse_lines(x, lines.re, lines.im, lines.coefficients(), lines.fft);
   if (sums) {
     load_rows(x, RowPair<const T>(u + row * n, n, left), lines.re, lines.im);
     analyse_lines(x, lines.re, lines.im, lines.second(), lines.fft);
+  }
+  load_rows(x, rows, lines.re, lines.im);
+  analyse_lines(x, lines.re, lines.im, lines.coefficients(), lines.fft);
+  if (sums) {
     const LaneSums<T> products =
         slope_products(s.symbol, 0, rows.count_b, lines.second(), lines.coefficients());
     for (int i = 0; i < rows.count_a; ++i) sums[row + i] = static_cast<double>(products.a[i]);

@@ -25,6 +25,8 @@
       "native/cpu/reduce.cpp",
       "native/cpu/shape.cpp",
       "native/cpu/softmax.cpp",
+      "native/cpu/spectral_diffusion.cpp",
+      "native/cpu/spectral_diffusion_stencil.cpp",
       "native/cpu/tridiagonal.cpp",
       "native/ops/diffusion.cpp",
       "native/ops/elementwise.cpp",
@@ -34,7 +36,8 @@
       "native/ops/random.cpp",
       "native/ops/reduce.cpp",
       "native/ops/registry.cpp",
-      "native/ops/shape.cpp"
+      "native/ops/shape.cpp",
+      "native/ops/spectral_diffusion.cpp"
     ],
     "fluxion_test_sources": [
       "test/native/diffusion_test.cpp",

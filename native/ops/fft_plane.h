@@ -20,8 +20,9 @@ inline size_t plane_fft_spectrum_bytes(int64_t rows, int64_t columns, size_t ele
 inline size_t plane_fft_scratch_bytes(int64_t rows, int64_t columns, size_t element) {
   const int64_t longest = rows > columns ? rows : columns;
   const size_t row = (static_cast<size_t>(columns) * element + 63) / 64 * 64;
+  const size_t along_x = fft_scratch_bytes(columns), along_y = fft_scratch_bytes(rows);
   return 2 * static_cast<size_t>((rows + 1) / 2) * row + 2 * static_cast<size_t>(longest) * 64 +
-         fft_scratch_bytes(longest);
+         (along_x > along_y ? along_x : along_y);
 }
 
 }  // namespace fluxion

@@ -104,7 +104,7 @@ function checkWeight(s: Shape, weights: Weights, u: Tensor, g: Tensor) {
 function meshFree(moments: number, form: Shape['form'], backward: boolean): Case {
   const sizes: Shape = { ...BATCH, moments, form };
   return defineCase<Shape>({
-    name: `mesh-free-2d/${form}-${moments}/${backward ? 'forward-backward' : 'forward'}`,
+    name: `mesh-free-2d/${form}-${form === 'shared' ? moments : moments + 3}/${backward ? 'forward-backward' : 'forward'}`,
     peer: backward ? 'mesh-free-2d-backward' : 'mesh-free-2d',
     peers: TORCH,
     dtype: 'float32',

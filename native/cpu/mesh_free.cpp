@@ -10,7 +10,7 @@
 // added in order; groups do not depend on the number of threads.
 //
 // A shared Gaussian multiplies the spectra of its channel once, and the symbols are polynomials.
-// Memory floor 4 (Ci + Co) bytes a cell in float32 forward; the spectra add four times that in the caches.
+// Memory floor 4 (Ci + Co) bytes a cell and sample in float32; spectra are as large, written and read once.
 #include <utility>
 
 #include "cpu/kernel.h"

@@ -102,7 +102,7 @@ class MeshFreeWorkspace {
   }
 };
 
-// Tiles of the contractions, in bytes of the widest vector (see cpu/mesh_free_contract.h).
+// Tiles of the sums over channels (see cpu/mesh_free_contract.h).
 inline constexpr int64_t kMeshFreeTileRows = 4, kMeshFreeTileDepth = 32, kMeshFreeTileColumns = 8;
 
 // A vector of transforms, real and imaginary parts; on planes a line of bins beside what the plane needs.

@@ -15,8 +15,10 @@
       "native/cpu/cpu_backend.cpp",
       "native/cpu/diffusion.cpp",
       "native/cpu/elementwise.cpp",
+      "native/cpu/fft_plan.cpp",
       "native/cpu/kernel_table.cpp",
       "native/cpu/matmul.cpp",
+      "native/cpu/mesh_free.cpp",
       "native/cpu/normalization.cpp",
       "native/cpu/optimizer_step.cpp",
       "native/cpu/pooling.cpp",
@@ -26,6 +28,8 @@
       "native/cpu/settings.cpp",
       "native/cpu/shape.cpp",
       "native/cpu/softmax.cpp",
+      "native/cpu/spectral_diffusion.cpp",
+      "native/cpu/spectral_diffusion_stencil.cpp",
       "native/cpu/tridiagonal.cpp",
       "native/cpu/upwind.cpp",
       "native/cpu/upwind_rate.cpp",
@@ -33,6 +37,7 @@
       "native/ops/diffusion.cpp",
       "native/ops/elementwise.cpp",
       "native/ops/linalg.cpp",
+      "native/ops/mesh_free.cpp",
       "native/ops/op.cpp",
       "native/ops/random.cpp",
       "native/ops/reduce.cpp",
@@ -40,6 +45,8 @@
       "native/ops/semi_lagrangian.cpp",
       "native/ops/shape.cpp",
       "native/ops/upwind.cpp"
+      "native/ops/shape.cpp",
+      "native/ops/spectral_diffusion.cpp"
     ],
     "fluxion_test_sources": [
       "test/native/complex_test.cpp",

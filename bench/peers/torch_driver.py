@@ -18,6 +18,7 @@ from torch_diffusion import Eigenbasis
 from torch_inputs import lazily, rotating, sets_of
 
 import torch_diffusion
+import torch_complex
 import torch_fourier
 import torch_mesh_free
 import torch_semi_lagrangian
@@ -231,6 +232,7 @@ FORMULATIONS = {
     **torch_diffusion.FORMULATIONS,
     "rdnn": rdnn,
     "data-loader": data_loader,
+    **torch_complex.FORMULATIONS,
     **torch_fourier.FORMULATIONS,
     **torch_mesh_free.FORMULATIONS,
     **torch_semi_lagrangian.FORMULATIONS,

@@ -41,7 +41,7 @@ size_t step_scratch(const DiffusionStep& step, const Cells& n, size_t element) {
 void infer_step(const DiffusionStep& step, Infer& infer) {
   check_diffusion(step, infer);
   const Shape& shape = infer.shape(0);
-  const Cells n = cells_of(shape);
+  const Cells n = channel_cells(shape);
   const size_t element = size_of(infer.dtype(0));
   infer.need_contiguous(0);
   infer.output(infer.dtype(0), shape);
@@ -58,7 +58,7 @@ void infer_step(const DiffusionStep& step, Infer& infer) {
 void infer_step_vjp(const DiffusionStep& step, Infer& infer) {
   check_diffusion(step, infer);
   const Shape& shape = infer.shape(0);
-  const Cells n = cells_of(shape);
+  const Cells n = channel_cells(shape);
   const size_t element = size_of(infer.dtype(0));
   infer.require_shape(2, "saved", shape);
   infer.require_dtype(2, "saved", infer.dtype(0));

@@ -1,5 +1,6 @@
 import { Tensor } from '../tensor/tensor';
 import { type BackwardOptions, backward } from '../autograd/gradients';
+import * as adrStep from './advection-adr-step';
 import * as semiLagrangian from './advection-semi-lagrangian';
 import * as upwind from './advection-upwind';
 import * as diffusion from './diffusion';
@@ -29,6 +30,7 @@ const FAMILIES = {
   ...meshFree,
   ...upwind,
   ...semiLagrangian,
+  ...adrStep,
 };
 
 /** What the families export that does not begin with a tensor. */

@@ -3,4 +3,10 @@
 
 #include "ops/op.h"
 
-namespace fluxion {}  // namespace fluxion
+namespace fluxion {
+
+enum class SemiLagrangianBoundary : int32_t { zeros, border, reflect, periodic };
+inline constexpr const char* kSemiLagrangianBoundaryNames[] = {"zeros", "border", "reflect",
+                                                               "periodic"};
+
+}  // namespace fluxion

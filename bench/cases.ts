@@ -1,4 +1,5 @@
 import type { Case } from './case';
+import { ADR_STEP } from './cases/adr-step';
 import { CONVOLUTION } from './cases/convolution';
 import { DENSE } from './cases/dense';
 import { DIFFUSION } from './cases/diffusion';
@@ -22,6 +23,7 @@ export const CASES: readonly Case[] = [
   ...MESH_FREE,
   ...UPWIND,
   ...SEMI_LAGRANGIAN,
+  ...ADR_STEP,
   ...TRAINING,
 ];
 

@@ -22,6 +22,7 @@
       "native/cpu/pooling.cpp",
       "native/cpu/random.cpp",
       "native/cpu/reduce.cpp",
+      "native/cpu/semi_lagrangian.cpp",
       "native/cpu/settings.cpp",
       "native/cpu/shape.cpp",
       "native/cpu/softmax.cpp",
@@ -34,6 +35,7 @@
       "native/ops/random.cpp",
       "native/ops/reduce.cpp",
       "native/ops/registry.cpp",
+      "native/ops/semi_lagrangian.cpp",
       "native/ops/shape.cpp"
     ],
     "fluxion_test_sources": [

@@ -1,6 +1,7 @@
 export * from './advection-adr-step';
 import './methods';
 
+export * from './advection-grid-sample';
 export * from './advection-semi-lagrangian';
 export * from './advection-upwind';
 export * from './creation';

@@ -1,6 +1,7 @@
 import { Tensor } from '../tensor/tensor';
 import { type BackwardOptions, backward } from '../autograd/gradients';
 import * as adrStep from './advection-adr-step';
+import * as gridSample from './advection-grid-sample';
 import * as semiLagrangian from './advection-semi-lagrangian';
 import * as upwind from './advection-upwind';
 import * as diffusion from './diffusion';
@@ -31,6 +32,7 @@ const FAMILIES = {
   ...upwind,
   ...semiLagrangian,
   ...adrStep,
+  ...gridSample,
 };
 
 /** What the families export that does not begin with a tensor. */

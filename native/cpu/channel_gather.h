@@ -1,42 +1,11 @@
 // Bilinear sampling of tiles [pixel][lane] at displaced points, and its transpose: the four taps of a pixel
-// are the same for all lanes, so each is one vector. Read once per instruction set, after simd.h.
+// are the same for all lanes, so each is one vector. Read once per instruction set, after
+// semi_lagrangian_taps.h.
 
 namespace fluxion::cpu::FLUXION_TARGET {
 
-template <class T>
-struct AxisTaps {
-  int64_t index[2];
-  T weight[2], slope[2];
-};
-
-template <class T>
-inline AxisTaps<T> axis_taps(int64_t i, T d, int64_t n, SemiLagrangianBoundary boundary) {
-  T at = static_cast<T>(i) + d;
-  if (!(at > T(-1e6))) at = T(-1e6);
-  if (at > T(1e6)) at = T(1e6);
-  const T whole = std::floor(at), a = at - whole;
-  AxisTaps<T> taps{{}, {T(1) - a, a}, {T(-1), T(1)}};
-  for (int t = 0; t < 2; ++t) {
-    int64_t j = static_cast<int64_t>(whole) + t;
-    switch (boundary) {
-      case SemiLagrangianBoundary::zeros:
-        if (j < 0 || j >= n) j = 0, taps.weight[t] = taps.slope[t] = T(0);
-        break;
-      case SemiLagrangianBoundary::border:
-        j = std::clamp<int64_t>(j, 0, n - 1);
-        break;
-      case SemiLagrangianBoundary::reflect:
-        j = (j % (2 * n) + 2 * n) % (2 * n);
-        if (j >= n) j = 2 * n - 1 - j;
-        break;
-      case SemiLagrangianBoundary::periodic:
-        j = (j % n + n) % n;
-        break;
-    }
-    taps.index[t] = j;
-  }
-  return taps;
-}
+static_assert(static_cast<int>(Padding::periodic) == static_cast<int>(SampleBoundary::periodic) &&
+              static_cast<int>(Padding::reflect) == static_cast<int>(SampleBoundary::reflect));
 
 // Of one pixel: where the taps are, their weights, and the derivatives of the weights in the displacement.
 template <class T>
@@ -46,19 +15,27 @@ struct PixelTap {
 };
 
 template <class T>
-inline void find_taps(const T* displacement, int64_t rows, int64_t columns,
-                      SemiLagrangianBoundary boundary, PixelTap<T>* taps) {
-  const int64_t pixels = rows * columns;
-  for (int64_t y = 0, p = 0; y < rows; ++y) {
-    for (int64_t x = 0; x < columns; ++x, ++p) {
-      const AxisTaps<T> h = axis_taps(x, displacement[p], columns, boundary);
-      const AxisTaps<T> v = axis_taps(y, displacement[pixels + p], rows, boundary);
-      for (int t = 0; t < 4; ++t) {
-        const int i = t & 1, j = t >> 1;
-        taps[p].index[t] = static_cast<int32_t>(v.index[j] * columns + h.index[i]);
-        taps[p].weight[t] = v.weight[j] * h.weight[i];
-        taps[p].along_x[t] = v.weight[j] * h.slope[i];
-        taps[p].along_y[t] = v.slope[j] * h.weight[i];
+inline void find_pixel_taps(const T* displacement, int64_t rows, int64_t columns, Padding padding,
+                            PixelTap<T>* pixel) {
+  Sampling<T> s{};
+  s.axes = s.taps = 2;
+  s.padding = padding;
+  s.in[0] = s.out[0] = columns;
+  s.in[1] = s.out[1] = rows;
+  s.points = rows * columns;
+  Taps<T, 2, 2, true> taps;
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t x = 0; x < columns; x += kLanes<T>) {
+      const int count = static_cast<int>(std::min<int64_t>(kLanes<T>, columns - x));
+      find_taps(s, displacement, RowPiece{row, x, row * columns + x, count}, 1, taps);
+      for (int i = 0; i < count; ++i, ++pixel) {
+        for (int t = 0; t < 4; ++t) {
+          const int h = t & 1, v = t >> 1;
+          pixel->index[t] = static_cast<int32_t>(taps.at[0][h][i] + taps.at[1][v][i]);
+          pixel->weight[t] = taps.weight[0][h][i] * taps.weight[1][v][i];
+          pixel->along_x[t] = taps.slope[0][h][i] * taps.weight[1][v][i];
+          pixel->along_y[t] = taps.weight[0][h][i] * taps.slope[1][v][i];
+        }
       }
     }
   }

@@ -94,8 +94,7 @@ inline void solve_tile(const T* from, T* to, int64_t cell, int64_t line, int64_t
     solve_tile_lines<T, 8>(from + l * line, to + l * line, cell, line, n, f);
   for (; l + 2 <= lines; l += 2)
     solve_tile_lines<T, 2>(from + l * line, to + l * line, cell, line, n, f);
-  for (; l < lines; ++l)
-    solve_tile_lines<T, 1>(from + l * line, to + l * line, cell, line, n, f);
+  for (; l < lines; ++l) solve_tile_lines<T, 1>(from + l * line, to + l * line, cell, line, n, f);
 }
 
 // sums[lane] += <a, D b> spacing^2 along one axis, by parts over the faces.

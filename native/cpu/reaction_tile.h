@@ -77,7 +77,7 @@ inline void panel_product(const T* a, const T* b, int64_t rows, int64_t depth, b
                           const T* bias, T* c) {
   for (int64_t i = 0; i < rows; i += kTileRows, a += depth * kTileRows) {
     const int here = static_cast<int>(std::min<int64_t>(kTileRows, rows - i));
-    const Tile<T> tile{depth, c + i * kTileCols<T>, kTileCols<T>,          here, kTileCols<T>,
+    const Tile<T> tile{depth, c + i * kTileCols<T>,     kTileCols<T>, here, kTileCols<T>,
                        add,   bias ? bias + i : nullptr};
     packed_tile<T, kTileRows, kTileVectors>(tile, a, b);
   }

@@ -14,8 +14,8 @@ AdrSizes sizes_of(const Infer& infer, int first) {
 }
 
 AdrSizes check(const AdrStep2dParams& p, Infer& infer, int first) {
-  static constexpr const char* kNames[] = {"input",   "displacement", "diffusivity", "weight1",
-                                           "bias1",   "weight2",      "bias2"};
+  static constexpr const char* kNames[] = {"input", "displacement", "diffusivity", "weight1",
+                                           "bias1", "weight2",      "bias2"};
   infer.require_ndim(first, "input", 4);
   infer.require_floating(first, "input");
   for (int i = 1; i < 7; ++i) infer.require_dtype(first + i, kNames[i], infer.dtype(first));

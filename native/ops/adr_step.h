@@ -12,7 +12,7 @@ inline constexpr const char* kReactionActivationNames[] = {"relu", "silu", "gelu
 
 struct AdrStep2dParams {
   double dt, dx, dy;
-  SemiLagrangianBoundary advection_boundary;
+  SampleBoundary advection_boundary;
   Boundary diffusion_boundary;
   ReactionActivation activation;
   template <class V>
@@ -20,7 +20,7 @@ struct AdrStep2dParams {
     v("dt", dt);
     v("dx", dx);
     v("dy", dy);
-    v.choice("advectionBoundary", advection_boundary, kSemiLagrangianBoundaryNames);
+    v.choice("advectionBoundary", advection_boundary, kSampleBoundaryNames);
     v.choice("diffusionBoundary", diffusion_boundary, kBoundaryNames);
     v.choice("activation", activation, kReactionActivationNames);
   }

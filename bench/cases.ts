@@ -1,5 +1,6 @@
 import type { Case } from './case';
 import { ADR_STEP } from './cases/adr-step';
+import { COMPLEX } from './cases/complex';
 import { CONVOLUTION } from './cases/convolution';
 import { DENSE } from './cases/dense';
 import { DIFFUSION } from './cases/diffusion';
@@ -14,6 +15,7 @@ import { TRAINING } from './cases/training';
 
 export const CASES: readonly Case[] = [
   ...ELEMENTWISE,
+  ...COMPLEX,
   ...DENSE,
   ...CONVOLUTION,
   ...DIFFUSION,

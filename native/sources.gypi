@@ -11,6 +11,7 @@
       "native/core/thread_pool.cpp",
       "native/cpu/adr_step.cpp",
       "native/cpu/classification.cpp",
+      "native/cpu/complex.cpp",
       "native/cpu/convolution.cpp",
       "native/cpu/cpu_backend.cpp",
       "native/cpu/diffusion.cpp",
@@ -28,6 +29,9 @@
       "native/cpu/softmax.cpp",
       "native/cpu/tridiagonal.cpp",
       "native/ops/adr_step.cpp",
+      "native/cpu/upwind.cpp",
+      "native/cpu/upwind_rate.cpp",
+      "native/ops/complex.cpp",
       "native/ops/diffusion.cpp",
       "native/ops/elementwise.cpp",
       "native/ops/linalg.cpp",
@@ -35,16 +39,20 @@
       "native/ops/random.cpp",
       "native/ops/reduce.cpp",
       "native/ops/registry.cpp",
+      "native/ops/shape.cpp",
+      "native/ops/upwind.cpp"
       "native/ops/semi_lagrangian.cpp",
       "native/ops/shape.cpp"
     ],
     "fluxion_test_sources": [
+      "test/native/complex_test.cpp",
       "test/native/diffusion_test.cpp",
       "test/native/elementwise_test.cpp",
       "test/native/engine_test.cpp",
       "test/native/linalg_test.cpp",
       "test/native/random_test.cpp",
       "test/native/reduce_test.cpp",
+      "test/native/semi_lagrangian_test.cpp",
       "test/native/shape_test.cpp"
     ]
   }

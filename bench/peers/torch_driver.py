@@ -18,6 +18,7 @@ from torch_diffusion import Eigenbasis, apply_broadcast, apply_by_channel, step_
 from torch_inputs import lazily, rotating, sets_of
 
 import torch_adr_step
+import torch_complex
 import torch_fourier
 import torch_mesh_free
 import torch_semi_lagrangian
@@ -302,6 +303,7 @@ FORMULATIONS = {
     "rdnn": rdnn,
     "data-loader": data_loader,
     **torch_adr_step.FORMULATIONS,
+    **torch_complex.FORMULATIONS,
     **torch_fourier.FORMULATIONS,
     **torch_mesh_free.FORMULATIONS,
     **torch_semi_lagrangian.FORMULATIONS,

@@ -20,17 +20,14 @@ type GridSampleParams = Required<GridSampleOptions>;
 
 const gridSampleVjp = defineOpWithOutputs<GridSampleParams>('grid_sample_vjp', {});
 
-// Sampling is linear in u: the adjoint in u and the sampling are each other's adjoints.
+// Sampling is linear in u: the adjoint in u, where the grid is constant, has sampling as its adjoint.
 const gridSampleInputVjp: OpFunction<GridSampleParams & { inputShape: readonly number[] }> =
   defineOp<GridSampleParams & { inputShape: readonly number[] }>('grid_sample_input_vjp', {
-    saveInputs: (_, needs) => (needs(1) ? [0, 1] : [1]),
-    vjp: ({ g: h, needs, input, params }) => {
-      const sampling = samplingParams(params);
-      return [
-        needs(0) ? gridSampleOp([h, input(1)], sampling) : null,
-        needs(1) ? gridSampleVjp([input(0), h, input(1)], sampling, 2)[1]! : null,
-      ];
-    },
+    saveInputs: [1],
+    vjp: ({ g, input, params: { mode, paddingMode, alignCorners } }) => [
+      gridSampleOp([g, input(1)], { mode, paddingMode, alignCorners }),
+      null,
+    ],
   });
 
 const gridSampleOp: OpFunction<GridSampleParams> = defineOp<GridSampleParams>('grid_sample', {
@@ -40,10 +37,6 @@ const gridSampleOp: OpFunction<GridSampleParams> = defineOp<GridSampleParams>('g
     return [gridSampleInputVjp([g, input(1)], { ...params, inputShape: shape(0) }), null];
   },
 });
-
-function samplingParams({ mode, paddingMode, alignCorners }: GridSampleParams): GridSampleParams {
-  return { mode, paddingMode, alignCorners };
-}
 
 /**
  * Samples an image at the positions of a grid, as torch.nn.functional.grid_sample.

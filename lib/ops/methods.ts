@@ -3,9 +3,12 @@ import { type BackwardOptions, backward } from '../autograd/gradients';
 import * as adrStep from './advection-adr-step';
 import * as gridSample from './advection-grid-sample';
 import * as semiLagrangian from './advection-semi-lagrangian';
+import * as stability from './advection-stability';
 import * as upwind from './advection-upwind';
+import * as complex from './complex';
 import * as diffusion from './diffusion';
 import * as elementwise from './elementwise';
+import * as activation from './elementwise-activation';
 import * as linalg from './linalg';
 import * as random from './random';
 import * as reduce from './reduce';
@@ -20,7 +23,9 @@ import * as meshFree from './spectral-mesh-free';
 
 const FAMILIES = {
   ...elementwise,
+  ...activation,
   ...reduce,
+  ...complex,
   ...shape,
   ...shapeIndex,
   ...random,
@@ -29,6 +34,7 @@ const FAMILIES = {
   ...fourier,
   ...spectralDiffusion,
   ...meshFree,
+  ...stability,
   ...upwind,
   ...semiLagrangian,
   ...adrStep,
@@ -44,6 +50,10 @@ const NOT_METHODS = [
   'randint',
   'bernoulli',
   'permutation',
+  'cflBound',
+  'stableTimeStep',
+  'lieSplitting',
+  'strangSplitting',
 ] as const;
 
 type MethodName = Exclude<keyof typeof FAMILIES, (typeof NOT_METHODS)[number]>;

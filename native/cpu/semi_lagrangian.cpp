@@ -95,6 +95,10 @@ void sample(Sampling<T> s, const Kernel& call) {
   s.partials = s.position_gradient && s.plan.partial_size ? call.workspace<T>() : nullptr;
   const int64_t results = s.batch * s.channels * (s.scattered ? s.cells : s.points);
   s.stream = results * static_cast<int64_t>(sizeof(T)) > kCacheBytes;
+  // What is asked for while one block's planes are worked on must stay in the cache until it is read.
+  const int64_t ahead_bytes = s.cells * static_cast<int64_t>(s.plan.channel_lanes ? 64 : sizeof(T));
+  s.ahead = (s.plan.channel_lanes || s.position_channel_stride) && s.cells == s.points &&
+            ahead_bytes <= (s.plan.channel_lanes ? int64_t{512} << 10 : int64_t{64} << 10);
   const BlockFn<T> run = choose<T>(s);
   const int64_t per_field = s.plan.blocks_per_field, step = s.plan.block_channels;
   call.parallel_for(s.batch * per_field, [&](int64_t index, int thread) {

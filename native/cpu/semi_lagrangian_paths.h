@@ -28,8 +28,8 @@ struct ChannelLanes {
   int lane;
   using Offset = int64_t;
   Offset at(int axis, int k) const { return taps.at[axis][k][lane]; }
-  T weight(int axis, int k) const { return taps.weight[axis][k][lane]; }
-  T slope(int axis, int k) const { return taps.slope[axis][k][lane]; }
+  Vec<T> weight(int axis, int k) const { return broadcast<T>(taps.weight[axis][k][lane]); }
+  Vec<T> slope(int axis, int k) const { return broadcast<T>(taps.slope[axis][k][lane]); }
   Vec<T> read(const T* image, Offset at) const { return load(image + at); }
 };
 
@@ -48,9 +48,11 @@ struct PointLanes {
   Vec<T> read(const T* image, Offset at) const { return gather<T>(image, at); }
 };
 
+// sum += weight * term, of which the first begins the sum.
 template <class T>
-inline __attribute__((always_inline)) Vec<T> plus(bool first, Vec<T> sum, Vec<T> term) {
-  return first ? term : sum + term;
+inline __attribute__((always_inline)) Vec<T> plus(bool first, Vec<T> sum, Vec<T> weight,
+                                                  Vec<T> term) {
+  return first ? weight * term : multiply_add<T>(weight, term, sum);
 }
 
 // Value and derivatives along the axes of the interpolant.
@@ -69,23 +71,23 @@ inline __attribute__((always_inline)) void interpolate(const Lanes& lanes, const
 #pragma GCC unroll 4
       for (int kx = 0; kx < K; ++kx) {
         const Vec<T> u = lanes.read(image, row + lanes.at(0, kx));
-        row_v = plus<T>(kx == 0, row_v, lanes.weight(0, kx) * u);
-        if constexpr (SLOPES) row_dx = plus<T>(kx == 0, row_dx, lanes.slope(0, kx) * u);
+        row_v = plus<T>(kx == 0, row_v, lanes.weight(0, kx), u);
+        if constexpr (SLOPES) row_dx = plus<T>(kx == 0, row_dx, lanes.slope(0, kx), u);
       }
-      plane_v = plus<T>(ky == 0, plane_v, lanes.weight(1, ky) * row_v);
+      plane_v = plus<T>(ky == 0, plane_v, lanes.weight(1, ky), row_v);
       if constexpr (SLOPES) {
-        plane_dx = plus<T>(ky == 0, plane_dx, lanes.weight(1, ky) * row_dx);
-        plane_dy = plus<T>(ky == 0, plane_dy, lanes.slope(1, ky) * row_v);
+        plane_dx = plus<T>(ky == 0, plane_dx, lanes.weight(1, ky), row_dx);
+        plane_dy = plus<T>(ky == 0, plane_dy, lanes.slope(1, ky), row_v);
       }
     }
     if constexpr (AXES == 2) {
       v = plane_v, dx = plane_dx, dy = plane_dy;
     } else {
-      v = plus<T>(kz == 0, v, lanes.weight(2, kz) * plane_v);
+      v = plus<T>(kz == 0, v, lanes.weight(2, kz), plane_v);
       if constexpr (SLOPES) {
-        dx = plus<T>(kz == 0, dx, lanes.weight(2, kz) * plane_dx);
-        dy = plus<T>(kz == 0, dy, lanes.weight(2, kz) * plane_dy);
-        dz = plus<T>(kz == 0, dz, lanes.slope(2, kz) * plane_v);
+        dx = plus<T>(kz == 0, dx, lanes.weight(2, kz), plane_dx);
+        dy = plus<T>(kz == 0, dy, lanes.weight(2, kz), plane_dy);
+        dz = plus<T>(kz == 0, dz, lanes.slope(2, kz), plane_v);
       }
     }
   }
@@ -107,7 +109,7 @@ inline __attribute__((always_inline)) void push(const ChannelLanes<T, K, AXES, S
 #pragma GCC unroll 4
       for (int kx = 0; kx < K; ++kx) {
         T* cell = tile + at + lanes.at(0, kx);
-        store(cell, load(cell) + lanes.weight(0, kx) * row);
+        store(cell, multiply_add<T>(lanes.weight(0, kx), row, load(cell)));
       }
     }
   }
@@ -196,6 +198,24 @@ inline void put_slopes(const Sampling<T>& s, T* sums, const RowPiece& piece,
   }
 }
 
+template <class T>
+inline __attribute__((always_inline)) RowPiece first_piece(const Sampling<T>& s) {
+  return {0, 0, 0, 0, static_cast<int>(std::min<int64_t>(s.out[0], kLanes<T>))};
+}
+
+// The piece after another, in the order of the points; its count is 0 after the last.
+template <class T>
+inline __attribute__((always_inline)) void next_piece(const Sampling<T>& s, RowPiece& piece) {
+  piece.point += piece.count;
+  piece.x += piece.count;
+  if (piece.x == s.out[0]) {
+    piece.x = 0;
+    if (++piece.y == s.out[1]) piece.y = 0, ++piece.z;
+  }
+  const int64_t left = piece.z == s.out[2] ? 0 : s.out[0] - piece.x;
+  piece.count = left < kLanes<T> ? static_cast<int>(left) : kLanes<T>;
+}
+
 // Where a block leaves its sums of the position gradient.
 template <class T>
 inline T* slope_sums(const Sampling<T>& s, const ChannelBlock& b) {
@@ -210,6 +230,13 @@ inline const T* positions_of(const Sampling<T>& s, const ChannelBlock& b) {
 
 // --- Channel lanes
 
+// Asks for one line of each of a vector of planes. They are too many streams for the processor to follow.
+template <class T>
+inline __attribute__((always_inline)) void expect_lanes(const T* from, int64_t pitch) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes<T>; ++i) __builtin_prefetch(from + i * pitch, 0, 2);
+}
+
 // One vector of channels at the points of a piece.
 template <class T, int K, int AXES, int MODE>
 inline __attribute__((always_inline)) void sample_channels(const Sampling<T>& s,
@@ -220,6 +247,10 @@ inline __attribute__((always_inline)) void sample_channels(const Sampling<T>& s,
   Taps<T, K, AXES, kSlope> taps;
   find_taps<T, K, AXES, kSlope>(s, positions, piece, kLanes<T>, taps);
   const int64_t at = channel * s.points + piece.point;
+  if (s.ahead) {  // the same place of the next tile; of what is carried, a few pieces further
+    if (s.image) expect_lanes<T>(s.image + at + kLanes<T> * s.points, s.points);
+    if (s.carried) expect_lanes<T>(s.carried + at + 4 * kLanes<T>, s.points);
+  }
   Vec<T> carried[kLanes<T>], value[kLanes<T>], slopes[3][kLanes<T>];
   if constexpr ((MODE & (kScatter | kSlopes)) != 0)
     load_lanes<T>(s.carried + at, s.points, lanes, piece.count, carried);
@@ -272,13 +303,9 @@ inline void sample_in_channel_lanes(const Sampling<T>& s, const ChannelBlock& b,
       std::memset(sink, 0, static_cast<size_t>(s.cells) * sizeof(Vec<T>));
     T* sums = (MODE & kSlopes) != 0 ? slope_sums(s, b) : nullptr;
     const T* positions = positions_of(s, b);
-    const int64_t rows = s.out[1] * s.out[2], width = s.out[0];
-    for (int64_t row = 0; row < rows; ++row) {
-      for (int64_t x = 0; x < width; x += kLanes<T>) {
-        const int count = width - x < kLanes<T> ? static_cast<int>(width - x) : kLanes<T>;
-        sample_channels<T, K, AXES, MODE>(s, {row, x, row * width + x, count}, channel, lanes,
-                                          positions, image, sink, sums, c == b.first);
-      }
+    for (RowPiece piece = first_piece(s); piece.count > 0; next_piece(s, piece)) {
+      sample_channels<T, K, AXES, MODE>(s, piece, channel, lanes, positions, image, sink, sums,
+                                        c == b.first);
     }
     if constexpr ((MODE & kScatter) != 0)
       store_tile<T>(sink, s.scattered + channel * s.cells, s.cells, lanes, s.stream);
@@ -287,6 +314,18 @@ inline void sample_in_channel_lanes(const Sampling<T>& s, const ChannelBlock& b,
 }
 
 // --- Point lanes
+
+// Asks for what the piece at the same place of the next plane reads. Gathers touch a plane in no order that the
+// processor could foresee.
+template <class T>
+inline __attribute__((always_inline)) void expect_next_plane(const Sampling<T>& s,
+                                                             const RowPiece& piece,
+                                                             const T* positions, int64_t channel) {
+  if (s.image) __builtin_prefetch(s.image + (channel + 1) * s.cells + piece.point, 0, 2);
+  if (s.carried) __builtin_prefetch(s.carried + (channel + 1) * s.points + piece.point, 0, 2);
+  for (int axis = 0; axis < s.axes; ++axis)
+    __builtin_prefetch(positions + (s.axes + axis) * s.points + piece.point, 0, 2);
+}
 
 // The points of a piece in all channels of the block.
 template <class T, int K, int AXES, int MODE>
@@ -330,12 +369,9 @@ inline void sample_in_point_lanes(const Sampling<T>& s, const ChannelBlock& b, v
   }
   T* sums = (MODE & kSlopes) != 0 ? slope_sums(s, b) : nullptr;
   const T* positions = positions_of(s, b);
-  const int64_t rows = s.out[1] * s.out[2], width = s.out[0];
-  for (int64_t row = 0; row < rows; ++row) {
-    for (int64_t x = 0; x < width; x += kLanes<T>) {
-      const int count = width - x < kLanes<T> ? static_cast<int>(width - x) : kLanes<T>;
-      sample_points<T, K, AXES, MODE>(s, b, {row, x, row * width + x, count}, positions, sums);
-    }
+  for (RowPiece piece = first_piece(s); piece.count > 0; next_piece(s, piece)) {
+    if (s.ahead) expect_next_plane<T>(s, piece, positions, b.field * s.channels + b.first);
+    sample_points<T, K, AXES, MODE>(s, b, piece, positions, sums);
   }
   if (s.stream) stream_fence();
 }

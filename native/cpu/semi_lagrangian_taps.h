@@ -24,6 +24,7 @@ struct Sampling {
   Padding padding;
   bool grid, align_corners;  // positions are a grid in [-1, 1], else displacements in cells
   bool stream;               // results are larger than the cache
+  bool ahead;  // the next plane is the next block's, and small enough to be asked for early
   int64_t batch, channels, in[3], out[3], cells, points;
   const T* positions;
   int64_t position_batch_stride, position_channel_stride;
@@ -38,7 +39,7 @@ struct Sampling {
 
 // kLanes points in one row of the output.
 struct RowPiece {
-  int64_t row, x;  // row = z * height + y
+  int64_t x, y, z;
   int64_t point;
   int count;
 };
@@ -117,12 +118,46 @@ inline __attribute__((always_inline)) Vec<T> nearest_cell(Vec<T> position, T n, 
   return (position + kRoundingShift<T>)-kRoundingShift<T>;
 }
 
+template <class T, int K, int AXES, bool SLOPES>
+inline __attribute__((always_inline)) void put_tap(Taps<T, K, AXES, SLOPES>& taps, int axis, int k,
+                                                   CellVec<T> offset, Vec<T> weight, Vec<T> slope) {
+  __builtin_memcpy(taps.at[axis][k], &offset, sizeof offset);
+  store(taps.weight[axis][k], weight);
+  if constexpr (SLOPES) store(taps.slope[axis][k], slope);
+}
+
+// Which of the two derivatives at a whole position is PyTorch's, on a grid: the end centres count as outside
+// (marked in the result), and where the image is mirrored the derivative is the one from the left.
+template <class T>
+inline __attribute__((always_inline)) CellVec<T> one_sided(const Sampling<T>& s, T n, Vec<T>& cell,
+                                                           Vec<T>& fraction) {
+  if (!s.grid || s.padding == Padding::zeros) return CellVec<T>{};
+  const Vec<T> mapped = into_domain<T>(cell, n, s.padding);
+  const auto whole = fraction == T(0);
+  const auto turned = whole & (into_domain<T>(cell + T(1), n, s.padding) < mapped);
+  cell = turned ? cell - T(1) : cell;
+  fraction = turned ? broadcast<T>(1) : fraction;
+  return whole & ((mapped == T(0)) | (mapped == n - 1));
+}
+
 // The taps of one axis of n cells, `step` elements apart.
 template <class T, int K, int AXES, bool SLOPES>
 inline __attribute__((always_inline)) void axis_taps(const Sampling<T>& s, int axis, int64_t step,
                                                      Vec<T> cell, Vec<T> fraction,
                                                      Taps<T, K, AXES, SLOPES>& taps) {
   const T n = static_cast<T>(s.in[axis]);
+  const Cell<T> stride = static_cast<Cell<T>>(step);
+  if constexpr (K == 2) {
+    // Inside the domain no boundary has a say. (On a grid the end cells do: see one_sided.)
+    if (all_between<T>(cell, s.grid ? T(1) : T(0), s.grid ? n - 3 : n - 2)) {
+      const CellVec<T> first = __builtin_convertvector(cell, CellVec<T>) * stride;
+      put_tap(taps, axis, 0, first, T(1) - fraction, broadcast<T>(-1));
+      put_tap(taps, axis, 1, first + stride, fraction, broadcast<T>(1));
+      return;
+    }
+  }
+  CellVec<T> kink{};
+  if constexpr (SLOPES && K == 2) kink = one_sided<T>(s, n, cell, fraction);
   Vec<T> weight[4] = {T(1) - fraction, fraction}, slope[4] = {broadcast<T>(-1), broadcast<T>(1)};
   if constexpr (K == 4) keys<T>(fraction, weight, slope);
   if constexpr (K == 1) {
@@ -137,17 +172,11 @@ inline __attribute__((always_inline)) void axis_taps(const Sampling<T>& s, int a
       const Vec<T> inside = mapped == i ? broadcast<T>(1) : Vec<T>{};
       weight[k] *= inside;  // NaN stays NaN
       slope[k] *= inside;
-    } else if (SLOPES && s.grid && K == 2) {
-      // PyTorch counts the end centres as outside.
-      const Vec<T> first = into_domain<T>(cell, n, s.padding);
-      const auto kink = (fraction == T(0)) & ((first == T(0)) | (first == n - 1));
+    } else if constexpr (SLOPES && K == 2) {
       slope[k] = kink ? Vec<T>{} : slope[k];
     }
-    const CellVec<T> offset =
-        __builtin_convertvector(mapped, CellVec<T>) * static_cast<Cell<T>>(step);
-    __builtin_memcpy(taps.at[axis][k], &offset, sizeof offset);
-    store(taps.weight[axis][k], weight[k]);
-    if constexpr (SLOPES) store(taps.slope[axis][k], slope[k]);
+    put_tap(taps, axis, k, __builtin_convertvector(mapped, CellVec<T>) * stride, weight[k],
+            slope[k]);
   }
 }
 
@@ -176,15 +205,15 @@ inline __attribute__((always_inline)) void locate(const Sampling<T>& s, const T*
   if (axis == 0) {
     cell = whole + (lane_numbers<T>() + static_cast<T>(piece.x));
   } else {
-    const int64_t at = axis == 1 ? piece.row % s.out[1] : piece.row / s.out[1];
-    cell = whole + static_cast<T>(at);
+    cell = whole + static_cast<T>(axis == 1 ? piece.y : piece.z);
   }
 }
 
 // `pitch` elements lie between neighbouring cells along x.
 template <class T, int K, int AXES, bool SLOPES>
-inline void find_taps(const Sampling<T>& s, const T* positions, const RowPiece& piece,
-                      int64_t pitch, Taps<T, K, AXES, SLOPES>& taps) {
+inline __attribute__((always_inline)) void find_taps(const Sampling<T>& s, const T* positions,
+                                                     const RowPiece& piece, int64_t pitch,
+                                                     Taps<T, K, AXES, SLOPES>& taps) {
   for (int axis = 0; axis < AXES; ++axis) {
     Vec<T> cell, fraction;
     locate<T>(s, positions, piece, axis, cell, fraction);

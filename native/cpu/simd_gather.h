@@ -1,4 +1,4 @@
-// Gathers and whole numbers in vectors. Read once per instruction set, after simd.h.
+// Gathers, whole numbers and fused products in vectors. Read once per instruction set, after simd.h.
 
 namespace fluxion::cpu::FLUXION_TARGET {
 
@@ -61,11 +61,63 @@ inline __attribute__((always_inline)) Vec<T> round_down(Vec<T> x) {
 #endif
 }
 
+// Whether low <= x <= high in every lane; not if one is NaN.
+template <class T>
+inline __attribute__((always_inline)) bool all_between(Vec<T> x, T low, T high) {
+#if defined(__x86_64__) && FLUXION_VECTOR_BYTES == 64
+  if constexpr (sizeof(T) == 4) {
+    const __m512 v = reinterpret_cast<__m512>(x);
+    return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(v, _mm512_set1_ps(low), _CMP_GE_OQ), v,
+                                   _mm512_set1_ps(high), _CMP_LE_OQ) == 0xffff;
+  } else {
+    const __m512d v = reinterpret_cast<__m512d>(x);
+    return _mm512_mask_cmp_pd_mask(_mm512_cmp_pd_mask(v, _mm512_set1_pd(low), _CMP_GE_OQ), v,
+                                   _mm512_set1_pd(high), _CMP_LE_OQ) == 0xff;
+  }
+#elif defined(__x86_64__) && FLUXION_VECTOR_BYTES == 32
+  const CellVec<T> inside = (x >= low) & (x <= high);
+  if constexpr (sizeof(T) == 4) {
+    return _mm256_movemask_ps(reinterpret_cast<__m256>(inside)) == 0xff;
+  } else {
+    return _mm256_movemask_pd(reinterpret_cast<__m256d>(inside)) == 0xf;
+  }
+#else
+  bool inside = true;
+  for (int i = 0; i < kLanes<T>; ++i) inside = inside && x[i] >= low && x[i] <= high;
+  return inside;
+#endif
+}
+
 template <class T>
 inline __attribute__((always_inline)) Vec<T> lane_numbers() {
   Vec<T> v{};
   for (int i = 0; i < kLanes<T>; ++i) v[i] = static_cast<T>(i);
   return v;
+}
+
+// a b + c with one rounding where the set has it. Said explicitly: of a sum of two products the compiler may
+// fuse either, and passes that compute the same sum must agree in every bit.
+template <class T>
+inline __attribute__((always_inline)) Vec<T> multiply_add(Vec<T> a, Vec<T> b, Vec<T> c) {
+#if defined(__x86_64__) && FLUXION_VECTOR_BYTES == 64
+  if constexpr (sizeof(T) == 4) {
+    return reinterpret_cast<Vec<T>>(_mm512_fmadd_ps(
+        reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(c)));
+  } else {
+    return reinterpret_cast<Vec<T>>(_mm512_fmadd_pd(
+        reinterpret_cast<__m512d>(a), reinterpret_cast<__m512d>(b), reinterpret_cast<__m512d>(c)));
+  }
+#elif defined(__x86_64__) && FLUXION_VECTOR_BYTES == 32
+  if constexpr (sizeof(T) == 4) {
+    return reinterpret_cast<Vec<T>>(_mm256_fmadd_ps(
+        reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b), reinterpret_cast<__m256>(c)));
+  } else {
+    return reinterpret_cast<Vec<T>>(_mm256_fmadd_pd(
+        reinterpret_cast<__m256d>(a), reinterpret_cast<__m256d>(b), reinterpret_cast<__m256d>(c)));
+  }
+#else
+  return a * b + c;
+#endif
 }
 
 }  // namespace fluxion::cpu::FLUXION_TARGET

@@ -2,6 +2,7 @@
 #include "ops/registry.h"
 
 #include "ops/adr_step.h"
+#include "ops/complex.h"
 #include "ops/diffusion.h"
 #include "ops/elementwise.h"
 #include "ops/fourier.h"

@@ -66,7 +66,7 @@ struct SamplingPlan {
 // `cells` of a channel that is read, `points` at which it is read.
 inline SamplingPlan plan_sampling(int64_t batch, int64_t channels, int64_t cells, int64_t points,
                                   int64_t axes, bool per_channel, size_t element) {
-  constexpr int64_t kTileBytes = int64_t{4} << 20;  // twice the L2: rows near each other are reused
+  constexpr int64_t kTileBytes = int64_t{16} << 20;  // rows near each other are reused
   SamplingPlan plan;
   // With less than half a vector of channels, or of tiles that leave the cache, whole planes win.
   plan.channel_lanes =

@@ -39,10 +39,9 @@
       "native/ops/random.cpp",
       "native/ops/reduce.cpp",
       "native/ops/registry.cpp",
+      "native/ops/semi_lagrangian.cpp",
       "native/ops/shape.cpp",
       "native/ops/upwind.cpp"
-      "native/ops/semi_lagrangian.cpp",
-      "native/ops/shape.cpp"
     ],
     "fluxion_test_sources": [
       "test/native/complex_test.cpp",

@@ -1,5 +1,5 @@
 import { requireArgument, show } from '../errors';
-import type { DType } from '../tensor/dtype';
+import { type DType, isComplex, promote, realOf } from '../tensor/dtype';
 import { type Tensor, isTensor } from '../tensor/tensor';
 import { noGrad } from '../autograd/tidy';
 import { sumTo } from './broadcast';
@@ -11,7 +11,7 @@ import {
   publicName,
   withDefaults,
 } from './define';
-import { cast, floating, promoted } from './promote';
+import { cast, conjOp, floating, inexact, mulConjOp, promoted, realOp } from './promote';
 
 export { cast };
 
@@ -30,7 +30,8 @@ function unary(id: string, rule: Rule<undefined>): (x: Tensor) => Tensor {
 }
 
 // ---------------------------------------------------------------------------------------------------
-// Arithmetic. All broadcast as NumPy and PyTorch do; two dtypes promote to the wider one.
+// Arithmetic. All broadcast as NumPy and PyTorch do; two dtypes promote to the wider one, real and complex to
+// complex. A cotangent g of z w flows back to z as g conj(w): see lib/ops/promote.ts.
 
 /** a + b. Broadcasts. Differentiable in both. Cost: 12 bytes an element in float32. */
 export const add: Binary = binary('add', {
@@ -48,31 +49,62 @@ export const sub: Binary = binary('sub', {
   ],
 });
 
-/** a b, element by element. Broadcasts. Differentiable in both. */
-export const mul: Binary = binary('mul', {
+const mulOp = defineOp('mul', {
   saveInputs: [0, 1],
   vjp: ({ g, needs, shape, operand }) => [
-    needs(0) ? sumTo(mul(g, operand(1)!), shape(0)) : null,
-    needs(1) ? sumTo(mul(g, operand(0)!), shape(1)) : null,
+    needs(0) ? sumTo(timesConjugate(g, operand(1)!), shape(0)) : null,
+    needs(1) ? sumTo(timesConjugate(g, operand(0)!), shape(1)) : null,
   ],
 });
+
+const scaleOp: OpFunction = defineOp('mul', {
+  saveInputs: [0, 1],
+  vjp: ({ g, needs, shape, input }) => [
+    needs(0) ? sumTo(scaleOp([g, input(1)], undefined), shape(0)) : null,
+    needs(1) ? sumTo(realOp([mulConjOp([g, input(0)], undefined)], undefined), shape(1)) : null,
+  ],
+});
+
+/** A complex tensor times a real one, which is brought to its precision but not made complex. */
+function scaled(z: Tensor, x: Tensor): Tensor {
+  const dtype = promote(z.dtype, x.dtype);
+  return scaleOp([cast(z, dtype), cast(x, realOf(dtype))], undefined);
+}
+
+/** a b, element by element. Broadcasts. Differentiable in both. */
+export const mul: Binary = (a, b) => {
+  if (isTensor(a) && isTensor(b) && a.dtype !== b.dtype) {
+    if (isComplex(a.dtype) && !isComplex(b.dtype)) return scaled(a, b);
+    if (isComplex(b.dtype) && !isComplex(a.dtype)) return scaled(b, a);
+  }
+  return mulOp(promoted('mul', a, b), undefined);
+};
+
+/** a conj(b), for cotangents: both complex, or both real. */
+function timesConjugate(a: Tensor, b: TensorLike): Tensor {
+  return isTensor(b) && isComplex(b.dtype) ? mulConjOp([a, b], undefined) : mul(a, b);
+}
+
+function conjugate(x: TensorLike): TensorLike {
+  return isTensor(x) && isComplex(x.dtype) ? conjOp([x], undefined) : x;
+}
 
 const divOp = binary('div', {
   saveInputs: [0, 1],
   vjp: ({ g, needs, shape, operand }) => {
     const a = operand(0)!;
     const b = operand(1)!;
-    const da = div(g, b);
+    const da = div(g, conjugate(b));
     return [
       needs(0) ? sumTo(da, shape(0)) : null,
-      needs(1) ? sumTo(neg(mul(da, div(a, b))), shape(1)) : null,
+      needs(1) ? sumTo(neg(timesConjugate(da, div(a, b))), shape(1)) : null,
     ];
   },
 });
 
 /** a / b. Integers are divided as float32. Broadcasts. Differentiable in both. */
 export const div: Binary = (a, b) =>
-  divOp(isTensor(a) ? floating('div', a) : a, isTensor(b) ? floating('div', b) : b);
+  divOp(isTensor(a) ? inexact('div', a) : a, isTensor(b) ? inexact('div', b) : b);
 
 const powOp = binary('pow', {
   saveInputs: [0, 1],
@@ -175,8 +207,9 @@ export function where(condition: Tensor, a: TensorLike, b: TensorLike): Tensor {
 export const neg: (x: Tensor) => Tensor = (x) => negOp([x], undefined);
 const negOp = defineOp('neg', { vjp: ({ g }) => [neg(g)] });
 
-/** |x|; the gradient at 0 is 0. */
-export const abs: (x: Tensor) => Tensor = (x) => absOp([x], undefined);
+/** |x|, of complex numbers the modulus, a real tensor; the gradient at 0 is 0. */
+export const abs: (x: Tensor) => Tensor = (x) =>
+  isTensor(x) && isComplex(x.dtype) ? modulusOp([x], undefined) : absOp([x], undefined);
 const absOp = defineOp('abs', {
   saveInputs: [0],
   vjp: ({ g, input }) => [
@@ -186,6 +219,14 @@ const absOp = defineOp('abs', {
     ),
   ],
 });
+const modulusOp = defineOp('abs', {
+  saveInputs: [0],
+  saveOutputs: [0],
+  vjp: ({ g, input, output }) => {
+    const modulus = output(0);
+    return [mul(input(0), div(g, where(eq(modulus, 0), 1, modulus)))];
+  },
+});
 
 /** -1, 0 or 1; NaN stays NaN. Its derivative, zero wherever there is one, is not taken. */
 export const sign: (x: Tensor) => Tensor = (x) => signOp([x], undefined);
@@ -193,8 +234,12 @@ const signOp = defineOp('sign', {
   reason: 'its derivative is zero wherever it exists; detach() its argument if that is meant',
 });
 
-/** e^x. */
-export const exp = unary('exp', { saveOutputs: [0], vjp: ({ g, output }) => [mul(g, output(0))] });
+/** e^x, of complex numbers too. */
+export const exp: (x: Tensor) => Tensor = (x) => expOp([inexact('exp', x)], undefined);
+const expOp = defineOp('exp', {
+  saveOutputs: [0],
+  vjp: ({ g, output }) => [timesConjugate(g, output(0))],
+});
 
 /** Natural logarithm; -Infinity at 0, NaN below. */
 export const log = unary('log', { saveInputs: [0], vjp: ({ g, input }) => [div(g, input(0))] });

@@ -2,6 +2,7 @@ import './methods';
 
 export * from './advection-semi-lagrangian';
 export * from './advection-upwind';
+export * from './complex';
 export * from './creation';
 export * from './diffusion';
 export * from './elementwise';

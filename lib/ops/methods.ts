@@ -2,6 +2,7 @@ import { Tensor } from '../tensor/tensor';
 import { type BackwardOptions, backward } from '../autograd/gradients';
 import * as semiLagrangian from './advection-semi-lagrangian';
 import * as upwind from './advection-upwind';
+import * as complex from './complex';
 import * as diffusion from './diffusion';
 import * as elementwise from './elementwise';
 import * as linalg from './linalg';
@@ -19,6 +20,7 @@ import * as meshFree from './spectral-mesh-free';
 const FAMILIES = {
   ...elementwise,
   ...reduce,
+  ...complex,
   ...shape,
   ...shapeIndex,
   ...random,

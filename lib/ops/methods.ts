@@ -42,6 +42,8 @@ const NOT_METHODS = [
   'randint',
   'bernoulli',
   'permutation',
+  'fftfreq',
+  'rfftfreq',
 ] as const;
 
 type MethodName = Exclude<keyof typeof FAMILIES, (typeof NOT_METHODS)[number]>;

@@ -154,11 +154,12 @@ void unit_root(int64_t k, int64_t n, double* cosine, double* sine) {
   k %= n;
   const bool lower = 2 * k > n;  // the angle lies in (pi, 2 pi)
   if (lower) k = n - k;
-  const bool left = 4 * k > n;  // in (pi/2, pi]
+  const bool left = 4 * k > n;               // in (pi/2, pi]
   int64_t twice = left ? n - 2 * k : 2 * k;  // the angle is pi * twice / n, up to pi / 2
   const bool steep = 4 * twice > n;          // beyond pi / 4: the complement
-  const double angle = steep ? kPi * static_cast<double>(n - 2 * twice) / (2 * static_cast<double>(n))
-                             : kPi * static_cast<double>(twice) / static_cast<double>(n);
+  const double angle = steep
+                           ? kPi * static_cast<double>(n - 2 * twice) / (2 * static_cast<double>(n))
+                           : kPi * static_cast<double>(twice) / static_cast<double>(n);
   const double c = steep ? std::sin(angle) : std::cos(angle);
   const double s = steep ? std::cos(angle) : std::sin(angle);
   *cosine = left ? -c : c;

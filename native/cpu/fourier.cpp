@@ -19,6 +19,7 @@
 #include "cpu/fft.h"
 #include "cpu/fft_lanes.h"
 #include "cpu/fft_real.h"
+#include "cpu/fft_rows.h"
 #include "cpu/fft_single.h"
 
 namespace fluxion::cpu::FLUXION_TARGET {
@@ -30,6 +31,7 @@ struct Stage {
   T scale, mirrored;
   FftPlan<T> plan;
   RealPlan<T> real;
+  const T* row_factors = nullptr;  // of the lines of fft_rows.h
   SinglePlan<T> single;
 
   bool real_input() const { return s.kind == FourierKind::to_half; }
@@ -75,6 +77,9 @@ void run_group(const Stage<T>& stage, const T* from, T* to, int64_t group, T* li
     scale_interior(lines, s.n, stage.mirrored * T(0.5));
     real_inverse(stage.real, lines, lines + 2 * w * real_fft_room(s.n));
     store_real_lines(lines, w, s.n, stage.scale, out);
+  } else if (stage.row_factors) {
+    transform_rows<T>(stage.row_factors, stage.inverse(), stage.scale, in.begin(in.first),
+                      out.begin(in.first), in.count);
   } else {
     load_complex_lines(in, s.n, lines);
     const FftLines<T> here{lines, lines + w, 2 * w};
@@ -192,7 +197,12 @@ template <class T>
 bool make_plan(const Kernel& call, Stage<T>& stage) {
   if (stage.s.single) return single_plan<T>(call, stage.s, stage.single);
   if (stage.real_input() || stage.real_output()) return real_plan<T>(call, stage.s.n, stage.real);
-  stage.plan = fft_plan<T>(call, stage.s.n);
+  const FourierStage& s = stage.s;
+  if (kLanes<T> == 16 && s.n == kRowPoints && s.from == s.n && s.to == s.n && s.inner == 1) {
+    stage.row_factors = row_factors<T>(call);
+    return stage.row_factors != nullptr;
+  }
+  stage.plan = fft_plan<T>(call, s.n);
   return stage.plan.table != nullptr;
 }
 

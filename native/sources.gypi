@@ -43,6 +43,7 @@
       "test/native/diffusion_test.cpp",
       "test/native/elementwise_test.cpp",
       "test/native/engine_test.cpp",
+      "test/native/fft_test.cpp",
       "test/native/linalg_test.cpp",
       "test/native/random_test.cpp",
       "test/native/reduce_test.cpp",

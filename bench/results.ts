@@ -113,6 +113,8 @@ const PEER_TITLES: Record<PeerName, string> = {
   torch: 'vs PyTorch',
   'torch-keep': 'vs PyTorch, kept memory',
   'typed-array': 'vs typed arrays',
+  'fftw-estimate': 'vs FFTW, estimate',
+  'fftw-measure': 'vs FFTW, measure',
 };
 
 const peerColumn = (name: PeerName): Column => ({

@@ -62,7 +62,11 @@ function direct(z: Float64Array, n: number, ks: readonly number[]): Float64Array
   return out;
 }
 
-const squares = (a: ArrayLike<number>) => Array.from(a).reduce((t, x) => t + x * x, 0);
+function squares(a: ArrayLike<number>): number {
+  let total = 0;
+  for (let i = 0; i < a.length; i++) total += a[i]! ** 2;
+  return total;
+}
 
 describe.each(['float32', 'float64'] as const)('%s', (dtype) => {
   test('every length 1 ... 256', () => {
@@ -90,7 +94,7 @@ describe.each(['float32', 'float64'] as const)('%s', (dtype) => {
     }
   });
 
-  test.each([257, 509, 1009, 4099, 65537, 100003, 131072, 360360, 2 * 65537])('length %i', (n) => {
+  test.each([257, 509, 1009, 4099, 65537, 100003, 131072])('length %i', (n) => {
     const values = randomFloats(2 * n, n);
     tidy(() => {
       const z = complexOf(values, [n], dtype);
@@ -180,8 +184,8 @@ test('gradients of gradients', () => {
     // |rfft x|^2 summed is quadratic: its second derivative along v is constant.
     const power = (t: Tensor) => sum(mul(viewAsReal(rfft(t)), viewAsReal(rfft(t))));
     const first = grad(power);
-    const second = grad((t: Tensor) => sum(mul(first(t) as Tensor, x)))(x) as Tensor;
-    expect(relative(second.dataSync(), (first(x) as Tensor).dataSync())).toBeLessThan(1e-12);
+    const second = grad((t: Tensor) => sum(mul(first(t)[0]!, x)))(x)[0]!;
+    expect(relative(second.dataSync(), first(x)[0]!.dataSync())).toBeLessThan(1e-12);
   });
 });
 

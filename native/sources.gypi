@@ -25,6 +25,7 @@
       "native/cpu/pooling.cpp",
       "native/cpu/random.cpp",
       "native/cpu/reduce.cpp",
+      "native/cpu/settings.cpp",
       "native/cpu/shape.cpp",
       "native/cpu/softmax.cpp",
       "native/cpu/tridiagonal.cpp",
@@ -40,6 +41,7 @@
       "native/ops/shape.cpp"
     ],
     "fluxion_test_sources": [
+      "test/native/complex_test.cpp",
       "test/native/diffusion_test.cpp",
       "test/native/elementwise_test.cpp",
       "test/native/engine_test.cpp",

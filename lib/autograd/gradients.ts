@@ -169,8 +169,9 @@ function pull(
 }
 
 /**
- * The function that returns the gradients of `fn` with respect to each of its floating-point tensor
- * arguments, in their order. `fn` must return a tensor of one element. Can be nested.
+ * The function that returns the gradients of `fn` with respect to each of its floating-point and complex
+ * tensor arguments, in their order. `fn` must return a real tensor of one element. Can be nested. The
+ * gradient in a complex z is dL/d Re z + i dL/d Im z.
  *
  * @example const [dx] = grad((x: Tensor) => x.mul(x).sum())(x);
  */

@@ -173,13 +173,21 @@ export function tensor(
   const { shape: nested, numbers } = flattened(values);
   if (isComplex(dtype)) {
     const pairs = nested.length === 0 ? [numbers[0]!, 0] : numbers;
+    const empty = numbers.length === 0;
     requireArgument(
-      nested.length === 0 || nested.at(-1) === 2,
+      empty || nested.length === 0 || nested.at(-1) === 2,
       'tensor',
       () => `values of a ${dtype} tensor must end in pairs [re, im], got shape ${show(nested)}`,
     );
     const array = Float64Array.from(pairs);
-    return withGrad(complexTensor(array, dtype, shape ?? nested.slice(0, -1)), requiresGrad);
+    return withGrad(
+      complexTensor(
+        array,
+        dtype,
+        shape ?? (empty && nested.at(-1) !== 2 ? nested : nested.slice(0, -1)),
+      ),
+      requiresGrad,
+    );
   }
   const from = isFloating(dtype) ? dtype : 'float64';
   return withGrad(

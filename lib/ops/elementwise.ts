@@ -11,7 +11,7 @@ import {
   publicName,
   withDefaults,
 } from './define';
-import { cast, conjOp, floating, inexact, mulConjOp, promoted, realOp } from './promote';
+import { cast, conjOp, floating, inexact, mulConjOp, promoted, realOp, unary } from './promote';
 
 export { cast };
 
@@ -21,12 +21,6 @@ function binary(id: string, rule: Rule<undefined>): Binary {
   const run = defineOp(id, rule);
   const op = publicName(id);
   return (a, b) => run(promoted(op, a, b), undefined);
-}
-
-function unary(id: string, rule: Rule<undefined>): (x: Tensor) => Tensor {
-  const run = defineOp(id, rule);
-  const op = publicName(id);
-  return (x) => run([floating(op, x)], undefined);
 }
 
 // ---------------------------------------------------------------------------------------------------
@@ -65,17 +59,28 @@ const scaleOp: OpFunction = defineOp('mul', {
   ],
 });
 
-/** A complex tensor times a real one, which is brought to its precision but not made complex. */
-function scaled(z: Tensor, x: Tensor): Tensor {
+const unscaleOp: OpFunction = defineOp('div', {
+  saveInputs: [0, 1],
+  vjp: ({ g, needs, shape, input }) => {
+    const [z, x] = [input(0), input(1)];
+    const dz = unscaleOp([g, x], undefined);
+    const dx = () =>
+      realOp([mulConjOp([neg(dz), unscaleOp([z, x], undefined)], undefined)], undefined);
+    return [needs(0) ? sumTo(dz, shape(0)) : null, needs(1) ? sumTo(dx(), shape(1)) : null];
+  },
+});
+
+/** An op of a complex tensor and a real one, which is brought to its precision but not made complex. */
+function withReal(op: OpFunction, z: Tensor, x: Tensor): Tensor {
   const dtype = promote(z.dtype, x.dtype);
-  return scaleOp([cast(z, dtype), cast(x, realOf(dtype))], undefined);
+  return op([cast(z, dtype), cast(x, realOf(dtype))], undefined);
 }
 
 /** a b, element by element. Broadcasts. Differentiable in both. */
 export const mul: Binary = (a, b) => {
   if (isTensor(a) && isTensor(b) && a.dtype !== b.dtype) {
-    if (isComplex(a.dtype) && !isComplex(b.dtype)) return scaled(a, b);
-    if (isComplex(b.dtype) && !isComplex(a.dtype)) return scaled(b, a);
+    if (isComplex(a.dtype) && !isComplex(b.dtype)) return withReal(scaleOp, a, b);
+    if (isComplex(b.dtype) && !isComplex(a.dtype)) return withReal(scaleOp, b, a);
   }
   return mulOp(promoted('mul', a, b), undefined);
 };
@@ -103,8 +108,12 @@ const divOp = binary('div', {
 });
 
 /** a / b. Integers are divided as float32. Broadcasts. Differentiable in both. */
-export const div: Binary = (a, b) =>
-  divOp(isTensor(a) ? inexact('div', a) : a, isTensor(b) ? inexact('div', b) : b);
+export const div: Binary = (a, b) => {
+  if (isTensor(a) && isTensor(b) && isComplex(a.dtype) && !isComplex(b.dtype)) {
+    return withReal(unscaleOp, a, b);
+  }
+  return divOp(isTensor(a) ? inexact('div', a) : a, isTensor(b) ? inexact('div', b) : b);
+};
 
 const powOp = binary('pow', {
   saveInputs: [0, 1],
@@ -272,106 +281,6 @@ export const cos = unary('cos', {
 export function square(x: Tensor): Tensor {
   return mul(x, x);
 }
-
-// ---------------------------------------------------------------------------------------------------
-// Activations, each with a fused adjoint
-
-const tanhVjp: OpFunction = defineOp('tanh_vjp', {
-  saveInputs: [0, 1],
-  vjp: ({ g, needs, input }) => [
-    needs(0) ? tanhVjp([g, input(1)], undefined) : null,
-    needs(1) ? mul(mul(mul(g, input(0)), input(1)), -2) : null,
-  ],
-});
-
-/** Hyperbolic tangent. */
-export const tanh = unary('tanh', {
-  saveOutputs: [0],
-  vjp: ({ g, output }) => [tanhVjp([g, output(0)], undefined)],
-});
-
-const sigmoidVjp: OpFunction = defineOp('sigmoid_vjp', {
-  saveInputs: [0, 1],
-  vjp: ({ g, needs, input }) => [
-    needs(0) ? sigmoidVjp([g, input(1)], undefined) : null,
-    needs(1) ? mul(mul(g, input(0)), sub(1, mul(input(1), 2))) : null,
-  ],
-});
-
-/** 1 / (1 + e^-x). */
-export const sigmoid = unary('sigmoid', {
-  saveOutputs: [0],
-  vjp: ({ g, output }) => [sigmoidVjp([g, output(0)], undefined)],
-});
-
-const reluVjp: OpFunction = defineOp('relu_vjp', {
-  saveInputs: [1],
-  vjp: ({ g, needs, input }) => [needs(0) ? reluVjp([g, input(1)], undefined) : null, null],
-});
-
-/** max(x, 0); the gradient at 0 is 0. NaN stays NaN. */
-export const relu = unary('relu', {
-  saveOutputs: [0],
-  vjp: ({ g, output }) => [reluVjp([g, output(0)], undefined)],
-});
-
-export interface LeakyReluOptions {
-  /** Slope below 0. Default 0.01. */
-  negativeSlope?: number;
-}
-const leakyReluVjp: OpFunction<{ negativeSlope: number }> = defineOp<{ negativeSlope: number }>(
-  'leaky_relu_vjp',
-  {
-    saveInputs: [1],
-    vjp: ({ g, needs, input, params }) => [
-      needs(0) ? leakyReluVjp([g, input(1)], params) : null,
-      null,
-    ],
-  },
-);
-const leakyReluOp = defineOp<{ negativeSlope: number }>('leaky_relu', {
-  saveInputs: [0],
-  vjp: ({ g, input, params }) => [leakyReluVjp([g, input(0)], params)],
-});
-/** x for x > 0, else negativeSlope x. */
-export function leakyRelu(x: Tensor, options?: LeakyReluOptions): Tensor {
-  const params = withDefaults('leakyRelu', options, { negativeSlope: 0.01 });
-  return leakyReluOp([floating('leakyRelu', x)], params);
-}
-
-export interface EluOptions {
-  /** Minus the limit at -Infinity. Default 1. */
-  alpha?: number;
-}
-const eluVjp = defineOp<{ alpha: number }>('elu_vjp', {});
-const eluOp = defineOp<{ alpha: number }>('elu', {
-  saveInputs: [0],
-  vjp: ({ g, input, params }) => [eluVjp([g, input(0)], params)],
-});
-/** x for x > 0, else alpha (e^x - 1). */
-export function elu(x: Tensor, options?: EluOptions): Tensor {
-  return eluOp([floating('elu', x)], withDefaults('elu', options, { alpha: 1 }));
-}
-
-const geluVjp = defineOp('gelu_vjp', {});
-/** x Phi(x), Phi the normal distribution function (the exact form, by erf). */
-export const gelu = unary('gelu', {
-  saveInputs: [0],
-  vjp: ({ g, input }) => [geluVjp([g, input(0)], undefined)],
-});
-
-const siluVjp = defineOp('silu_vjp', {});
-/** x sigmoid(x), also called swish. */
-export const silu = unary('silu', {
-  saveInputs: [0],
-  vjp: ({ g, input }) => [siluVjp([g, input(0)], undefined)],
-});
-
-/** log(1 + e^x), computed without overflow. */
-export const softplus = unary('softplus', {
-  saveInputs: [0],
-  vjp: ({ g, input }) => [mul(g, sigmoid(input(0)))],
-});
 
 export interface ClampOptions {
   min?: number;

@@ -6,6 +6,7 @@ export * from './complex';
 export * from './creation';
 export * from './diffusion';
 export * from './elementwise';
+export * from './elementwise-activation';
 export * from './linalg';
 export * from './random';
 export * from './reduce';

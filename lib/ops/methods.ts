@@ -5,6 +5,7 @@ import * as upwind from './advection-upwind';
 import * as complex from './complex';
 import * as diffusion from './diffusion';
 import * as elementwise from './elementwise';
+import * as activation from './elementwise-activation';
 import * as linalg from './linalg';
 import * as random from './random';
 import * as reduce from './reduce';
@@ -19,6 +20,7 @@ import * as meshFree from './spectral-mesh-free';
 
 const FAMILIES = {
   ...elementwise,
+  ...activation,
   ...reduce,
   ...complex,
   ...shape,

@@ -9,7 +9,14 @@ import {
 } from '../tensor/dtype';
 import { type Tensor, isTensor } from '../tensor/tensor';
 import { sumTo } from './broadcast';
-import { type OpFunction, type TensorLike, defineOp, requireTensor } from './define';
+import {
+  type OpFunction,
+  type Rule,
+  type TensorLike,
+  defineOp,
+  publicName,
+  requireTensor,
+} from './define';
 
 // What the rules of all families need of the complex numbers; lib/ops/complex.ts has the public functions.
 // A cotangent of z is dL/d Re z + i dL/d Im z, as in PyTorch: the adjoint of a linear map is its conjugate
@@ -104,4 +111,11 @@ export function promoted(op: string, a: TensorLike, b: TensorLike): [TensorLike,
   if (carriesGradients(tensor.dtype) || Number.isInteger(number)) return [a, b];
   const wide = cast(tensor, 'float32');
   return isTensor(a) ? [wide, b] : [a, wide];
+}
+
+/** A function of one real variable from its op. */
+export function unary(id: string, rule: Rule<undefined>): (x: Tensor) => Tensor {
+  const run = defineOp(id, rule);
+  const op = publicName(id);
+  return (x) => run([floating(op, x)], undefined);
 }

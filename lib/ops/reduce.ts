@@ -137,7 +137,8 @@ export function std(x: Tensor, options?: VarianceOptions): Tensor {
  * Errors: FLUXION_UNSUPPORTED for another p.
  */
 export function norm(input: Tensor, options?: NormOptions): Tensor {
-  const x = floating('norm', isComplex(inexact('norm', input).dtype) ? abs(input) : input);
+  requireTensor('norm', input);
+  const x = floating('norm', isComplex(input.dtype) ? abs(input) : input);
   const { p, dim, keepdim } = withDefaults<Required<NormOptions>>('norm', options, {
     p: 2,
     dim: [],

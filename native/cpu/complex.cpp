@@ -4,7 +4,7 @@
 // differences and casts are those of the parts. Products work on whole vectors of pairs:
 //     a b = a dup(re b) + swap(a) dup(im b) (-1, 1, ...),
 // two shuffles and a fused multiply-add more than a real product; all are bound by memory, 24 bytes an
-// element of complex64. Quotients are scaled by |re b| + |im b|, so that |b|^2 neither overflows nor vanishes.
+// element of complex64. Quotients are scaled by max(|re b|, |im b|), so that |b|^2 neither overflows nor vanishes.
 #include <cstdint>
 #include <type_traits>
 #include <utility>
@@ -97,8 +97,8 @@ struct Divide {
   template <class T>
   FLUXION_INLINE static Vec<T> of(Vec<T> a, Vec<T> b) {
     const LaneList<T> lanes;
-    const Vec<T> m = magnitudes<T>(b);
-    const Vec<T> scale = broadcast(T(1)) / (m + shuffle_swap(m, lanes));
+    const Vec<T> m = magnitudes<T>(b), other = shuffle_swap(m, lanes);
+    const Vec<T> scale = broadcast(T(1)) / (m > other ? m : other);
     const Vec<T> c = b * scale, squares = c * c;
     const Vec<T> norm = squares + shuffle_swap(squares, lanes);
     return product<T>(a, conjugate<T>(c)) * (scale / norm);
@@ -178,6 +178,35 @@ void scale_chunk(const void*, void* out, const void* const* in, int64_t n) {
   }
 }
 
+template <class T>
+void unscale_chunk(const void*, void* out, const void* const* in, int64_t n) {
+  const T* __restrict z = static_cast<const T*>(in[0]);
+  const T* __restrict x = static_cast<const T*>(in[1]);
+  T* __restrict y = static_cast<T*>(out);
+  for (int64_t i = 0; i < n; ++i) {
+    y[2 * i] = z[2 * i] / x[i];
+    y[2 * i + 1] = z[2 * i + 1] / x[i];
+  }
+}
+
+// By one real number, which is exact where the quotients of the parts are.
+template <class T>
+void unscale_all_chunk(const void* divisor, void* out, const void* const* in, int64_t n) {
+  const T* __restrict z = static_cast<const T*>(in[0]);
+  const T x = *static_cast<const T*>(divisor);
+  T* __restrict y = static_cast<T*>(out);
+  for (int64_t i = 0; i < 2 * n; ++i) y[i] = z[i] / x;
+}
+
+template <class T>
+void divide(const Kernel& k) {
+  const TensorView& by = k.in(1);
+  if (!is_complex(by.dtype)) return for_chunks(k, 0, 2, nullptr, unscale_chunk<T>);
+  if (by.size() == 1 && by.as<Complex<T>>()->im == T(0))
+    return for_chunks(k, 0, 1, &by.as<Complex<T>>()->re, unscale_all_chunk<T>);
+  for_chunks(k, 0, 2, nullptr, pairs_binary<Divide, T>);
+}
+
 // sqrt(re^2 + im^2); where the squares leave the range the C library takes over.
 template <class T>
 void modulus_chunk(const void*, void* out, const void* const* in, int64_t n) {
@@ -208,9 +237,9 @@ FLUXION_INLINE float arctangent_tail(float s) {  // error 2.4e-9
 }
 FLUXION_INLINE double arctangent_tail(double s) {  // error 5e-18
   constexpr double kTerms[] = {
-      -0.0191739222855479293, 0.0392292371383594251,  -0.0508536592234424838, 0.0585813289442792218,
-      -0.0666450960325538607, 0.0769218305989411445,  -0.0909090457248734779, 0.111111110151176262,
-      -0.142857142846648179,  0.199999999999955124,   -0.333333333333333302};
+      -0.0191739222855479293, 0.0392292371383594251, -0.0508536592234424838, 0.0585813289442792218,
+      -0.0666450960325538607, 0.0769218305989411445, -0.0909090457248734779, 0.111111110151176262,
+      -0.142857142846648179,  0.199999999999955124,  -0.333333333333333302};
   double p = kTerms[0];
 #pragma GCC unroll 10
   for (int i = 1; i < 11; ++i) p = p * s + kTerms[i];
@@ -321,7 +350,10 @@ void complex_mul(const Kernel& k) {
   const bool wide = k.in(0).dtype == DType::c128;
   for_chunks(k, 0, 2, nullptr, wide ? scale_chunk<double> : scale_chunk<float>);
 }
-void complex_div(const Kernel& k) { run_pairs_binary<Divide>(k); }
+void complex_div(const Kernel& k) {
+  if (k.in(0).dtype == DType::c128) return divide<double>(k);
+  divide<float>(k);
+}
 void complex_neg(const Kernel& k) { run_pairs_unary<Negate>(k); }
 
 void complex_abs(const Kernel& k) {

@@ -149,6 +149,21 @@ T magnitude(T x) {
   }                                             \
   void k_##id(const NoParams&, const Kernel& k) { run_unary<floating>(k, Op_##id{}); }
 
+// The same for complex numbers too.
+#define FLUXION_UNARY_OR_COMPLEX(id, floating, expression) \
+  namespace {                                              \
+  struct Op_##id {                                         \
+    template <class T>                                     \
+    T operator()(T x) const {                              \
+      return expression;                                   \
+    }                                                      \
+  };                                                       \
+  }                                                        \
+  void k_##id(const NoParams&, const Kernel& k) {          \
+    if (is_complex(k.in(0).dtype)) return complex_##id(k); \
+    run_unary<floating>(k, Op_##id{});                     \
+  }
+
 // The same with parameters p, of which the expression may use the fields.
 #define FLUXION_UNARY_WITH(id, Params, floating, expression) \
   namespace {                                                \
@@ -188,6 +203,10 @@ FLUXION_BINARY(le, false, static_cast<uint8_t>(a <= b))
 FLUXION_BINARY(gt, false, static_cast<uint8_t>(a > b))
 FLUXION_BINARY(ge, false, static_cast<uint8_t>(a >= b))
 
+FLUXION_UNARY_OR_COMPLEX(neg, false,
+                         static_cast<T>(std::is_floating_point_v<T> ? -x : T(0u - Wrapping<T>(x))))
+FLUXION_UNARY_OR_COMPLEX(abs, false, magnitude(x))
+FLUXION_UNARY_OR_COMPLEX(exp, true, vexp(x))
 FLUXION_UNARY(sign, false, x != x ? x : static_cast<T>((x > T(0)) - (x < T(0))))
 FLUXION_UNARY(relu, false, x < T(0) ? T(0) : x)  // a NaN stays
 FLUXION_UNARY(sqrt, true, std::sqrt(x))
@@ -274,24 +293,6 @@ void power_chunk_f32(const void*, void* out, const void* const* in, int64_t n) {
     if (!fast(x[i], y[i])) z[i] = std::pow(x[i], y[i]);
 }
 
-struct Negation {
-  template <class T>
-  T operator()(T x) const {
-    return static_cast<T>(std::is_floating_point_v<T> ? -x : T(0u - Wrapping<T>(x)));
-  }
-};
-struct Magnitude {
-  template <class T>
-  T operator()(T x) const {
-    return magnitude(x);
-  }
-};
-struct Exponential {
-  template <class T>
-  T operator()(T x) const {
-    return vexp(x);
-  }
-};
 struct Power {
   double operator()(double a, double b) const { return std::pow(a, b); }
 };
@@ -309,21 +310,6 @@ struct Cube {
 };
 
 }  // namespace
-
-void k_neg(const NoParams&, const Kernel& k) {
-  if (is_complex(k.in(0).dtype)) return complex_neg(k);
-  run_unary<false>(k, Negation{});
-}
-
-void k_abs(const NoParams&, const Kernel& k) {
-  if (is_complex(k.in(0).dtype)) return complex_abs(k);
-  run_unary<false>(k, Magnitude{});
-}
-
-void k_exp(const NoParams&, const Kernel& k) {
-  if (is_complex(k.in(0).dtype)) return complex_exp(k);
-  run_unary<true>(k, Exponential{});
-}
 
 void k_clamp(const ClampParams& p, const Kernel& k) {
   dispatch_all(k.in(0).dtype, [&](auto tag) {
@@ -394,6 +380,7 @@ void k_cast(const CastParams& p, const Kernel& k) {
 #undef FLUXION_ARITHMETIC
 #undef FLUXION_BINARY
 #undef FLUXION_UNARY
+#undef FLUXION_UNARY_OR_COMPLEX
 #undef FLUXION_UNARY_WITH
 #undef FLUXION_BINARY_WITH
 

@@ -43,6 +43,14 @@ void infer_arithmetic(Infer& infer) {
   infer_binary(infer, false, false);
 }
 
+// A complex number times or by a real one of its precision needs no conversion.
+void infer_scaling(Infer& infer) {
+  const DType dtype = infer.dtype(0);
+  if (!is_complex(dtype) || infer.dtype(1) != real_of(dtype)) return infer_arithmetic(infer);
+  infer.allow_complex();
+  infer.output(dtype, broadcast_shape(infer, 2, kBinaryArguments));
+}
+
 void infer_unary(Infer& infer) { infer.output(infer.dtype(0), infer.shape(0)); }
 
 void infer_floating(Infer& infer, int64_t work = kTranscendentalWork) {
@@ -78,14 +86,8 @@ void require_fraction(const Infer& infer, const char* argument, double value) {
 
 void infer_add(const NoParams&, Infer& infer) { infer_arithmetic(infer); }
 void infer_sub(const NoParams&, Infer& infer) { infer_arithmetic(infer); }
-// A complex number times a real one of its precision needs no conversion.
-void infer_mul(const NoParams&, Infer& infer) {
-  const DType dtype = infer.dtype(0);
-  if (!is_complex(dtype) || infer.dtype(1) != real_of(dtype)) return infer_arithmetic(infer);
-  infer.allow_complex();
-  infer.output(dtype, broadcast_shape(infer, 2, kBinaryArguments));
-}
-void infer_div(const NoParams&, Infer& infer) { infer_arithmetic(infer); }
+void infer_mul(const NoParams&, Infer& infer) { infer_scaling(infer); }
+void infer_div(const NoParams&, Infer& infer) { infer_scaling(infer); }
 void infer_maximum(const NoParams&, Infer& infer) { infer_binary(infer, false, false); }
 void infer_minimum(const NoParams&, Infer& infer) { infer_binary(infer, false, false); }
 void infer_pow(const NoParams&, Infer& infer) {

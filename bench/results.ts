@@ -139,6 +139,8 @@ export const COLUMNS: readonly Column[] = [
   peerColumn('torch'),
   peerColumn('torch-keep'),
   peerColumn('typed-array'),
+  peerColumn('fftw-estimate'),
+  peerColumn('fftw-measure'),
 ];
 
 /** The cells of a table, the head first. */

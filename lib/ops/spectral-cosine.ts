@@ -141,7 +141,7 @@ function along(
     n: number | undefined;
     dim: number;
     norm: FourierNorm;
-  }>(op, options as undefined, { type: 2, n: undefined, dim: -1, norm: 'backward' });
+  }>(op, options, { type: 2, n: undefined, dim: -1, norm: 'backward' });
   return transform(op, family, inverse, x, {
     type,
     s: n === undefined ? n : [n],
@@ -157,7 +157,7 @@ function over(
   x: Tensor,
   options?: TrigonometricNdOptions,
 ): Tensor {
-  const request = withDefaults<Request>(op, options as undefined, {
+  const request = withDefaults<Request>(op, options, {
     type: 2,
     s: undefined,
     dim: undefined,

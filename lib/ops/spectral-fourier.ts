@@ -106,7 +106,7 @@ function along(
   requireTensor(op, x);
   const { n, dim, norm } = withDefaults<{ n: number | undefined; dim: number; norm: FourierNorm }>(
     op,
-    options as undefined,
+    options,
     { n: undefined, dim: -1, norm: 'backward' },
   );
   return transform(op, kind, inverse, x, { s: n === undefined ? n : [n], dim: [dim], norm });
@@ -121,7 +121,7 @@ function over(
   dims?: readonly number[],
 ): Tensor {
   requireTensor(op, x);
-  const request = withDefaults<Request>(op, options as undefined, {
+  const request = withDefaults<Request>(op, options, {
     s: undefined,
     dim: dims,
     norm: 'backward',
@@ -220,7 +220,7 @@ export interface FftShiftOptions {
 
 function shift(op: string, x: Tensor, options: FftShiftOptions | undefined, back: boolean): Tensor {
   requireTensor(op, x);
-  const { dim } = withDefaults<{ dim: readonly number[] | undefined }>(op, options as undefined, {
+  const { dim } = withDefaults<{ dim: readonly number[] | undefined }>(op, options, {
     dim: undefined,
   });
   const dims = (dim === undefined ? x.shape.map((_, i) => i) : listOf(op, 'dim', dim)).map((d) =>

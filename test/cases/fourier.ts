@@ -285,7 +285,7 @@ const TRIGONOMETRIC_LINES: readonly Line[] = [
   { shape: [3, 31], n: 34 },
 ];
 
-export const FOURIER: readonly Case[] = [
+export const FOURIER: Case[] = [
   ...LINES.flatMap((line) => [complexLine(line, false), complexLine(line, true), realLine(line)]),
   ...LINES.map((line) =>
     halfLine(line.n || line.shape.at(line.dim ?? -1) !== 1 ? line : { ...line, n: 1 }),

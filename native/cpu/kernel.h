@@ -16,6 +16,7 @@
 
 #include "backend/backend.h"
 #include "core/thread_pool.h"
+#include "cpu/fft_plan.h"
 #include "cpu/plan_cache.h"
 
 namespace fluxion::cpu {

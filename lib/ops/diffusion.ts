@@ -51,7 +51,7 @@ const implicitDiffusionOp = defineOp<DiffusionParams>('implicit_diffusion_2d', {
 }) as (inputs: readonly Tensor[], params: DiffusionParams) => Tensor;
 
 /** Diffusivity in the form of the op: [C, 2], the values along x and y of each channel. */
-function diffusivityTable(op: string, u: Tensor, diffusivity: Tensor | number): Tensor {
+export function diffusivityTable(op: string, u: Tensor, diffusivity: Tensor | number): Tensor {
   const channels = u.shape[1]!;
   const shape = [channels, 2];
   if (typeof diffusivity === 'number') {

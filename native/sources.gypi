@@ -10,6 +10,7 @@
       "native/bindings/tensor_handle.cpp",
       "native/core/thread_pool.cpp",
       "native/cpu/classification.cpp",
+      "native/cpu/complex.cpp",
       "native/cpu/convolution.cpp",
       "native/cpu/cpu_backend.cpp",
       "native/cpu/diffusion.cpp",
@@ -28,6 +29,7 @@
       "native/cpu/spectral_diffusion.cpp",
       "native/cpu/spectral_diffusion_stencil.cpp",
       "native/cpu/tridiagonal.cpp",
+      "native/ops/complex.cpp",
       "native/ops/diffusion.cpp",
       "native/ops/elementwise.cpp",
       "native/ops/linalg.cpp",
@@ -39,6 +41,7 @@
       "native/ops/spectral_diffusion.cpp"
     ],
     "fluxion_test_sources": [
+      "test/native/complex_test.cpp",
       "test/native/diffusion_test.cpp",
       "test/native/elementwise_test.cpp",
       "test/native/engine_test.cpp",

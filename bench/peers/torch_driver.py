@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch_diffusion import Eigenbasis, apply_broadcast, apply_by_channel, step_matrices
 from torch_inputs import lazily, rotating, sets_of
 
+import torch_complex
 import torch_fourier
 import torch_mesh_free
 import torch_semi_lagrangian
@@ -300,6 +301,7 @@ FORMULATIONS = {
     "tridiagonal-solve": tridiagonal_solve,
     "rdnn": rdnn,
     "data-loader": data_loader,
+    **torch_complex.FORMULATIONS,
     **torch_fourier.FORMULATIONS,
     **torch_mesh_free.FORMULATIONS,
     **torch_semi_lagrangian.FORMULATIONS,

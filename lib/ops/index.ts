@@ -2,9 +2,11 @@ import './methods';
 
 export * from './advection-semi-lagrangian';
 export * from './advection-upwind';
+export * from './complex';
 export * from './creation';
 export * from './diffusion';
 export * from './elementwise';
+export * from './elementwise-activation';
 export * from './linalg';
 export * from './random';
 export * from './reduce';

@@ -2,8 +2,10 @@ import { Tensor } from '../tensor/tensor';
 import { type BackwardOptions, backward } from '../autograd/gradients';
 import * as semiLagrangian from './advection-semi-lagrangian';
 import * as upwind from './advection-upwind';
+import * as complex from './complex';
 import * as diffusion from './diffusion';
 import * as elementwise from './elementwise';
+import * as activation from './elementwise-activation';
 import * as linalg from './linalg';
 import * as random from './random';
 import * as reduce from './reduce';
@@ -18,7 +20,9 @@ import * as meshFree from './spectral-mesh-free';
 
 const FAMILIES = {
   ...elementwise,
+  ...activation,
   ...reduce,
+  ...complex,
   ...shape,
   ...shapeIndex,
   ...random,

@@ -142,6 +142,8 @@ inline Result call_on(int isa, int threads, OpId op, const void* params, std::ve
   Result result;
   if (infer.aliased) {
     Array out = inputs[0];
+    if (infer.out_dtype[0] != out.dtype) out.offset *= 2;  // of a complex tensor as numbers
+    out.dtype = infer.out_dtype[0];
     out.shape = infer.out_shape[0];
     out.strides = infer.alias_strides;
     out.offset += infer.alias_offset;
@@ -159,11 +161,18 @@ inline Result call_on(int isa, int threads, OpId op, const void* params, std::ve
   const Array scratch = Array::empty(DType::u8, {static_cast<int64_t>(stride) * threads});
   ThreadPool pool(threads);
   Fault fault;
-  const cpu::Kernel kernel{views.data(),     static_cast<int>(views.size()),
-                           outputs.data(),   infer.outputs,
-                           workspace.base(), scratch.base(),
-                           stride,           &pool,
-                           &fault,           op};
+  cpu::PlanCache plans;
+  const cpu::Kernel kernel{views.data(),
+                           static_cast<int>(views.size()),
+                           outputs.data(),
+                           infer.outputs,
+                           workspace.base(),
+                           scratch.base(),
+                           stride,
+                           &pool,
+                           &plans,
+                           &fault,
+                           op};
   cpu::kKernels[isa][static_cast<int>(op)](params, kernel);
   result.faulted = fault.ready.load() != 0;
   for (const Array& out : result.outputs) CHECK(out.guarded());

@@ -18,25 +18,33 @@
       "native/cpu/fft_plan.cpp",
       "native/cpu/kernel_table.cpp",
       "native/cpu/matmul.cpp",
+      "native/cpu/mesh_free.cpp",
       "native/cpu/normalization.cpp",
       "native/cpu/optimizer_step.cpp",
       "native/cpu/pooling.cpp",
       "native/cpu/random.cpp",
       "native/cpu/reduce.cpp",
+      "native/cpu/semi_lagrangian.cpp",
       "native/cpu/settings.cpp",
       "native/cpu/shape.cpp",
       "native/cpu/softmax.cpp",
       "native/cpu/spectral_diffusion.cpp",
       "native/cpu/spectral_diffusion_stencil.cpp",
       "native/cpu/tridiagonal.cpp",
+      "native/cpu/upwind.cpp",
+      "native/cpu/upwind_rate.cpp",
       "native/ops/complex.cpp",
       "native/ops/diffusion.cpp",
       "native/ops/elementwise.cpp",
       "native/ops/linalg.cpp",
+      "native/ops/mesh_free.cpp",
       "native/ops/op.cpp",
       "native/ops/random.cpp",
       "native/ops/reduce.cpp",
       "native/ops/registry.cpp",
+      "native/ops/semi_lagrangian.cpp",
+      "native/ops/shape.cpp",
+      "native/ops/upwind.cpp"
       "native/ops/shape.cpp",
       "native/ops/spectral_diffusion.cpp"
     ],
@@ -50,6 +58,8 @@
       "test/native/reduce_test.cpp",
       "test/native/shape_test.cpp",
       "test/native/spectral_diffusion_test.cpp"
+      "test/native/semi_lagrangian_test.cpp",
+      "test/native/shape_test.cpp"
     ]
   }
 }

@@ -1,6 +1,8 @@
 import './methods';
 
+export * from './advection-grid-sample';
 export * from './advection-semi-lagrangian';
+export * from './advection-stability';
 export * from './advection-upwind';
 export * from './complex';
 export * from './creation';

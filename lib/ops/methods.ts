@@ -1,6 +1,8 @@
 import { Tensor } from '../tensor/tensor';
 import { type BackwardOptions, backward } from '../autograd/gradients';
+import * as gridSample from './advection-grid-sample';
 import * as semiLagrangian from './advection-semi-lagrangian';
+import * as stability from './advection-stability';
 import * as upwind from './advection-upwind';
 import * as complex from './complex';
 import * as diffusion from './diffusion';
@@ -31,8 +33,10 @@ const FAMILIES = {
   ...fourier,
   ...spectralDiffusion,
   ...meshFree,
+  ...stability,
   ...upwind,
   ...semiLagrangian,
+  ...gridSample,
 };
 
 /** What the families export that does not begin with a tensor. */
@@ -44,6 +48,10 @@ const NOT_METHODS = [
   'randint',
   'bernoulli',
   'permutation',
+  'cflBound',
+  'stableTimeStep',
+  'lieSplitting',
+  'strangSplitting',
 ] as const;
 
 type MethodName = Exclude<keyof typeof FAMILIES, (typeof NOT_METHODS)[number]>;

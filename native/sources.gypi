@@ -44,9 +44,8 @@
       "native/ops/registry.cpp",
       "native/ops/semi_lagrangian.cpp",
       "native/ops/shape.cpp",
+      "native/ops/spectral_diffusion.cpp",
       "native/ops/upwind.cpp"
-      "native/ops/shape.cpp",
-      "native/ops/spectral_diffusion.cpp"
     ],
     "fluxion_test_sources": [
       "test/native/complex_test.cpp",

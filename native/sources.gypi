@@ -55,10 +55,9 @@
       "test/native/linalg_test.cpp",
       "test/native/random_test.cpp",
       "test/native/reduce_test.cpp",
+      "test/native/semi_lagrangian_test.cpp",
       "test/native/shape_test.cpp",
       "test/native/spectral_diffusion_test.cpp"
-      "test/native/semi_lagrangian_test.cpp",
-      "test/native/shape_test.cpp"
     ]
   }
 }

@@ -52,6 +52,8 @@ const NOT_METHODS = [
   'stableTimeStep',
   'lieSplitting',
   'strangSplitting',
+  'fftfreq',
+  'rfftfreq',
 ] as const;
 
 type MethodName = Exclude<keyof typeof FAMILIES, (typeof NOT_METHODS)[number]>;

@@ -62,7 +62,8 @@
       "test/native/random_test.cpp",
       "test/native/reduce_test.cpp",
       "test/native/semi_lagrangian_test.cpp",
-      "test/native/shape_test.cpp"
+      "test/native/shape_test.cpp",
+      "test/native/spectral_diffusion_test.cpp"
     ]
   }
 }

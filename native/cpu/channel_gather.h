@@ -27,7 +27,7 @@ inline void find_pixel_taps(const T* displacement, int64_t rows, int64_t columns
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t x = 0; x < columns; x += kLanes<T>) {
       const int count = static_cast<int>(std::min<int64_t>(kLanes<T>, columns - x));
-      find_taps(s, displacement, RowPiece{row, x, row * columns + x, count}, 1, taps);
+      find_taps(s, displacement, RowPiece{x, row, 0, row * columns + x, count}, 1, taps);
       for (int i = 0; i < count; ++i, ++pixel) {
         for (int t = 0; t < 4; ++t) {
           const int h = t & 1, v = t >> 1;

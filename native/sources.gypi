@@ -24,6 +24,7 @@
       "native/cpu/shape.cpp",
       "native/cpu/softmax.cpp",
       "native/cpu/tridiagonal.cpp",
+      "native/cpu/variable_diffusion.cpp",
       "native/ops/diffusion.cpp",
       "native/ops/elementwise.cpp",
       "native/ops/linalg.cpp",
@@ -31,7 +32,8 @@
       "native/ops/random.cpp",
       "native/ops/reduce.cpp",
       "native/ops/registry.cpp",
-      "native/ops/shape.cpp"
+      "native/ops/shape.cpp",
+      "native/ops/variable_diffusion.cpp"
     ],
     "fluxion_test_sources": [
       "test/native/diffusion_test.cpp",

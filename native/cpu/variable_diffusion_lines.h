@@ -1,0 +1,300 @@
+// Solves (I - tau A) x = b along lines whose diffusivity varies from cell to cell, one line in each SIMD
+// lane. Read once per instruction set, after simd.h.
+//
+// (A x)_i = F_{i+1/2} - F_{i-1/2}, F_{i+1/2} = f_{i+1/2} (x_{i+1} - x_i), f the face value of tau k / dx^2.
+// Elimination in terms of s_i, what is left of row i without its right face:
+//     p_i = s_i + f_{i+1/2},   c_i = f_{i+1/2} / p_i,   s_{i+1} = 1 + s_i c_i
+//     forward  y_i = b_i + c_{i-1} y_{i-1}, d_i = y_i / p_i       backward  x_i = d_i + c_i x_{i+1}
+// Only positive numbers are added, so that no large f cancels the 1 and the sums over closed lines are kept
+// to rounding. With f = n / d both p and c come from one reciprocal, of s d + n: a cell costs no other
+// division, not even for the harmonic mean. A periodic line is the closed one plus the rank-one matrix
+// f (e_0 - e_last)(e_0 - e_last)^T of the face that joins its ends (Sherman-Morrison), whose denominator is
+// at least 1.
+// Source: Grassmann, Taksar, Heyman (1985) for the subtraction-free pivots; Press et al., 2.7.
+
+namespace fluxion::cpu::FLUXION_TARGET {
+
+// Vector g of cell i is at `at + i * pitch + g * lanes`.
+template <class T>
+struct Lines {
+  T* at;
+  int64_t pitch;
+};
+
+template <class T>
+inline __attribute__((always_inline)) Vec<T> reciprocal(Vec<T> x) {
+#if defined(__x86_64__) && FLUXION_VECTOR_BYTES == 64
+  // 14 bits, then Newton: a vector division has a third of the throughput. (GCC warns of the unmasked form.)
+  if constexpr (sizeof(T) == 4) {
+    const Vec<T> r = reinterpret_cast<Vec<T>>(_mm512_maskz_rcp14_ps(0xffff, reinterpret_cast<__m512>(x)));
+    return r * (T(2) - x * r);
+  } else {
+    Vec<T> r = reinterpret_cast<Vec<T>>(_mm512_maskz_rcp14_pd(0xff, reinterpret_cast<__m512d>(x)));
+    r = r * (T(2) - x * r);
+    return r * (T(2) - x * r);
+  }
+#else
+  return T(1) / x;
+#endif
+}
+
+// tau k / dx^2 is read as `scale * k`, chosen so that a face is n / d = a b / (a + b) or a + b.
+template <bool kHarmonic>
+inline constexpr double kFaceScale = kHarmonic ? 2.0 : 0.5;
+
+// n and d of the face between cells a and b; d > 0 also where both are 0.
+template <class T, bool kHarmonic>
+inline __attribute__((always_inline)) void face_between(Vec<T> a, Vec<T> b, Vec<T>& n, Vec<T>& d) {
+  const Vec<T> sum = a + b;
+  if constexpr (kHarmonic) {
+    const Vec<T> least = broadcast<T>(std::numeric_limits<T>::min());
+    n = a * b;
+    d = sum > least ? sum : least;
+  } else {
+    n = sum;
+    d = broadcast<T>(T(1));
+  }
+}
+
+// The face itself.
+template <class T, bool kHarmonic>
+inline __attribute__((always_inline)) Vec<T> face_value(Vec<T> a, Vec<T> b) {
+  if constexpr (!kHarmonic) return a + b;
+  Vec<T> n, d;
+  face_between<T, kHarmonic>(a, b, n, d);
+  return n * reciprocal<T>(d);
+}
+
+// c and m = 1 / p of G vectors in lines of their own width; m is null when nobody needs it again.
+template <class T>
+struct Factors {
+  T* c;
+  T* m;
+  T* z;  // periodic: see close_ring
+};
+
+// Factors and the forward sweep: d may be the memory of b.
+template <class T, int G, bool kHarmonic, bool kKeep>
+inline void factor_and_eliminate(Lines<const T> k, T scale, bool open, Lines<const T> b, T* d,
+                                 const Factors<T>& f, int64_t n) {
+  constexpr int w = kLanes<T>, pitch = G * w;
+  const T wall = open ? static_cast<T>(1 / kFaceScale<kHarmonic>) : T(0);
+  Vec<T> s[G], a[G], carried[G];
+#pragma GCC unroll 4
+  for (int g = 0; g < G; ++g) {
+    a[g] = scale * load(k.at + g * w);
+    s[g] = T(1) + wall * a[g];
+    carried[g] = Vec<T>{};
+  }
+  int64_t i = 0;
+  for (; i + 1 < n; ++i) {
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) {
+      const int64_t at = i * pitch + g * w;
+      const Vec<T> next = scale * load(k.at + (i + 1) * k.pitch + g * w);
+      Vec<T> numerator, denominator, c, m;
+      face_between<T, kHarmonic>(a[g], next, numerator, denominator);
+      if constexpr (kHarmonic) {
+        const Vec<T> r = reciprocal<T>(s[g] * denominator + numerator);
+        c = numerator * r;
+        m = denominator * r;
+      } else {
+        m = reciprocal<T>(s[g] + numerator);
+        c = numerator * m;
+      }
+      const Vec<T> y = load(b.at + i * b.pitch + g * w) + carried[g];
+      store(d + at, y * m);
+      store(f.c + at, c);
+      if constexpr (kKeep) store(f.m + at, m);
+      carried[g] = c * y;
+      s[g] = T(1) + s[g] * c;
+      a[g] = next;
+    }
+  }
+#pragma GCC unroll 4
+  for (int g = 0; g < G; ++g) {
+    const int64_t at = i * pitch + g * w;
+    const Vec<T> m = T(1) / (s[g] + wall * a[g]);
+    store(d + at, (load(b.at + i * b.pitch + g * w) + carried[g]) * m);
+    store(f.c + at, Vec<T>{});
+    if constexpr (kKeep) store(f.m + at, m);
+  }
+}
+
+// The forward sweep with known factors.
+template <class T, int G>
+inline void eliminate(const Factors<T>& f, Lines<const T> b, T* d, int64_t n) {
+  constexpr int w = kLanes<T>, pitch = G * w;
+  Vec<T> carried[G] = {};
+  for (int64_t i = 0; i < n; ++i) {
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) {
+      const int64_t at = i * pitch + g * w;
+      const Vec<T> y = load(b.at + i * b.pitch + g * w) + carried[g];
+      carried[g] = load(f.c + at) * y;
+      store(d + at, y * load(f.m + at));
+    }
+  }
+}
+
+// What becomes of a solution x on its way to memory.
+enum class Finish { plain, reflect, stream, stream_reflect };
+
+template <class T, Finish kFinish>
+inline __attribute__((always_inline)) void finish(T* to, Vec<T> x, const T* b) {
+  constexpr bool reflects = kFinish == Finish::reflect || kFinish == Finish::stream_reflect;
+  if constexpr (reflects) x = x + x - load(b);
+  if constexpr (kFinish == Finish::stream || kFinish == Finish::stream_reflect) {
+    stream(to, x);
+  } else {
+    store(to, x);
+  }
+}
+
+// The backward sweep, from d in lines of their own width to x.
+template <class T, int G, Finish kFinish>
+inline void substitute_back(const T* c, const T* d, Lines<const T> b, Lines<T> x, int64_t n) {
+  constexpr int w = kLanes<T>, pitch = G * w;
+  Vec<T> carried[G] = {};
+  for (int64_t i = n - 1; i >= 0; --i) {
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) {
+      const int64_t at = i * pitch + g * w;
+      carried[g] = load(d + at) + load(c + at) * carried[g];
+      finish<T, kFinish>(x.at + i * x.pitch + g * w, carried[g], b.at + i * b.pitch + g * w);
+    }
+  }
+}
+
+// The vector of Sherman-Morrison: T z = e_0 - e_last, times f / (1 + f (z_0 - z_last)).
+template <class T, int G, bool kHarmonic>
+inline void corner_vector(Lines<const T> k, T scale, const Factors<T>& f, int64_t n) {
+  constexpr int w = kLanes<T>, pitch = G * w;
+  for (int g = 0; g < G; ++g) {
+    Vec<T> carried{};
+    for (int64_t i = 0; i < n; ++i) {
+      const T right = static_cast<T>((i == 0) - (i == n - 1));
+      const int64_t at = i * pitch + g * w;
+      const Vec<T> y = right + carried;
+      carried = load(f.c + at) * y;
+      store(f.z + at, y * load(f.m + at));
+    }
+    Vec<T> x{};
+    for (int64_t i = n - 1; i >= 0; --i) {
+      const int64_t at = i * pitch + g * w;
+      x = load(f.z + at) + load(f.c + at) * x;
+      store(f.z + at, x);
+    }
+    const Vec<T> joint = face_value<T, kHarmonic>(
+        scale * load(k.at + (n - 1) * k.pitch + g * w), scale * load(k.at + g * w));
+    const Vec<T> weight = joint / (T(1) + joint * (x - load(f.z + (n - 1) * pitch + g * w)));
+    for (int64_t i = 0; i < n; ++i) {
+      T* z = f.z + i * pitch + g * w;
+      store(z, load(z) * weight);
+    }
+  }
+}
+
+// x -= (x_0 - x_last) z, from lines of their own width.
+template <class T, int G, Finish kFinish>
+inline void close_ring(const T* from, const T* z, Lines<const T> b, Lines<T> x, int64_t n) {
+  constexpr int w = kLanes<T>, pitch = G * w;
+  Vec<T> jump[G];
+#pragma GCC unroll 4
+  for (int g = 0; g < G; ++g)
+    jump[g] = load(from + g * w) - load(from + (n - 1) * pitch + g * w);
+  for (int64_t i = 0; i < n; ++i) {
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) {
+      const int64_t at = i * pitch + g * w;
+      finish<T, kFinish>(x.at + i * x.pitch + g * w, load(from + at) - jump[g] * load(z + at),
+                         b.at + i * b.pitch + g * w);
+    }
+  }
+}
+
+// Derivatives of a face in the two cells beside it, times `flux`; 0 where both cells are 0.
+template <class T, bool kHarmonic>
+inline __attribute__((always_inline)) void face_derivatives(Vec<T> a, Vec<T> b, Vec<T> flux,
+                                                            Vec<T>& in_a, Vec<T>& in_b) {
+  if constexpr (kHarmonic) {
+    const Vec<T> least = broadcast<T>(std::numeric_limits<T>::min());
+    const Vec<T> sum = a + b;
+    const Vec<T> r = reciprocal<T>(sum > least ? sum : least);
+    const Vec<T> of_a = b * r, of_b = a * r;
+    in_a = of_a * of_a * flux;
+    in_b = of_b * of_b * flux;
+  } else {
+    in_a = in_b = flux;
+  }
+}
+
+// gk += gradient of -weight sum over faces of f (p_{i+1} - p_i)(q_{i+1} - q_i), f the face mean of k.
+template <class T, int G, bool kHarmonic>
+inline void add_face_gradient(Lines<const T> k, Lines<const T> p, Lines<const T> q, T weight,
+                              Boundary boundary, Lines<T> gk, int64_t n) {
+  constexpr int w = kLanes<T>;
+  const T inner = weight * static_cast<T>(kFaceScale<kHarmonic>);
+  const int64_t last = n - 1;
+  for (int g = 0; g < G; ++g) {
+    const T *kg = k.at + g * w, *pg = p.at + g * w, *qg = q.at + g * w;
+    T* to = gk.at + g * w;
+    const Vec<T> p0 = load(pg), q0 = load(qg), k0 = load(kg);
+    const Vec<T> p1 = load(pg + last * p.pitch), q1 = load(qg + last * q.pitch);
+    Vec<T> from_left{}, at_end{};
+    if (boundary == Boundary::periodic) {
+      face_derivatives<T, kHarmonic>(load(kg + last * k.pitch), k0,
+                                     -inner * ((p0 - p1) * (q0 - q1)), at_end, from_left);
+    } else if (boundary == Boundary::dirichlet) {
+      from_left = -weight * (p0 * q0);
+      at_end = -weight * (p1 * q1);
+    }
+    Vec<T> kc = k0, pc = p0, qc = q0;
+    for (int64_t i = 0; i < last; ++i) {
+      const Vec<T> kn = load(kg + (i + 1) * k.pitch), pn = load(pg + (i + 1) * p.pitch),
+                   qn = load(qg + (i + 1) * q.pitch);
+      Vec<T> left, right;
+      face_derivatives<T, kHarmonic>(kc, kn, -inner * ((pn - pc) * (qn - qc)), left, right);
+      T* cell = to + i * gk.pitch;
+      store(cell, load(cell) + (from_left + left));
+      from_left = right;
+      kc = kn, pc = pn, qc = qn;
+    }
+    T* cell = to + last * gk.pitch;
+    store(cell, load(cell) + (from_left + at_end));
+  }
+}
+
+// to += tau A x.
+template <class T, int G, bool kHarmonic>
+inline void add_flux_divergence(Lines<const T> k, T scale, Lines<const T> x, Boundary boundary,
+                                Lines<T> to, int64_t n) {
+  constexpr int w = kLanes<T>;
+  const T wall = static_cast<T>(1 / kFaceScale<kHarmonic>);
+  const int64_t last = n - 1;
+  for (int g = 0; g < G; ++g) {
+    const T *kg = k.at + g * w, *xg = x.at + g * w;
+    T* out = to.at + g * w;
+    Vec<T> kc = scale * load(kg), xc = load(xg);
+    const Vec<T> k1 = scale * load(kg + last * k.pitch), x1 = load(xg + last * x.pitch);
+    Vec<T> entering{}, leaving{};
+    if (boundary == Boundary::periodic) {
+      entering = leaving = face_value<T, kHarmonic>(k1, kc) * (xc - x1);
+    } else if (boundary == Boundary::dirichlet) {
+      entering = wall * kc * xc;
+      leaving = -wall * k1 * x1;
+    }
+    for (int64_t i = 0; i < last; ++i) {
+      const Vec<T> kn = scale * load(kg + (i + 1) * k.pitch), xn = load(xg + (i + 1) * x.pitch);
+      const Vec<T> flux = face_value<T, kHarmonic>(kc, kn) * (xn - xc);
+      T* cell = out + i * to.pitch;
+      store(cell, load(cell) + (flux - entering));
+      entering = flux;
+      kc = kn, xc = xn;
+    }
+    T* cell = out + last * to.pitch;
+    store(cell, load(cell) + (leaving - entering));
+  }
+}
+
+}  // namespace fluxion::cpu::FLUXION_TARGET

@@ -22,6 +22,7 @@
 #ifdef FLUXION_TARGET
 #include "cpu/simd.h"
 #include "cpu/transpose.h"
+#include "cpu/row_lines.h"
 #include "cpu/variable_diffusion_lines.h"
 #include "cpu/variable_diffusion_steps.h"
 

@@ -42,30 +42,24 @@ inline __attribute__((always_inline)) Vec<T> reciprocal(Vec<T> x) {
 template <bool kHarmonic>
 inline constexpr double kFaceScale = kHarmonic ? 2.0 : 0.5;
 
-// n and d of the face between cells a and b; d > 0 also where both are 0.
-template <class T, bool kHarmonic>
-inline __attribute__((always_inline)) void face_between(Vec<T> a, Vec<T> b, Vec<T>& n, Vec<T>& d) {
-  const Vec<T> sum = a + b;
-  if constexpr (kHarmonic) {
-    const Vec<T> least = broadcast<T>(std::numeric_limits<T>::min());
-    n = a * b;
-    d = sum > least ? sum : least;
-  } else {
-    n = sum;
-    d = broadcast<T>(T(1));
-  }
+// Added to every scaled diffusivity: lost beside the 1 of the matrix, and d > 0 where both cells are 0
+// without a denormal product.
+template <class T>
+inline constexpr T kLeastDiffusivity = sizeof(T) == 4 ? T(1e-18) : T(1e-150);
+
+template <class T>
+inline __attribute__((always_inline)) Vec<T> scaled(T scale, const T* k) {
+  return scale * load(k) + kLeastDiffusivity<T>;
 }
 
-// The face itself.
+// The face between scaled diffusivities.
 template <class T, bool kHarmonic>
 inline __attribute__((always_inline)) Vec<T> face_value(Vec<T> a, Vec<T> b) {
   if constexpr (!kHarmonic) return a + b;
-  Vec<T> n, d;
-  face_between<T, kHarmonic>(a, b, n, d);
-  return n * reciprocal<T>(d);
+  return a * b * reciprocal<T>(a + b);
 }
 
-// c and m = 1 / p of G vectors in lines of their own width; m is null when nobody needs it again.
+// c and m = 1 / p of G vectors in lines of their own width; m is not written when nobody needs it again.
 template <class T>
 struct Factors {
   T* c;
@@ -73,53 +67,69 @@ struct Factors {
   T* z;  // periodic: see close_ring
 };
 
-// Factors and the forward sweep: d may be the memory of b.
-template <class T, int G, bool kHarmonic, bool kKeep>
-inline void factor_and_eliminate(Lines<const T> k, T scale, bool open, Lines<const T> b, T* d,
-                                 const Factors<T>& f, int64_t n) {
-  constexpr int w = kLanes<T>, pitch = G * w;
-  const T wall = open ? static_cast<T>(1 / kFaceScale<kHarmonic>) : T(0);
-  Vec<T> s[G], a[G], carried[G];
-#pragma GCC unroll 4
-  for (int g = 0; g < G; ++g) {
-    a[g] = scale * load(k.at + g * w);
-    s[g] = T(1) + wall * a[g];
-    carried[g] = Vec<T>{};
-  }
-  int64_t i = 0;
-  for (; i + 1 < n; ++i) {
+// The forward sweep of G vectors of lines, with the factors computed on the way, in pieces.
+template <class T, int G, bool kHarmonic>
+struct Elimination {
+  static constexpr int w = kLanes<T>, pitch = G * w;
+  T scale, wall;  // wall: the face at an open end over the scaled diffusivity, else 0
+  Vec<T> s[G], a[G], y[G];
+
+  inline __attribute__((always_inline)) void begin(Lines<const T> k, Lines<const T> b) {
 #pragma GCC unroll 4
     for (int g = 0; g < G; ++g) {
-      const int64_t at = i * pitch + g * w;
-      const Vec<T> next = scale * load(k.at + (i + 1) * k.pitch + g * w);
-      Vec<T> numerator, denominator, c, m;
-      face_between<T, kHarmonic>(a[g], next, numerator, denominator);
-      if constexpr (kHarmonic) {
-        const Vec<T> r = reciprocal<T>(s[g] * denominator + numerator);
-        c = numerator * r;
-        m = denominator * r;
-      } else {
-        m = reciprocal<T>(s[g] + numerator);
-        c = numerator * m;
-      }
-      const Vec<T> y = load(b.at + i * b.pitch + g * w) + carried[g];
-      store(d + at, y * m);
-      store(f.c + at, c);
-      if constexpr (kKeep) store(f.m + at, m);
-      carried[g] = c * y;
-      s[g] = T(1) + s[g] * c;
-      a[g] = next;
+      a[g] = scaled(scale, k.at + g * w);
+      s[g] = T(1) + wall * a[g];
+      y[g] = load(b.at + g * w);
     }
   }
+
+  // Takes in `count` cells from k and b on; writes the factors and d of the cells before each of them,
+  // from c, m and d on. d may be the memory of b one cell back.
+  template <bool kKeep>
+  inline void advance(Lines<const T> k, Lines<const T> b, T* d, T* c, T* m, int64_t count) {
+    Vec<T> ss[G], aa[G], yy[G];
 #pragma GCC unroll 4
-  for (int g = 0; g < G; ++g) {
-    const int64_t at = i * pitch + g * w;
-    const Vec<T> m = T(1) / (s[g] + wall * a[g]);
-    store(d + at, (load(b.at + i * b.pitch + g * w) + carried[g]) * m);
-    store(f.c + at, Vec<T>{});
-    if constexpr (kKeep) store(f.m + at, m);
+    for (int g = 0; g < G; ++g) ss[g] = s[g], aa[g] = a[g], yy[g] = y[g];
+    for (int64_t i = 0; i < count; ++i) {
+#pragma GCC unroll 4
+      for (int g = 0; g < G; ++g) {
+        const int64_t at = i * pitch + g * w;
+        const Vec<T> next = scaled(scale, k.at + i * k.pitch + g * w);
+        Vec<T> cc, mm;
+        if constexpr (kHarmonic) {
+          const Vec<T> numerator = aa[g] * next, denominator = aa[g] + next;
+          const Vec<T> r = reciprocal<T>(ss[g] * denominator + numerator);
+          cc = numerator * r;
+          mm = denominator * r;
+        } else {
+          const Vec<T> face = aa[g] + next;
+          mm = reciprocal<T>(ss[g] + face);
+          cc = face * mm;
+        }
+        store(d + at, yy[g] * mm);
+        store(c + at, cc);
+        if constexpr (kKeep) store(m + at, mm);
+        yy[g] = load(b.at + i * b.pitch + g * w) + cc * yy[g];
+        ss[g] = T(1) + ss[g] * cc;
+        aa[g] = next;
+      }
+    }
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) s[g] = ss[g], a[g] = aa[g], y[g] = yy[g];
   }
-}
+
+  // The last cell.
+  template <bool kKeep>
+  inline __attribute__((always_inline)) void end(T* d, T* c, T* m) {
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) {
+      const Vec<T> mm = T(1) / (s[g] + wall * a[g]);
+      store(d + g * w, y[g] * mm);
+      store(c + g * w, Vec<T>{});
+      if constexpr (kKeep) store(m + g * w, mm);
+    }
+  }
+};
 
 // The forward sweep with known factors.
 template <class T, int G>
@@ -185,8 +195,8 @@ inline void corner_vector(Lines<const T> k, T scale, const Factors<T>& f, int64_
       x = load(f.z + at) + load(f.c + at) * x;
       store(f.z + at, x);
     }
-    const Vec<T> joint = face_value<T, kHarmonic>(
-        scale * load(k.at + (n - 1) * k.pitch + g * w), scale * load(k.at + g * w));
+    const Vec<T> joint = face_value<T, kHarmonic>(scaled(scale, k.at + (n - 1) * k.pitch + g * w),
+                                                scaled(scale, k.at + g * w));
     const Vec<T> weight = joint / (T(1) + joint * (x - load(f.z + (n - 1) * pitch + g * w)));
     for (int64_t i = 0; i < n; ++i) {
       T* z = f.z + i * pitch + g * w;
@@ -275,8 +285,8 @@ inline void add_flux_divergence(Lines<const T> k, T scale, Lines<const T> x, Bou
   for (int g = 0; g < G; ++g) {
     const T *kg = k.at + g * w, *xg = x.at + g * w;
     T* out = to.at + g * w;
-    Vec<T> kc = scale * load(kg), xc = load(xg);
-    const Vec<T> k1 = scale * load(kg + last * k.pitch), x1 = load(xg + last * x.pitch);
+    Vec<T> kc = scaled(scale, kg), xc = load(xg);
+    const Vec<T> k1 = scaled(scale, kg + last * k.pitch), x1 = load(xg + last * x.pitch);
     Vec<T> entering{}, leaving{};
     if (boundary == Boundary::periodic) {
       entering = leaving = face_value<T, kHarmonic>(k1, kc) * (xc - x1);
@@ -285,7 +295,7 @@ inline void add_flux_divergence(Lines<const T> k, T scale, Lines<const T> x, Bou
       leaving = -wall * k1 * x1;
     }
     for (int64_t i = 0; i < last; ++i) {
-      const Vec<T> kn = scale * load(kg + (i + 1) * k.pitch), xn = load(xg + (i + 1) * x.pitch);
+      const Vec<T> kn = scaled(scale, kg + (i + 1) * k.pitch), xn = load(xg + (i + 1) * x.pitch);
       const Vec<T> flux = face_value<T, kHarmonic>(kc, kn) * (xn - xc);
       T* cell = out + i * to.pitch;
       store(cell, load(cell) + (flux - entering));

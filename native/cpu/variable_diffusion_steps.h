@@ -1,5 +1,5 @@
 // The steps of variable diffusion on one plane: each walks over the lines of an axis in chunks of up to
-// four vectors of lines. Read once per instruction set, after variable_diffusion_lines.h and transpose.h.
+// four vectors of lines. Read once per instruction set, after variable_diffusion_lines.h and row_lines.h.
 //
 // Lines along y and z lie side by side and are read in place; rows (lines along x) and chunks that do not
 // fill their vectors pass through line buffers, [cell][lane], with zeros in the lanes that are missing
@@ -16,46 +16,6 @@ struct AxisLines {
   int64_t blocks_per_group(int lanes) const { return blocks_of(inner, block_lines(lanes)); }
   int64_t blocks(int lanes) const { return outer * blocks_per_group(lanes); }
 };
-
-enum class Put { store, stream, add };
-
-template <class T, Put kPut>
-inline __attribute__((always_inline)) void put_vector(T* to, Vec<T> x) {
-  if constexpr (kPut == Put::stream) {
-    stream(to, x);
-  } else if constexpr (kPut == Put::add) {
-    store(to, load(to) + x);
-  } else {
-    store(to, x);
-  }
-}
-
-template <class T, Put kPut>
-inline __attribute__((always_inline)) void put_part(T* to, Vec<T> x, int count) {
-  if constexpr (kPut == Put::add) x += load_partial(to, count);
-  store_partial(to, x, count);
-}
-
-// Line `lane` of `lines` (pitch apart) becomes row `lane` of `to`.
-template <class T, Put kPut>
-inline void put_rows(const T* lines, int64_t pitch, int rows, int64_t n, T* to) {
-  constexpr int w = kLanes<T>;
-  for (int64_t j = 0; j < n; j += w) {
-    const int columns = n - j < w ? static_cast<int>(n - j) : w;
-    Vec<T> tile[w];
-    if (columns == w) {
-      for (int i = 0; i < w; ++i) tile[i] = load(lines + (j + i) * pitch);
-    } else {
-      for (int i = 0; i < w; ++i) tile[i] = i < columns ? load(lines + (j + i) * pitch) : Vec<T>{};
-    }
-    transpose_tile<T>(tile);
-    if (rows == w && columns == w) {
-      for (int i = 0; i < w; ++i) put_vector<T, kPut>(to + i * n + j, tile[i]);
-    } else {
-      for (int i = 0; i < rows; ++i) put_part<T, kPut>(to + i * n + j, tile[i], columns);
-    }
-  }
-}
 
 template <class T, int G>
 struct Chunk {
@@ -76,13 +36,18 @@ struct Chunk {
   }
 
   Lines<const T> fetch(const T* field, T* buffer) const {
-    const T* from = field + offset();
+    return fetch_cells(field, 0, axis.n, buffer);
+  }
+
+  // Cells [from, from + cells) of the lines.
+  Lines<const T> fetch_cells(const T* field, int64_t begin, int64_t cells, T* buffer) const {
+    const T* from = field + offset() + begin * axis.stride;
     if (in_place()) return {from, axis.stride};
     if (axis.rows) {
       for (int g = 0; g < G; ++g)
-        load_transposed(from + g * w * axis.n, axis.n, lanes_of(g), axis.n, buffer + g * w, pitch);
+        rows_to_lines(from + g * w * axis.n, axis.n, lanes_of(g), cells, buffer + g * w, pitch);
     } else {
-      for (int64_t i = 0; i < axis.n; ++i) {
+      for (int64_t i = 0; i < cells; ++i) {
         for (int g = 0; g < G; ++g)
           store(buffer + i * pitch + g * w,
                 load_partial(from + i * axis.stride + g * w, lanes_of(g)));
@@ -182,25 +147,54 @@ struct SolveStep : AxisOperator<T> {
     return {table.c + at, table.m + at, table.z + at};
   }
 
+  // The forward sweep with factors yet unknown. Rows are fetched and eliminated a few cells at a time, so
+  // that k and b pass through a small buffer, unless they are wanted later.
+  template <int G, bool kHarmonic, bool kKeep>
+  void factor(const Chunk<T, G>& chunk, const Factors<T>& f, Lines<const T>& k, Lines<const T>& b,
+              T* d) const {
+    constexpr int64_t pitch = Chunk<T, G>::pitch;
+    const int64_t n = this->axis.n, piece = this->axis.rows ? kLanes<T> : n;
+    Elimination<T, G, kHarmonic> sweep{};
+    sweep.scale = this->scale();
+    sweep.wall = this->boundary == Boundary::dirichlet ? static_cast<T>(1 / kFaceScale<kHarmonic>)
+                                                       : T(0);
+    T *k_buffer = this->buffer(0), *b_buffer = this->buffer(1);
+    const int64_t k_step = gk || kKeep ? pitch : 0, b_step = reflect ? pitch : 0;
+    for (int64_t j = 0; j < n; j += piece) {
+      const int64_t cells = std::min(piece, n - j);
+      Lines<const T> kl = chunk.fetch_cells(this->k, j, cells, k_buffer + j * k_step);
+      Lines<const T> bl = chunk.fetch_cells(from, j, cells, b_buffer + j * b_step);
+      if (j == 0) {
+        k = kl, b = bl;
+        sweep.begin(kl, bl);
+        kl.at += kl.pitch, bl.at += bl.pitch;
+        sweep.template advance<kKeep>(kl, bl, d, f.c, f.m, cells - 1);
+      } else {
+        const int64_t at = (j - 1) * pitch;
+        sweep.template advance<kKeep>(kl, bl, d + at, f.c + at, f.m + at, cells);
+      }
+    }
+    const int64_t last = (n - 1) * pitch;
+    sweep.template end<kKeep>(d + last, f.c + last, f.m + last);
+  }
+
   template <int G, bool kHarmonic>
   void run_with(const Chunk<T, G>& chunk) const {
     const int64_t n = this->axis.n;
     const Factors<T> f = factors(chunk);
-    Lines<const T> k{nullptr, 0};
-    if (!factored || gk) k = chunk.fetch(this->k, this->buffer(0));
-    const Lines<const T> b = chunk.fetch(from, this->buffer(1));
-    T* d = chunk.in_place() || reflect ? this->buffer(2) : this->buffer(1);
+    Lines<const T> k{nullptr, 0}, b{nullptr, 0};
+    T* d = this->buffer(2);
     if (factored) {
+      if (gk) k = chunk.fetch(this->k, this->buffer(0));
+      b = chunk.fetch(from, this->buffer(1));
+      if (!chunk.in_place() && !reflect) d = this->buffer(1);
       eliminate<T, G>(f, b, d, n);
+    } else if (table.c || this->boundary == Boundary::periodic) {
+      factor<G, kHarmonic, true>(chunk, f, k, b, d);
+      if (this->boundary == Boundary::periodic)
+        corner_vector<T, G, kHarmonic>(k, this->scale(), f, n);
     } else {
-      const bool open = this->boundary == Boundary::dirichlet;
-      const bool ring = this->boundary == Boundary::periodic;
-      if (table.c || ring) {
-        factor_and_eliminate<T, G, kHarmonic, true>(k, this->scale(), open, b, d, f, n);
-      } else {
-        factor_and_eliminate<T, G, kHarmonic, false>(k, this->scale(), open, b, d, f, n);
-      }
-      if (ring) corner_vector<T, G, kHarmonic>(k, this->scale(), f, n);
+      factor<G, kHarmonic, false>(chunk, f, k, b, d);
     }
     if (gk || solution) return differentiate<G, kHarmonic>(chunk, f, k, b, d);
     const Lines<T> lines{d, Chunk<T, G>::pitch};

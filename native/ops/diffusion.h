@@ -25,6 +25,18 @@ struct ImplicitDiffusion2dParams {
   }
 };
 
+struct TridiagonalParams {
+  bool periodic;
+  template <class V>
+  void visit(V& v) {
+    v("periodic", periodic);
+  }
+};
+
+// Systems up to this number are solved one by one; more of them in the lanes of this many vectors.
+inline constexpr int64_t kFewSystems = 3;
+inline constexpr int kTridiagonalVectors = 2;
+
 // Doubles in the factors of one channel and direction of n cells: m, r m and z for each cell, and w_last
 // (see cpu/line_solver.h).
 inline int64_t line_factor_size(int64_t n) { return 3 * n + 1; }

@@ -30,6 +30,8 @@ void check(const VariableDiffusionParams& p, const Infer& infer) {
 
 // Blocks that one diffusivity plane is worth, so that even a single one keeps all threads busy.
 constexpr int64_t kBlocksWanted = 32;
+// Planes of a group, over which the cost of the factors is spread.
+constexpr int64_t kPlanesWanted = 4;
 
 }  // namespace
 
@@ -64,7 +66,8 @@ VariableLayout layout_of(const Shape& u, const Shape& k, DType dtype) {
   layout.keeps_factors = layout.in_cache;
   if (layout.in_cache && layout.k_planes < kBlocksWanted && layout.k_planes > 0) {
     const int64_t wanted = (kBlocksWanted + layout.k_planes - 1) / layout.k_planes;
-    layout.groups = wanted < layout.sharing ? wanted : layout.sharing;
+    const int64_t most = (layout.sharing + kPlanesWanted - 1) / kPlanesWanted;
+    layout.groups = wanted < most ? wanted : most;
   }
   return layout;
 }

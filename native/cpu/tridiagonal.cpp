@@ -20,6 +20,7 @@
 #include "cpu/simd.h"
 #include "cpu/transpose.h"
 #include "cpu/row_lines.h"
+#include "cpu/reciprocal.h"
 #include "cpu/tridiagonal_sweep.h"
 
 namespace fluxion::cpu::FLUXION_TARGET {
@@ -48,9 +49,22 @@ struct Operand {
   Operand() = default;
   Operand(const TensorView& view, int64_t first, int systems)
       : base(view.as<T>()), stride(view.strides[view.ndim() - 1]), count(systems) {
+    if (view.contiguous()) {  // saves the divisions
+      step = view.shape[view.ndim() - 1];
+      for (int lane = 0; lane < count; ++lane) offset[lane] = (first + lane) * step;
+      return;
+    }
     for (int lane = 0; lane < count; ++lane) offset[lane] = offset_of(view, first + lane);
     step = count > 1 ? offset[1] - offset[0] : 0;
     for (int lane = 2; lane < count; ++lane) even &= offset[lane] - offset[lane - 1] == step;
+  }
+
+  // Asks for unknowns [begin, ..) of rows, those `systems` after these when begin == 0: the loads that
+  // transpose touch a line of each row, which no hardware prefetcher foresees.
+  void prefetch(int64_t begin, int64_t systems) const {
+    if (stride != 1 || !even || step == 0) return;
+    const int64_t from = offset[0] + begin + (begin ? 0 : systems * step);
+    for (int lane = 0; lane < count; ++lane) __builtin_prefetch(base + from + lane * step);
   }
 
   // Unknowns [begin, begin + n); lanes without a system become 0.
@@ -110,7 +124,7 @@ bool streams_rows(const TensorView& out) {
   const int64_t n = out.shape[out.ndim() - 1];
   return reinterpret_cast<uintptr_t>(out.data) % FLUXION_VECTOR_BYTES == 0 &&
          n * static_cast<int64_t>(sizeof(T)) % FLUXION_VECTOR_BYTES == 0 &&
-         out.size() * static_cast<int64_t>(sizeof(T)) > (2 << 20);
+         out.size() * static_cast<int64_t>(sizeof(T)) > (1 << 20);
 }
 
 template <class T, int G>
@@ -136,8 +150,10 @@ void solve_block(const Kernel& call, bool periodic, int64_t index, int64_t syste
     T* lines[3];
     for (int i = 0; i < 3; ++i) {
       lines[i] = piece + i * w * pitch;
-      for (int g = 0; g < G; ++g)
+      for (int g = 0; g < G; ++g) {
         operands[i][g].load_lines(begin, some, lines[i] + g * w, pitch);
+        operands[i][g].prefetch(begin + some < n ? begin + some : 0, pitch);
+      }
     }
     if (whole) merge_neighbours<Lane, T, G>(n, lines[0], lines[1], lines[2]);
     sweep.advance(begin, some, lines[0], lines[1], lines[2], x, c, q);

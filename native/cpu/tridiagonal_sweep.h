@@ -1,5 +1,5 @@
 // Thomas elimination of tridiagonal systems side by side: G packs of type V, a vector with a system in
-// each lane or a scalar. Read once per instruction set, after simd.h. Lines are [unknown][G packs].
+// each lane or a scalar. Read once per instruction set, after simd.h and reciprocal.h. Lines are [unknown][G packs].
 
 namespace fluxion::cpu::FLUXION_TARGET {
 
@@ -13,6 +13,15 @@ inline __attribute__((always_inline)) V read_pack(const T* p) {
 template <class V, class T>
 inline __attribute__((always_inline)) void write_pack(T* p, V v) {
   __builtin_memcpy(p, &v, sizeof v);
+}
+
+template <class V, class T>
+inline __attribute__((always_inline)) V inverse_pivot(V pivot) {
+  if constexpr (sizeof(V) == sizeof(T)) {
+    return T(1) / pivot;
+  } else {
+    return reciprocal<T>(pivot);
+  }
 }
 
 // x holds the right-hand side and becomes the solution; c and q (periodic) are scratch.
@@ -37,7 +46,7 @@ class ThomasSweep {
       for (int g = 0; g < G; ++g) {
         const int64_t from = i * pitch + g * w, to = from + begin * pitch;
         const V l = begin + i ? read_pack<V>(lower + from) : V{};
-        const V m = T(1) / (read_pack<V>(diag + from) - l * cc[g]);
+        const V m = inverse_pivot<V, T>(read_pack<V>(diag + from) - l * cc[g]);
         cc[g] = (begin + i + 1 < n_ ? read_pack<V>(upper + from) : V{}) * m;
         dd[g] = (read_pack<V>(x + to) - l * dd[g]) * m;
         write_pack(c + to, cc[g]);
@@ -97,7 +106,7 @@ class ThomasSweep {
           b = b - u * ratio_[g];
           u = V{};
         }
-        const V m = T(1) / (b - l * c_[g]);
+        const V m = inverse_pivot<V, T>(b - l * c_[g]);
         c_[g] = u * m;
         d_[g] = (read_pack<V>(x + to) - l * d_[g]) * m;
         q_[g] = (right - l * q_[g]) * m;

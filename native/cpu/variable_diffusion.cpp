@@ -23,6 +23,7 @@
 #include "cpu/simd.h"
 #include "cpu/transpose.h"
 #include "cpu/row_lines.h"
+#include "cpu/reciprocal.h"
 #include "cpu/variable_diffusion_lines.h"
 #include "cpu/variable_diffusion_steps.h"
 

@@ -1,5 +1,5 @@
 // Solves (I - tau A) x = b along lines whose diffusivity varies from cell to cell, one line in each SIMD
-// lane. Read once per instruction set, after simd.h.
+// lane. Read once per instruction set, after simd.h and reciprocal.h.
 //
 // (A x)_i = F_{i+1/2} - F_{i-1/2}, F_{i+1/2} = f_{i+1/2} (x_{i+1} - x_i), f the face value of tau k / dx^2.
 // Elimination in terms of s_i, what is left of row i without its right face:
@@ -20,23 +20,6 @@ struct Lines {
   T* at;
   int64_t pitch;
 };
-
-template <class T>
-inline __attribute__((always_inline)) Vec<T> reciprocal(Vec<T> x) {
-#if defined(__x86_64__) && FLUXION_VECTOR_BYTES == 64
-  // 14 bits, then Newton: a vector division has a third of the throughput. (GCC warns of the unmasked form.)
-  if constexpr (sizeof(T) == 4) {
-    const Vec<T> r = reinterpret_cast<Vec<T>>(_mm512_maskz_rcp14_ps(0xffff, reinterpret_cast<__m512>(x)));
-    return r * (T(2) - x * r);
-  } else {
-    Vec<T> r = reinterpret_cast<Vec<T>>(_mm512_maskz_rcp14_pd(0xff, reinterpret_cast<__m512d>(x)));
-    r = r * (T(2) - x * r);
-    return r * (T(2) - x * r);
-  }
-#else
-  return T(1) / x;
-#endif
-}
 
 // tau k / dx^2 is read as `scale * k`, chosen so that a face is n / d = a b / (a + b) or a + b.
 template <bool kHarmonic>

@@ -59,14 +59,6 @@ struct Operand {
     for (int lane = 2; lane < count; ++lane) even &= offset[lane] - offset[lane - 1] == step;
   }
 
-  // Asks for unknowns [begin, ..) of rows, those `systems` after these when begin == 0: the loads that
-  // transpose touch a line of each row, which no hardware prefetcher foresees.
-  void prefetch(int64_t begin, int64_t systems) const {
-    if (stride != 1 || !even || step == 0) return;
-    const int64_t from = offset[0] + begin + (begin ? 0 : systems * step);
-    for (int lane = 0; lane < count; ++lane) __builtin_prefetch(base + from + lane * step);
-  }
-
   // Unknowns [begin, begin + n); lanes without a system become 0.
   void load_lines(int64_t begin, int64_t n, T* lines, int64_t pitch) const {
     constexpr int w = kLanes<T>;
@@ -137,7 +129,7 @@ void solve_block(const Kernel& call, bool periodic, int64_t index, int64_t syste
   T* x = call.scratch<T>(thread);
   T *c = x + n * pitch, *q = c + n * pitch;
   T* piece = q + (periodic ? n * pitch : 0);
-  const int64_t cells = std::min<int64_t>(n, w);
+  const int64_t cells = std::min<int64_t>(n, kTridiagonalPiece);
   const bool whole = periodic && n <= 2;  // the neighbours are one cell: its entries add up
   ThomasSweep<Lane, T, G> sweep(n, periodic && n > 2);
   Operand<T> operands[3][G];
@@ -149,11 +141,9 @@ void solve_block(const Kernel& call, bool periodic, int64_t index, int64_t syste
     const int64_t some = std::min(cells, n - begin);
     T* lines[3];
     for (int i = 0; i < 3; ++i) {
-      lines[i] = piece + i * w * pitch;
-      for (int g = 0; g < G; ++g) {
+      lines[i] = piece + i * cells * pitch;
+      for (int g = 0; g < G; ++g)
         operands[i][g].load_lines(begin, some, lines[i] + g * w, pitch);
-        operands[i][g].prefetch(begin + some < n ? begin + some : 0, pitch);
-      }
     }
     if (whole) merge_neighbours<Lane, T, G>(n, lines[0], lines[1], lines[2]);
     sweep.advance(begin, some, lines[0], lines[1], lines[2], x, c, q);

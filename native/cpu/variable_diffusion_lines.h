@@ -50,83 +50,79 @@ struct Factors {
   T* z;  // periodic: see close_ring
 };
 
-// The forward sweep of G vectors of lines, with the factors computed on the way, in pieces.
+// The forward sweep of G vectors of lines, with the factors computed on the way.
 template <class T, int G, bool kHarmonic>
 struct Elimination {
   static constexpr int w = kLanes<T>, pitch = G * w;
   T scale, wall;  // wall: the face at an open end over the scaled diffusivity, else 0
-  Vec<T> s[G], a[G], y[G];
 
-  inline __attribute__((always_inline)) void begin(Lines<const T> k, Lines<const T> b) {
+  // Cell i + 1 completes row i. d may be the memory of b.
+  template <bool kKeep>
+  inline void run(Lines<const T> k, Lines<const T> b, T* d, T* c, T* m, int64_t n) const {
+    Vec<T> s[G], a[G], y[G];
 #pragma GCC unroll 4
     for (int g = 0; g < G; ++g) {
       a[g] = scaled(scale, k.at + g * w);
       s[g] = T(1) + wall * a[g];
       y[g] = load(b.at + g * w);
     }
-  }
-
-  // Takes in `count` cells from k and b on; writes the factors and d of the cells before each of them,
-  // from c, m and d on. d may be the memory of b one cell back.
-  template <bool kKeep>
-  inline void advance(Lines<const T> k, Lines<const T> b, T* d, T* c, T* m, int64_t count) {
-    Vec<T> ss[G], aa[G], yy[G];
-#pragma GCC unroll 4
-    for (int g = 0; g < G; ++g) ss[g] = s[g], aa[g] = a[g], yy[g] = y[g];
-    for (int64_t i = 0; i < count; ++i) {
+    for (int64_t i = 0; i + 1 < n; ++i) {
 #pragma GCC unroll 4
       for (int g = 0; g < G; ++g) {
         const int64_t at = i * pitch + g * w;
-        const Vec<T> next = scaled(scale, k.at + i * k.pitch + g * w);
+        const Vec<T> next = scaled(scale, k.at + (i + 1) * k.pitch + g * w);
         Vec<T> cc, mm;
         if constexpr (kHarmonic) {
-          const Vec<T> numerator = aa[g] * next, denominator = aa[g] + next;
-          const Vec<T> r = reciprocal<T>(ss[g] * denominator + numerator);
+          const Vec<T> numerator = a[g] * next, denominator = a[g] + next;
+          const Vec<T> r = reciprocal<T>(s[g] * denominator + numerator);
           cc = numerator * r;
           mm = denominator * r;
         } else {
-          const Vec<T> face = aa[g] + next;
-          mm = reciprocal<T>(ss[g] + face);
+          const Vec<T> face = a[g] + next;
+          mm = reciprocal<T>(s[g] + face);
           cc = face * mm;
         }
-        store(d + at, yy[g] * mm);
+        const Vec<T> below = load(b.at + (i + 1) * b.pitch + g * w);
+        store(d + at, y[g] * mm);
         store(c + at, cc);
         if constexpr (kKeep) store(m + at, mm);
-        yy[g] = load(b.at + i * b.pitch + g * w) + cc * yy[g];
-        ss[g] = T(1) + ss[g] * cc;
-        aa[g] = next;
+        y[g] = below + cc * y[g];
+        s[g] = T(1) + s[g] * cc;
+        a[g] = next;
       }
     }
-#pragma GCC unroll 4
-    for (int g = 0; g < G; ++g) s[g] = ss[g], a[g] = aa[g], y[g] = yy[g];
-  }
-
-  // The last cell.
-  template <bool kKeep>
-  inline __attribute__((always_inline)) void end(T* d, T* c, T* m) {
+    const int64_t last = (n - 1) * pitch;
 #pragma GCC unroll 4
     for (int g = 0; g < G; ++g) {
+      const int64_t at = last + g * w;
       const Vec<T> mm = T(1) / (s[g] + wall * a[g]);
-      store(d + g * w, y[g] * mm);
-      store(c + g * w, Vec<T>{});
-      if constexpr (kKeep) store(m + g * w, mm);
+      store(d + at, y[g] * mm);
+      store(c + at, Vec<T>{});
+      if constexpr (kKeep) store(m + at, mm);
     }
   }
 };
 
-// The forward sweep with known factors.
+// The forward sweep with known factors: the same bits as when they are computed on the way.
 template <class T, int G>
 inline void eliminate(const Factors<T>& f, Lines<const T> b, T* d, int64_t n) {
   constexpr int w = kLanes<T>, pitch = G * w;
-  Vec<T> carried[G] = {};
-  for (int64_t i = 0; i < n; ++i) {
+  Vec<T> y[G];
+#pragma GCC unroll 4
+  for (int g = 0; g < G; ++g) y[g] = load(b.at + g * w);
+  for (int64_t i = 0; i + 1 < n; ++i) {
 #pragma GCC unroll 4
     for (int g = 0; g < G; ++g) {
       const int64_t at = i * pitch + g * w;
-      const Vec<T> y = load(b.at + i * b.pitch + g * w) + carried[g];
-      carried[g] = load(f.c + at) * y;
-      store(d + at, y * load(f.m + at));
+      const Vec<T> below = load(b.at + (i + 1) * b.pitch + g * w);
+      store(d + at, y[g] * load(f.m + at));
+      y[g] = below + load(f.c + at) * y[g];
     }
+  }
+#pragma GCC unroll 4
+  for (int g = 0; g < G; ++g) {
+    const int64_t at = (n - 1) * pitch + g * w;
+    store(d + at, y[g] * load(f.m + at));
   }
 }
 

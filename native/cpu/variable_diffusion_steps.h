@@ -36,18 +36,13 @@ struct Chunk {
   }
 
   Lines<const T> fetch(const T* field, T* buffer) const {
-    return fetch_cells(field, 0, axis.n, buffer);
-  }
-
-  // Cells [from, from + cells) of the lines.
-  Lines<const T> fetch_cells(const T* field, int64_t begin, int64_t cells, T* buffer) const {
-    const T* from = field + offset() + begin * axis.stride;
+    const T* from = field + offset();
     if (in_place()) return {from, axis.stride};
     if (axis.rows) {
       for (int g = 0; g < G; ++g)
-        rows_to_lines(from + g * w * axis.n, axis.n, lanes_of(g), cells, buffer + g * w, pitch);
+        rows_to_lines(from + g * w * axis.n, axis.n, lanes_of(g), axis.n, buffer + g * w, pitch);
     } else {
-      for (int64_t i = 0; i < cells; ++i) {
+      for (int64_t i = 0; i < axis.n; ++i) {
         for (int g = 0; g < G; ++g)
           store(buffer + i * pitch + g * w,
                 load_partial(from + i * axis.stride + g * w, lanes_of(g)));
@@ -147,35 +142,14 @@ struct SolveStep : AxisOperator<T> {
     return {table.c + at, table.m + at, table.z + at};
   }
 
-  // The forward sweep with factors yet unknown. Rows are fetched and eliminated a few cells at a time, so
-  // that k and b pass through a small buffer, unless they are wanted later.
+  // The forward sweep with factors yet unknown.
   template <int G, bool kHarmonic, bool kKeep>
-  void factor(const Chunk<T, G>& chunk, const Factors<T>& f, Lines<const T>& k, Lines<const T>& b,
-              T* d) const {
-    constexpr int64_t pitch = Chunk<T, G>::pitch;
-    const int64_t n = this->axis.n, piece = this->axis.rows ? kLanes<T> : n;
+  void factor(const Factors<T>& f, Lines<const T> k, Lines<const T> b, T* d) const {
     Elimination<T, G, kHarmonic> sweep{};
     sweep.scale = this->scale();
     sweep.wall = this->boundary == Boundary::dirichlet ? static_cast<T>(1 / kFaceScale<kHarmonic>)
                                                        : T(0);
-    T *k_buffer = this->buffer(0), *b_buffer = this->buffer(1);
-    const int64_t k_step = gk || kKeep ? pitch : 0, b_step = reflect ? pitch : 0;
-    for (int64_t j = 0; j < n; j += piece) {
-      const int64_t cells = std::min(piece, n - j);
-      Lines<const T> kl = chunk.fetch_cells(this->k, j, cells, k_buffer + j * k_step);
-      Lines<const T> bl = chunk.fetch_cells(from, j, cells, b_buffer + j * b_step);
-      if (j == 0) {
-        k = kl, b = bl;
-        sweep.begin(kl, bl);
-        kl.at += kl.pitch, bl.at += bl.pitch;
-        sweep.template advance<kKeep>(kl, bl, d, f.c, f.m, cells - 1);
-      } else {
-        const int64_t at = (j - 1) * pitch;
-        sweep.template advance<kKeep>(kl, bl, d + at, f.c + at, f.m + at, cells);
-      }
-    }
-    const int64_t last = (n - 1) * pitch;
-    sweep.template end<kKeep>(d + last, f.c + last, f.m + last);
+    sweep.template run<kKeep>(k, b, d, f.c, f.m, this->axis.n);
   }
 
   template <int G, bool kHarmonic>
@@ -183,18 +157,17 @@ struct SolveStep : AxisOperator<T> {
     const int64_t n = this->axis.n;
     const Factors<T> f = factors(chunk);
     Lines<const T> k{nullptr, 0}, b{nullptr, 0};
-    T* d = this->buffer(2);
+    if (!factored || gk) k = chunk.fetch(this->k, this->buffer(0));
+    b = chunk.fetch(from, this->buffer(1));
+    T* d = chunk.in_place() || reflect ? this->buffer(2) : this->buffer(1);
     if (factored) {
-      if (gk) k = chunk.fetch(this->k, this->buffer(0));
-      b = chunk.fetch(from, this->buffer(1));
-      if (!chunk.in_place() && !reflect) d = this->buffer(1);
       eliminate<T, G>(f, b, d, n);
     } else if (table.c || this->boundary == Boundary::periodic) {
-      factor<G, kHarmonic, true>(chunk, f, k, b, d);
+      factor<G, kHarmonic, true>(f, k, b, d);
       if (this->boundary == Boundary::periodic)
         corner_vector<T, G, kHarmonic>(k, this->scale(), f, n);
     } else {
-      factor<G, kHarmonic, false>(chunk, f, k, b, d);
+      factor<G, kHarmonic, false>(f, k, b, d);
     }
     if (gk || solution) return differentiate<G, kHarmonic>(chunk, f, k, b, d);
     const Lines<T> lines{d, Chunk<T, G>::pitch};

@@ -86,7 +86,7 @@ void infer_tridiagonal_solve(const TridiagonalParams& p, Infer& infer) {
   // the solution, c and q, and pieces of the three diagonals
   const int64_t n = shape[shape.ndim - 1];
   infer.scratch = few_systems(shape) ? 5 * static_cast<size_t>(n) * sizeof(double)
-                                     : systems_bytes((p.periodic ? 3 : 2) * n + 3 * 16);
+                                     : systems_bytes((p.periodic ? 3 : 2) * n + 3 * kTridiagonalPiece);
 }
 
 void infer_tridiagonal_solve_vjp(const TridiagonalParams&, Infer& infer) {

@@ -36,6 +36,8 @@ struct TridiagonalParams {
 // Systems up to this number are solved one by one; more of them in the lanes of this many vectors.
 inline constexpr int64_t kFewSystems = 3;
 inline constexpr int kTridiagonalVectors = 2;
+// Unknowns whose coefficients are brought into lines at a time.
+inline constexpr int64_t kTridiagonalPiece = 128;
 
 // Doubles in the factors of one channel and direction of n cells: m, r m and z for each cell, and w_last
 // (see cpu/line_solver.h).

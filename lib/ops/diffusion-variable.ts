@@ -6,7 +6,7 @@ import { defineOp, defineOpWithOutputs } from './define';
 /** How the diffusivity at a face follows from the cells beside it: 2 a b / (a + b), or (a + b) / 2. */
 export type FaceMean = 'harmonic' | 'arithmetic';
 
-/** A step of variable diffusion; dy is not read in 1d, dz not in 1d and 2d. */
+/** A step of variable diffusion; dy and splitting are not read in 1d, dz not in 1d and 2d. */
 export interface VariableDiffusionStep {
   dt: number;
   dx: number;
@@ -14,7 +14,7 @@ export interface VariableDiffusionStep {
   dz?: number;
   boundary: 'neumann' | 'dirichlet' | 'periodic';
   scheme: 'backward-euler' | 'crank-nicolson';
-  splitting: 'lie' | 'strang' | 'douglas';
+  splitting?: 'lie' | 'strang' | 'douglas';
 }
 
 type Params = Required<VariableDiffusionStep> & { faceMean: FaceMean; adjoint: boolean };
@@ -50,12 +50,11 @@ function requireDiffusivity(op: string, u: Tensor, diffusivity: Tensor): void {
     diffusivity.ndim === u.ndim &&
     diffusivity.shape.every((n, i) => n === u.shape[i] || (i < 2 && n === 1));
   if (fits) return;
-  const [batch, channels, ...cells] = u.shape;
+  const wanted = u.shape.map((n, i) => (i < 2 && n !== 1 ? `${n} or 1` : n)).join(', ');
   throw new FluxionError(
     'FLUXION_SHAPE_MISMATCH',
     op,
-    `a cell-centred diffusivity must have shape [${batch} or 1, ${channels} or 1, ${cells.join(', ')}], ` +
-      `got ${show([...diffusivity.shape])}`,
+    `a cell-centred diffusivity must have shape [${wanted}], got ${show([...diffusivity.shape])}`,
   );
 }
 
@@ -85,10 +84,10 @@ export function variableDiffusion(
   u: Tensor,
   diffusivity: Tensor,
   step: VariableDiffusionStep,
-  faceMean: FaceMean,
+  faceMean: FaceMean = 'harmonic',
 ): Tensor {
   requireDiffusivity(op, u, diffusivity);
-  const { dt, dx, dy = dx, dz = dx, boundary, scheme, splitting } = step;
+  const { dt, dx, dy = dx, dz = dx, boundary, scheme, splitting = 'lie' } = step;
   const params: Params = {
     ...{ dt, dx, dy, dz, boundary, scheme, splitting, faceMean },
     adjoint: false,

@@ -5,6 +5,7 @@ import { sameShape } from '../tensor/shape';
 import { Tensor, isTensor } from '../tensor/tensor';
 import { broadcastShapes, expandTo, reshapeOp } from './broadcast';
 import { axisOf, defineOp, defineOpWithOutputs, withDefaults } from './define';
+import { type FaceMean, variableDiffusion } from './diffusion-variable';
 import { permute } from './shape';
 
 /** What happens at the edges of the domain; the wall lies half a cell outside the first cell centre. */
@@ -24,6 +25,10 @@ export interface ImplicitDiffusion2dOptions {
   boundary?: Boundary;
   /** Default 'backward-euler'. */
   scheme?: DiffusionScheme;
+  /** Only for a diffusivity given in every cell: how the directions are put together. Default 'lie'. */
+  splitting?: 'lie' | 'strang' | 'douglas';
+  /** Only for a diffusivity given in every cell: its mean at a face. Default 'harmonic'. */
+  faceMean?: FaceMean;
 }
 
 interface DiffusionParams {
@@ -125,13 +130,25 @@ export function implicitDiffusion2d(
     );
   }
   const dx = options?.dx ?? 1;
-  const params = withDefaults<DiffusionParams>(op, options, {
+  const { splitting, faceMean, ...params } = withDefaults<
+    DiffusionParams & Pick<ImplicitDiffusion2dOptions, 'splitting' | 'faceMean'>
+  >(op, options, {
     dt: NaN,
     dx,
     dy: dx,
     boundary: 'neumann',
     scheme: 'backward-euler',
+    splitting: undefined,
+    faceMean: undefined,
   });
+  if (isTensor(diffusivity) && diffusivity.ndim === u.ndim) {
+    return variableDiffusion(op, u, diffusivity, { ...params, splitting }, faceMean);
+  }
+  requireArgument(
+    splitting === undefined && faceMean === undefined,
+    op,
+    'splitting and faceMean are for a diffusivity given in every cell; here it is constant',
+  );
   return implicitDiffusionOp([u, diffusivityTable(op, u, diffusivity)], params);
 }
 

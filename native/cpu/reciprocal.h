@@ -9,7 +9,8 @@ inline __attribute__((always_inline)) Vec<T> reciprocal(Vec<T> x) {
 #if defined(__x86_64__) && FLUXION_VECTOR_BYTES == 64
   // 14 bits, then Newton: a vector division has a third of the throughput. (GCC warns of the unmasked form.)
   if constexpr (sizeof(T) == 4) {
-    const Vec<T> r = reinterpret_cast<Vec<T>>(_mm512_maskz_rcp14_ps(0xffff, reinterpret_cast<__m512>(x)));
+    const Vec<T> r =
+        reinterpret_cast<Vec<T>>(_mm512_maskz_rcp14_ps(0xffff, reinterpret_cast<__m512>(x)));
     return r * (T(2) - x * r);
   } else {
     Vec<T> r = reinterpret_cast<Vec<T>>(_mm512_maskz_rcp14_pd(0xff, reinterpret_cast<__m512d>(x)));

@@ -70,8 +70,8 @@ struct Operand {
     if (even && stride == 1) return rows_to_lines(from, step, count, n, lines, pitch);
     if (even && step == 1) {
       for (int64_t i = 0; i < n; ++i)
-        store(lines + i * pitch, count == w ? load(from + i * stride)
-                                            : load_partial(from + i * stride, count));
+        store(lines + i * pitch,
+              count == w ? load(from + i * stride) : load_partial(from + i * stride, count));
       return;
     }
     for (int64_t i = 0; i < n; ++i) {
@@ -142,8 +142,7 @@ void solve_block(const Kernel& call, bool periodic, int64_t index, int64_t syste
     T* lines[3];
     for (int i = 0; i < 3; ++i) {
       lines[i] = piece + i * cells * pitch;
-      for (int g = 0; g < G; ++g)
-        operands[i][g].load_lines(begin, some, lines[i] + g * w, pitch);
+      for (int g = 0; g < G; ++g) operands[i][g].load_lines(begin, some, lines[i] + g * w, pitch);
     }
     if (whole) merge_neighbours<Lane, T, G>(n, lines[0], lines[1], lines[2]);
     sweep.advance(begin, some, lines[0], lines[1], lines[2], x, c, q);

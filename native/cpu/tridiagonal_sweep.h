@@ -146,8 +146,10 @@ inline void solve_transposed(int64_t n, bool periodic, T* lower, T* diag, T* upp
   for (int g = 0; g < G; ++g) {
     T *l = lower + g * w, *u = upper + g * w;
     const V first = read_pack<V>(l), last = read_pack<V>(u + (n - 1) * pitch);
-    for (int64_t i = n - 1; i > 0; --i) write_pack(u + i * pitch, read_pack<V>(u + (i - 1) * pitch));
-    for (int64_t i = 0; i + 1 < n; ++i) write_pack(l + i * pitch, read_pack<V>(l + (i + 1) * pitch));
+    for (int64_t i = n - 1; i > 0; --i)
+      write_pack(u + i * pitch, read_pack<V>(u + (i - 1) * pitch));
+    for (int64_t i = 0; i + 1 < n; ++i)
+      write_pack(l + i * pitch, read_pack<V>(l + (i + 1) * pitch));
     write_pack(u, last);
     write_pack(l + (n - 1) * pitch, first);
   }

@@ -135,8 +135,13 @@ class Plane {
   AxisOperator<T> along(int sweep, double fraction) {
     const int axis = sweeps_.at[sweep].axis;
     step_axis_ = axis;
-    return {lines_along(axis), k_,       p_.face_mean == FaceMean::harmonic, p_.boundary,
-            tau(sweep) * fraction, buffers_, buffer_size_};
+    return {lines_along(axis),
+            k_,
+            p_.face_mean == FaceMean::harmonic,
+            p_.boundary,
+            tau(sweep) * fraction,
+            buffers_,
+            buffer_size_};
   }
 
   SolveStep<T> solve(int sweep) {
@@ -243,8 +248,7 @@ class Plane {
 struct SharedPlanes {
   int64_t channels, k_samples, k_channels, sharing_channels;
   SharedPlanes(const Shape& u, const Shape& k)
-      : channels(u[1]), k_samples(k[0]), k_channels(k[1]),
-        sharing_channels(k[1] == 1 ? u[1] : 1) {}
+      : channels(u[1]), k_samples(k[0]), k_channels(k[1]), sharing_channels(k[1] == 1 ? u[1] : 1) {}
   int64_t plane(int64_t q, int64_t j) const {
     const int64_t n = k_samples == 1 ? j / sharing_channels + 0 * q : q / k_channels;
     const int64_t c = k_channels == 1 ? j % sharing_channels : q % k_channels;
@@ -324,24 +328,22 @@ void diffuse_vjp(const VariableDiffusionParams& p, const Kernel& call) {
   const VariableLayout layout = layout_of(u.shape, k.shape, u.dtype);
   const SharedPlanes shared(u.shape, k.shape);
   const bool stream = streams<T>(gu, layout);
-  const int64_t plane_size =
-      static_cast<int64_t>(plane_buffer_bytes(layout, u.dtype) / sizeof(T));
+  const int64_t plane_size = static_cast<int64_t>(plane_buffer_bytes(layout, u.dtype) / sizeof(T));
   T* partials = layout.groups > 1 ? call.workspace<T>() : nullptr;
-  for_groups<T>(
-      p, call, layout, layout.keeps_factors,
-      [&](Plane<T>& plane, int64_t q, int64_t group, int64_t first, int64_t end) {
-        const int64_t lines = lines_of_band(layout, q);
-        plane.set_diffusivity(k.as<T>() + q * layout.cells, lines);
-        T* sums = partials ? partials + (q * layout.groups + group) * plane_size
-                           : gk.as<T>() + q * layout.cells;
-        const int64_t cells = layout.axes == 1 ? lines * layout.extent[0] : layout.cells;
-        std::memset(sums, 0, static_cast<size_t>(cells) * sizeof(T));
-        for (int64_t j = first; j < end; ++j) {
-          const int64_t at = (layout.axes == 1 ? q : shared.plane(q, j)) * layout.cells;
-          plane.pull_back(g.as<T>() + at, u.as<T>() + at, gu.data ? gu.as<T>() + at : nullptr, sums,
-                          stream);
-        }
-      });
+  for_groups<T>(p, call, layout, layout.keeps_factors,
+                [&](Plane<T>& plane, int64_t q, int64_t group, int64_t first, int64_t end) {
+                  const int64_t lines = lines_of_band(layout, q);
+                  plane.set_diffusivity(k.as<T>() + q * layout.cells, lines);
+                  T* sums = partials ? partials + (q * layout.groups + group) * plane_size
+                                     : gk.as<T>() + q * layout.cells;
+                  const int64_t cells = layout.axes == 1 ? lines * layout.extent[0] : layout.cells;
+                  std::memset(sums, 0, static_cast<size_t>(cells) * sizeof(T));
+                  for (int64_t j = first; j < end; ++j) {
+                    const int64_t at = (layout.axes == 1 ? q : shared.plane(q, j)) * layout.cells;
+                    plane.pull_back(g.as<T>() + at, u.as<T>() + at,
+                                    gu.data ? gu.as<T>() + at : nullptr, sums, stream);
+                  }
+                });
   if (partials) add_partials<T>(call, layout, partials, plane_size, gk.as<T>());
 }
 

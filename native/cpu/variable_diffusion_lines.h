@@ -175,7 +175,7 @@ inline void corner_vector(Lines<const T> k, T scale, const Factors<T>& f, int64_
       store(f.z + at, x);
     }
     const Vec<T> joint = face_value<T, kHarmonic>(scaled(scale, k.at + (n - 1) * k.pitch + g * w),
-                                                scaled(scale, k.at + g * w));
+                                                  scaled(scale, k.at + g * w));
     const Vec<T> weight = joint / (T(1) + joint * (x - load(f.z + (n - 1) * pitch + g * w)));
     for (int64_t i = 0; i < n; ++i) {
       T* z = f.z + i * pitch + g * w;
@@ -190,8 +190,7 @@ inline void close_ring(const T* from, const T* z, Lines<const T> b, Lines<T> x, 
   constexpr int w = kLanes<T>, pitch = G * w;
   Vec<T> jump[G];
 #pragma GCC unroll 4
-  for (int g = 0; g < G; ++g)
-    jump[g] = load(from + g * w) - load(from + (n - 1) * pitch + g * w);
+  for (int g = 0; g < G; ++g) jump[g] = load(from + g * w) - load(from + (n - 1) * pitch + g * w);
   for (int64_t i = 0; i < n; ++i) {
 #pragma GCC unroll 4
     for (int g = 0; g < G; ++g) {

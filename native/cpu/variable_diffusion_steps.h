@@ -27,9 +27,7 @@ struct Chunk {
     return axis.rows ? first * axis.n : group * axis.n * axis.stride + first;
   }
   // Where the factors of the chunk stand in an array of those of the plane.
-  int64_t factor_offset() const {
-    return (group * blocks_of(axis.inner, w) * w + first) * axis.n;
-  }
+  int64_t factor_offset() const { return (group * blocks_of(axis.inner, w) * w + first) * axis.n; }
   bool in_place() const { return !axis.rows && count == pitch; }
   int lanes_of(int g) const {
     return static_cast<int>(std::max<int64_t>(0, std::min<int64_t>(count - g * w, w)));
@@ -115,11 +113,12 @@ struct AxisOperator {
 template <class T>
 struct SolveStep : AxisOperator<T> {
   const T* from;
-  T* to;                 // may be null when `solution` or `gk` is wanted
-  T* solution = nullptr; // S from, also when reflecting
+  T* to;                  // may be null when `solution` or `gk` is wanted
+  T* solution = nullptr;  // S from, also when reflecting
   bool reflect = false, stream = false;
-  Factors<T> table{};    // factors of the plane, or null: they are computed for each chunk and dropped
-  bool factored = false; // the table is filled
+  Factors<T>
+      table{};  // factors of the plane, or null: they are computed for each chunk and dropped
+  bool factored = false;  // the table is filled
   // gk += gradient of weight <S from, A state> in k
   const T* state = nullptr;
   T* gk = nullptr;
@@ -147,8 +146,8 @@ struct SolveStep : AxisOperator<T> {
   void factor(const Factors<T>& f, Lines<const T> k, Lines<const T> b, T* d) const {
     Elimination<T, G, kHarmonic> sweep{};
     sweep.scale = this->scale();
-    sweep.wall = this->boundary == Boundary::dirichlet ? static_cast<T>(1 / kFaceScale<kHarmonic>)
-                                                       : T(0);
+    sweep.wall =
+        this->boundary == Boundary::dirichlet ? static_cast<T>(1 / kFaceScale<kHarmonic>) : T(0);
     sweep.template run<kKeep>(k, b, d, f.c, f.m, this->axis.n);
   }
 
@@ -200,13 +199,12 @@ struct SolveStep : AxisOperator<T> {
       const Lines<const T> q = chunk.fetch(state, this->buffer(6));
       T* sums = this->buffer(7);
       if (chunk.in_place()) {
-        add_face_gradient<T, G, kHarmonic>(k, {d, pitch}, q, static_cast<T>(weight),
-                                           this->boundary,
+        add_face_gradient<T, G, kHarmonic>(k, {d, pitch}, q, static_cast<T>(weight), this->boundary,
                                            {gk + chunk.offset(), this->axis.stride}, n);
       } else {
         std::memset(sums, 0, static_cast<size_t>(n * pitch) * sizeof(T));
-        add_face_gradient<T, G, kHarmonic>(k, {d, pitch}, q, static_cast<T>(weight),
-                                           this->boundary, {sums, pitch}, n);
+        add_face_gradient<T, G, kHarmonic>(k, {d, pitch}, q, static_cast<T>(weight), this->boundary,
+                                           {sums, pitch}, n);
         chunk.template put<Put::add>(sums, gk);
       }
     }

@@ -37,9 +37,7 @@ size_t longest_line_scratch(const Shape& shape) {
   return line_scratch(shape[2] > shape[3] ? shape[2] : shape[3]);
 }
 
-bool few_systems(const Shape& shape) {
-  return shape.size() <= kFewSystems * shape[shape.ndim - 1];
-}
+bool few_systems(const Shape& shape) { return shape.size() <= kFewSystems * shape[shape.ndim - 1]; }
 
 // Bytes of n unknowns of the systems that advance together.
 size_t systems_bytes(int64_t n) { return kTridiagonalVectors * vector_line_bytes(n); }
@@ -85,8 +83,9 @@ void infer_tridiagonal_solve(const TridiagonalParams& p, Infer& infer) {
   infer.work = 16 * shape.size();
   // the solution, c and q, and pieces of the three diagonals
   const int64_t n = shape[shape.ndim - 1];
-  infer.scratch = few_systems(shape) ? 5 * static_cast<size_t>(n) * sizeof(double)
-                                     : systems_bytes((p.periodic ? 3 : 2) * n + 3 * kTridiagonalPiece);
+  infer.scratch = few_systems(shape)
+                      ? 5 * static_cast<size_t>(n) * sizeof(double)
+                      : systems_bytes((p.periodic ? 3 : 2) * n + 3 * kTridiagonalPiece);
 }
 
 void infer_tridiagonal_solve_vjp(const TridiagonalParams&, Infer& infer) {

@@ -56,19 +56,19 @@ inline SweepList sweeps_of(AxisSplitting splitting, int axes) {
 // How the field of u is cut. In 2d and 3d a plane is one channel of one sample; in 1d it is a band of
 // lines, each with its own diffusivity.
 struct VariableLayout {
-  int axes;             // spatial dimensions
-  int64_t extent[3];    // of a plane, from x on; 1d: {length, lines of a band}
-  int64_t cells;        // of a plane
-  int64_t planes;       // 1d: bands (the last may be shorter)
-  int64_t lines;        // 1d: all lines
-  int64_t k_planes;     // planes of the diffusivity
-  int64_t sharing;      // planes that share one of them
-  int64_t groups;       // blocks that the sharing planes are cut into
-  bool in_cache;        // a block is a group of planes, solved in all directions in cache
-  bool keeps_factors;   // pivots of a plane stay in scratch for the solves to come
+  int axes;            // spatial dimensions
+  int64_t extent[3];   // of a plane, from x on; 1d: {length, lines of a band}
+  int64_t cells;       // of a plane
+  int64_t planes;      // 1d: bands (the last may be shorter)
+  int64_t lines;       // 1d: all lines
+  int64_t k_planes;    // planes of the diffusivity
+  int64_t sharing;     // planes that share one of them
+  int64_t groups;      // blocks that the sharing planes are cut into
+  bool in_cache;       // a block is a group of planes, solved in all directions in cache
+  bool keeps_factors;  // pivots of a plane stay in scratch for the solves to come
 };
 
-inline constexpr int64_t kVectorBytes = 64;       // the widest
+inline constexpr int64_t kVectorBytes = 64;  // the widest
 inline constexpr int64_t kCachedPlaneBytes = 1 << 20;
 inline constexpr int64_t kLineBuffers = 8;
 
@@ -98,7 +98,8 @@ inline size_t plane_buffer_bytes(const VariableLayout& layout, DType dtype) {
 inline size_t factor_array_bytes(const VariableLayout& layout, int axis, DType dtype) {
   const int64_t lanes = kVectorBytes / static_cast<int64_t>(size_of(dtype));
   const int64_t n = layout.extent[axis];
-  const int64_t inner = axis == 0 ? layout.cells / n : layout.extent[0] * (axis == 2 ? layout.extent[1] : 1);
+  const int64_t inner =
+      axis == 0 ? layout.cells / n : layout.extent[0] * (axis == 2 ? layout.extent[1] : 1);
   const int64_t outer = layout.cells / n / inner;
   return static_cast<size_t>(outer * ((inner + lanes - 1) / lanes) * n * kVectorBytes);
 }

@@ -114,15 +114,15 @@ class Plane {
 }
 
 function reference(u: Values, k: Values, step: Step): Values {
-  const [samples, channels, ...cells] = u.shape as number[];
-  const size = cells!.reduce((p, n) => p * n, 1);
+  const [samples, channels, ...cells] = u.shape;
+  const size = cells.reduce((p, n) => p * n, 1);
   const data = new Float64Array(u.data.length);
   for (let n = 0; n < samples!; n++) {
     for (let c = 0; c < channels!; c++) {
       const begin = (n * channels! + c) * size;
       const index = [Math.min(n, k.shape[0]! - 1), Math.min(c, k.shape[1]! - 1)];
       const from = (index[0]! * k.shape[1]! + index[1]!) * size;
-      const plane = new Plane(cells!, k.data.slice(from, from + size), step);
+      const plane = new Plane(cells, k.data.slice(from, from + size), step);
       data.set(plane.run(u.data.slice(begin, begin + size)), begin);
     }
   }
@@ -136,7 +136,7 @@ const BASE: Step = {
 
 function row(cells: readonly number[], batch: string, change: Partial<Step>, zeros = false): Case {
   const step = { ...BASE, ...change };
-  const [samples, channels, kSamples, kChannels] = batch.split(',').map(Number) as number[];
+  const [samples, channels, kSamples, kChannels] = batch.split(',').map(Number);
   const run = (u: Tensor, k: Tensor) =>
     variableDiffusion('variableDiffusion', u, k, step, step.faceMean);
   return {
@@ -167,8 +167,24 @@ const SPLITTINGS = ['lie', 'strang', 'douglas'] as const;
 const MEANS = ['harmonic', 'arithmetic'] as const;
 
 // Sizes and batches take turns through all combinations of the options.
-const PLANES = [[2, 3], [3, 2], [7, 5], [1, 4], [4, 1], [5, 17], [16, 3], [1, 1], [6, 15]];
-const VOLUMES = [[2, 3, 4], [3, 1, 5], [1, 2, 2], [2, 5, 3], [4, 2, 1]];
+const PLANES = [
+  [2, 3],
+  [3, 2],
+  [7, 5],
+  [1, 4],
+  [4, 1],
+  [5, 17],
+  [16, 3],
+  [1, 1],
+  [6, 15],
+];
+const VOLUMES = [
+  [2, 3, 4],
+  [3, 1, 5],
+  [1, 2, 2],
+  [2, 5, 3],
+  [4, 2, 1],
+];
 const LINES = [1, 2, 3, 15, 16, 17, 31, 9];
 const BATCHES = ['2,3,2,3', '2,3,1,3', '2,3,2,1', '2,3,1,1', '1,2,1,2'];
 

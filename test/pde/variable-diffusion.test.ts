@@ -141,10 +141,15 @@ test.each(['harmonic', 'arithmetic'] as const)('is of second order in dx, %s', (
     const u = at(
       (x) =>
         Math.cos(Math.PI * x) +
-        dt * Math.PI * (Math.cos(2 * x) * Math.sin(Math.PI * x) + Math.PI * k(x) * Math.cos(Math.PI * x)),
+        dt *
+          Math.PI *
+          (Math.cos(2 * x) * Math.sin(Math.PI * x) + Math.PI * k(x) * Math.cos(Math.PI * x)),
     );
     const v = diffuse(u, at(k), [n], { dt, dx: 1 / n }, { faceMean });
-    return maxDifference(v, at((x) => Math.cos(Math.PI * x)));
+    return maxDifference(
+      v,
+      at((x) => Math.cos(Math.PI * x)),
+    );
   });
   for (let i = 1; i < sizes.length; i++) {
     expect(Math.abs(Math.log2(errors[i - 1]! / errors[i]!) - 2)).toBeLessThan(0.15);
@@ -240,7 +245,9 @@ test('the gradient in the diffusivity keeps its digits for large steps', () => {
   const [u, k] = [noise(shape, 15), noise(shape, 16, 0.5, 2)];
   for (const scheme of SCHEMES) {
     const [single, double] = (['float32', 'float64'] as const).map((dtype) =>
-      tidy(() => withGradients(field(u, shape, dtype), field(k, shape, dtype), { dt: 1e3, scheme })),
+      tidy(() =>
+        withGradients(field(u, shape, dtype), field(k, shape, dtype), { dt: 1e3, scheme }),
+      ),
     );
     const expected = double![2]!;
     const scale = Math.max(...Array.from(expected, Math.abs));
@@ -263,9 +270,9 @@ describe('bad input', () => {
       expect(step(tensor(new Float32Array(12), { shape: [1, 1, 4, 3] }))).toThrow(
         'a cell-centred diffusivity must have shape [1, 1, 3, 4], got [1, 1, 4, 3]',
       );
-      expect(
-        step(tensor(new Float64Array(12), { shape: [1, 1, 3, 4], dtype: 'float64' })),
-      ).toThrow('diffusivity must be float32 as the input, got float64');
+      expect(step(tensor(new Float64Array(12), { shape: [1, 1, 3, 4], dtype: 'float64' }))).toThrow(
+        'diffusivity must be float32 as the input, got float64',
+      );
     });
   });
 });

@@ -21,6 +21,7 @@
       "native/cpu/pooling.cpp",
       "native/cpu/random.cpp",
       "native/cpu/reduce.cpp",
+      "native/cpu/settings.cpp",
       "native/cpu/shape.cpp",
       "native/cpu/softmax.cpp",
       "native/cpu/tridiagonal.cpp",

@@ -19,6 +19,7 @@
 #endif
 
 #include "cpu/kernel_table.h"
+#include "cpu/settings.h"
 
 namespace fluxion::cpu {
 namespace {
@@ -72,38 +73,6 @@ void release_memory(void* memory, size_t bytes) {
 #endif
   (void)bytes;
   std::free(memory);
-}
-
-struct Settings {
-  int threads;
-  int isa;
-};
-
-// The machine's own values unless the environment says otherwise; false with the reason for values that
-// cannot be had, so that none is silently ignored.
-bool read_settings(Settings* settings, char* reason, size_t reason_bytes) {
-  const unsigned cores = std::thread::hardware_concurrency();
-  *settings = {cores ? static_cast<int>(cores) : 1, best_isa()};
-  if (const char* text = std::getenv("FLUXION_NUM_THREADS")) {
-    char* end = nullptr;
-    const long n = std::strtol(text, &end, 10);
-    if (*text == 0 || *end != 0 || n < 1 || n > 256) {
-      std::snprintf(reason, reason_bytes,
-                    "FLUXION_NUM_THREADS must be a number in [1, 256], got '%s'", text);
-      return false;
-    }
-    settings->threads = static_cast<int>(n);
-  }
-  if (const char* name = std::getenv("FLUXION_ISA")) {
-    settings->isa = find_isa(name);
-    if (settings->isa < 0) {
-      std::snprintf(reason, reason_bytes,
-                    "FLUXION_ISA must be one of those of this machine (%s), got '%s'",
-                    instruction_sets().c_str(), name);
-      return false;
-    }
-  }
-  return true;
 }
 
 class CpuDevice {
@@ -407,12 +376,6 @@ const BackendApi kApi = {
 }  // namespace
 
 const BackendApi* backend() { return &kApi; }
-
-std::string instruction_sets() {
-  std::string names;
-  for (int i = 0; i <= best_isa(); ++i) names += (i ? " " : "") + std::string(kIsaNames[i]);
-  return names;
-}
 
 bool select_instruction_set(void* device, const char* name) {
   const int isa = find_isa(name);

@@ -13,6 +13,8 @@
       "native/cpu/convolution.cpp",
       "native/cpu/cpu_backend.cpp",
       "native/cpu/diffusion.cpp",
+      "native/cpu/diffusion_lines.cpp",
+      "native/cpu/diffusion_vjp.cpp",
       "native/cpu/elementwise.cpp",
       "native/cpu/kernel_table.cpp",
       "native/cpu/matmul.cpp",

@@ -1,4 +1,4 @@
-import { FluxionError, show } from '../errors';
+import { FluxionError, requireArgument, show } from '../errors';
 import type { Tensor } from '../tensor/tensor';
 import { expandTo } from './broadcast';
 import { defineOp, defineOpWithOutputs } from './define';
@@ -58,6 +58,33 @@ function requireDiffusivity(op: string, u: Tensor, diffusivity: Tensor): void {
   );
 }
 
+const CHOICES = {
+  boundary: ['neumann', 'dirichlet', 'periodic'],
+  scheme: ['backward-euler', 'crank-nicolson'],
+  splitting: ['lie', 'strang', 'douglas'],
+  faceMean: ['harmonic', 'arithmetic'],
+} as const;
+
+// The op is internal: its own checks would not name the function that was called.
+function requireStep(op: string, params: Params): void {
+  for (const name of ['dt', 'dx', 'dy', 'dz'] as const) {
+    requireArgument(
+      Number.isFinite(params[name]) && params[name] > 0,
+      op,
+      () => `${name} must be a finite number > 0, got ${show(params[name])}`,
+    );
+  }
+  for (const name of ['boundary', 'scheme', 'splitting', 'faceMean'] as const) {
+    const choices: readonly string[] = CHOICES[name];
+    requireArgument(
+      choices.includes(params[name]),
+      op,
+      () =>
+        `${name} must be one of ${choices.map((c) => `'${c}'`).join(', ')}, got ${show(params[name])}`,
+    );
+  }
+}
+
 /**
  * One implicit step of u_t = sum over axes of d/dx(k du/dx) with k given in the cells, in flux form:
  *
@@ -76,7 +103,7 @@ function requireDiffusivity(op: string, u: Tensor, diffusivity: Tensor): void {
  * - Deterministic: the same bits for any number of threads.
  * - Cost in float32: 12 bytes a cell forward, 20 backward; 8 and 16 with a shared diffusivity.
  *
- * `op` is the public function in whose name errors are raised; it has validated u and the step.
+ * `op` is the public function in whose name errors are raised; it has validated u.
  * Source: docs/numerics/variable-diffusion.md.
  */
 export function variableDiffusion(
@@ -92,6 +119,7 @@ export function variableDiffusion(
     ...{ dt, dx, dy, dz, boundary, scheme, splitting, faceMean },
     adjoint: false,
   };
+  requireStep(op, params);
   // In 1d lines with different diffusivities lie in the lanes of a vector: each has its own.
   const k = u.ndim === 3 ? expandTo(diffusivity, u.shape) : diffusivity;
   return variableDiffusionOp([u, k], params);

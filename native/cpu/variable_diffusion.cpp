@@ -65,7 +65,7 @@ class Plane {
 
   // v = B u, or its transpose.
   void apply(const T* u, T* v, bool stream) {
-    if (p_.splitting == AxisSplitting::douglas) return apply_douglas(u, v);
+    if (p_.splitting == Splitting::douglas) return apply_douglas(u, v);
     const T* from = u;
     for (int i = 0; i < sweeps_.count; ++i) {
       const bool last = i + 1 == sweeps_.count;
@@ -82,7 +82,7 @@ class Plane {
 
   // gu = B^T g (null: not wanted), gk += d<g, B u>/dk.
   void pull_back(const T* g, const T* u, T* gu, T* gk, bool stream) {
-    if (p_.splitting == AxisSplitting::douglas) return pull_back_douglas(g, u, gu, gk);
+    if (p_.splitting == Splitting::douglas) return pull_back_douglas(g, u, gu, gk);
     const int count = sweeps_.count;
     T* running = field(count);
     const T* from = u;

@@ -6,9 +6,6 @@
 
 namespace fluxion {
 
-enum class AxisSplitting : int32_t { lie, strang, douglas };
-inline constexpr const char* kAxisSplittingNames[] = {"lie", "strang", "douglas"};
-
 enum class FaceMean : int32_t { harmonic, arithmetic };
 inline constexpr const char* kFaceMeanNames[] = {"harmonic", "arithmetic"};
 
@@ -16,7 +13,7 @@ struct VariableDiffusionParams {
   double dt, dx, dy, dz;
   Boundary boundary;
   DiffusionScheme scheme;
-  AxisSplitting splitting;
+  Splitting splitting;
   FaceMean face_mean;
   bool adjoint;  // apply the transposed operator
   template <class V>
@@ -27,7 +24,7 @@ struct VariableDiffusionParams {
     v("dz", dz);
     v.choice("boundary", boundary, kBoundaryNames);
     v.choice("scheme", scheme, kDiffusionSchemeNames);
-    v.choice("splitting", splitting, kAxisSplittingNames);
+    v.choice("splitting", splitting, kSplittingNames);
     v.choice("faceMean", face_mean, kFaceMeanNames);
     v("adjoint", adjoint);
   }
@@ -45,9 +42,9 @@ struct SweepList {
 };
 
 // Lie and Douglas: x, y, z. Strang: halves of all axes but the last around it.
-inline SweepList sweeps_of(AxisSplitting splitting, int axes) {
+inline SweepList sweeps_of(Splitting splitting, int axes) {
   SweepList list;
-  const bool strang = splitting == AxisSplitting::strang;
+  const bool strang = splitting == Splitting::strang;
   for (int a = 0; a < axes; ++a) list.at[list.count++] = {a, strang && a + 1 < axes ? 0.5 : 1.0};
   for (int a = axes - 2; strang && a >= 0; --a) list.at[list.count++] = {a, 0.5};
   return list;

@@ -158,12 +158,19 @@ inline Result call_on(int isa, int threads, OpId op, const void* params, std::ve
   const size_t stride = (infer.scratch + 63) / 64 * 64;
   const Array scratch = Array::empty(DType::u8, {static_cast<int64_t>(stride) * threads});
   ThreadPool pool(threads);
+  cpu::PlanCache plans;
   Fault fault;
-  const cpu::Kernel kernel{views.data(),     static_cast<int>(views.size()),
-                           outputs.data(),   infer.outputs,
-                           workspace.base(), scratch.base(),
-                           stride,           &pool,
-                           &fault,           op};
+  const cpu::Kernel kernel{views.data(),
+                           static_cast<int>(views.size()),
+                           outputs.data(),
+                           infer.outputs,
+                           workspace.base(),
+                           scratch.base(),
+                           stride,
+                           &pool,
+                           &plans,
+                           &fault,
+                           op};
   cpu::kKernels[isa][static_cast<int>(op)](params, kernel);
   result.faulted = fault.ready.load() != 0;
   for (const Array& out : result.outputs) CHECK(out.guarded());

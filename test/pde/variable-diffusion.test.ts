@@ -259,6 +259,25 @@ describe('bad input', () => {
   const u = () => tensor(new Float32Array(12), { shape: [1, 1, 3, 4] });
   const step = (k: Tensor) => () => variableDiffusion('implicitDiffusion2d', u(), k, BASE);
 
+  test.each([
+    ['dt', { dt: 0 }],
+    ['dt', { dt: NaN }],
+    ['dx', { dt: 1, dx: -1 }],
+    ['dy', { dt: 1, dy: Infinity }],
+    ['boundary', { dt: 1, boundary: 'open' }],
+    ['scheme', { dt: 1, scheme: 'euler' }],
+    ['splitting', { dt: 1, splitting: 'godunov' }],
+    ['faceMean', { dt: 1, faceMean: 'geometric' }],
+    ['spacing', { dt: 1, spacing: 2 }],
+  ])('%s', (name, options) => {
+    tidy(() => {
+      const run = () => implicitDiffusion2d(u(), u(), options as never);
+      const expected = { code: 'FLUXION_INVALID_ARGUMENT', op: 'implicitDiffusion2d' };
+      expect(run).toThrow(expect.objectContaining(expected) as Error);
+      expect(run).toThrow(name);
+    });
+  });
+
   test('the diffusivity', () => {
     tidy(() => {
       expect(step(tensor(new Float32Array(12), { shape: [1, 1, 4, 3] }))).toThrow(

@@ -1,4 +1,5 @@
 import type { Case } from './case';
+import { COMPLEX } from './cases/complex';
 import { CONVOLUTION } from './cases/convolution';
 import { DENSE } from './cases/dense';
 import { DIFFUSION } from './cases/diffusion';
@@ -13,6 +14,7 @@ import { TRAINING } from './cases/training';
 
 export const CASES: readonly Case[] = [
   ...ELEMENTWISE,
+  ...COMPLEX,
   ...DENSE,
   ...CONVOLUTION,
   ...DIFFUSION,

@@ -30,8 +30,8 @@ const TS_LAYERS = {
 const OPS = {
   foundation: ['define', 'broadcast', 'promote'],
   families: [
-    ...['elementwise', 'reduce', 'shape', 'creation', 'random', 'linalg', 'diffusion'],
-    ...['spectral', 'advection', 'graph', 'scan'],
+    ...['elementwise', 'reduce', 'complex', 'shape', 'creation', 'random', 'linalg'],
+    ...['diffusion', 'spectral', 'advection', 'graph', 'scan'],
   ],
   summary: ['methods', 'index'],
 };

@@ -1,5 +1,5 @@
 import { FluxionError, requireArgument, show } from '../errors';
-import { isFloating } from '../tensor/dtype';
+import { carriesGradients, isComplex } from '../tensor/dtype';
 import { retain, upload } from '../tensor/handle';
 import { generatorState, setGeneratorState } from '../tensor/generator';
 import { gradEnabled } from '../tensor/scope';
@@ -16,6 +16,13 @@ export interface BackwardOptions {
 }
 
 function onesLike(op: string, tensor: Tensor): Tensor {
+  if (isComplex(tensor.dtype)) {
+    throw new FluxionError(
+      'FLUXION_DTYPE_MISMATCH',
+      op,
+      `cotangent must be given for a ${tensor.dtype} result; only a real number has the default 1`,
+    );
+  }
   if (tensor.size !== 1) {
     throw new FluxionError(
       'FLUXION_INVALID_ARGUMENT',
@@ -109,14 +116,18 @@ function dependsOnOthers(tensor: Tensor, own: readonly Tensor[], since: number):
 }
 
 function record<A extends Arguments>(op: string, fn: TensorFunction<A>, args: A): Recorded {
-  const floats = args.filter((a): a is Tensor => isTensor(a) && isFloating(a.dtype));
-  requireArgument(floats.length > 0, op, 'at least one argument must be a floating-point tensor');
+  const floats = args.filter((a): a is Tensor => isTensor(a) && carriesGradients(a.dtype));
+  requireArgument(
+    floats.length > 0,
+    op,
+    'at least one argument must be a floating-point or complex tensor',
+  );
   const since = nextOrder();
   const outside = gradEnabled();
   return enableGrad(() => {
     const tracked: Tensor[] = [];
     const given = args.map((a) => {
-      if (!isTensor(a) || !isFloating(a.dtype)) return a;
+      if (!isTensor(a) || !carriesGradients(a.dtype)) return a;
       const t = track(a);
       tracked.push(t);
       return t;
@@ -158,8 +169,9 @@ function pull(
 }
 
 /**
- * The function that returns the gradients of `fn` with respect to each of its floating-point tensor
- * arguments, in their order. `fn` must return a tensor of one element. Can be nested.
+ * The function that returns the gradients of `fn` with respect to each of its floating-point and complex
+ * tensor arguments, in their order. `fn` must return a real tensor of one element. Can be nested. The
+ * gradient in a complex z is dL/d Re z + i dL/d Im z.
  *
  * @example const [dx] = grad((x: Tensor) => x.mul(x).sum())(x);
  */

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import { requireArgument, show } from '../errors';
-import { type DType, type TypedArray, newTypedArray } from '../tensor/dtype';
+import { type DType, type TypedArray, bytesPerElement, newTypedArray } from '../tensor/dtype';
 import { upload } from '../tensor/handle';
 import { sizeOf } from '../tensor/shape';
 import { Tensor, isTensor } from '../tensor/tensor';
@@ -22,12 +22,16 @@ const DTYPE_OF: Record<string, DType> = {
   u1: 'uint8',
   b1: 'uint8',
   i8: 'int32',
+  c8: 'complex64',
+  c16: 'complex128',
 };
 const DESCR_OF: Record<DType, string> = {
   float32: '<f4',
   float64: '<f8',
   int32: '<i4',
   uint8: '|u1',
+  complex64: '<c8',
+  complex128: '<c16',
 };
 
 interface Header {
@@ -40,8 +44,8 @@ interface Header {
 }
 
 /**
- * Reads an array that numpy.save wrote: float32, float64, int32, int64 (as int32), uint8 and bool (as
- * uint8), in either byte order, in C or Fortran order.
+ * Reads an array that numpy.save wrote: float32, float64, complex64, complex128, int32, int64 (as int32),
+ * uint8 and bool (as uint8), in either byte order, in C or Fortran order.
  *
  * Errors: FLUXION_CORRUPT_FILE when header and length disagree; FLUXION_UNSUPPORTED for other dtypes and
  * for int64 values beyond int32; those of the file system as Node throws them.
@@ -83,7 +87,7 @@ async function readNpy(op: string, path: string, source: ByteSource): Promise<Te
   const { text, position } = await readHeader(op, path, source);
   const { dtype, wide, swapped, fortran, shape } = parseHeader(op, path, text);
   const size = sizeOf(shape);
-  const width = wide ? 8 : newTypedArray(dtype, 0).BYTES_PER_ELEMENT;
+  const width = wide ? 8 : bytesPerElement(dtype);
   const bytes = size * width;
   const available = source.length - position;
   if (bytes !== available) {
@@ -185,7 +189,7 @@ function parseHeader(op: string, path: string, text: string): Header {
     throw unsupportedFile(
       op,
       path,
-      `dtype '${descr}' is not read; save the array as float32, float64, int32 or uint8 (array.astype)`,
+      `dtype '${descr}' is not read; save the array as float32, float64, complex64, complex128, int32 or uint8 (array.astype)`,
     );
   }
   return {

@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { FluxionError, requireArgument, show } from '../errors';
 import type { DType } from '../tensor/dtype';
-import { newTypedArray } from '../tensor/dtype';
+import { bytesPerElement } from '../tensor/dtype';
 import { upload } from '../tensor/handle';
 import { sizeOf } from '../tensor/shape';
 import { Tensor, isTensor } from '../tensor/tensor';
@@ -17,12 +17,15 @@ const DTYPE_OF: Record<string, DType> = {
   F64: 'float64',
   I32: 'int32',
   U8: 'uint8',
+  C64: 'complex64',
 };
-const NAME_OF: Record<DType, string> = {
+/** The format has no name for complex128. */
+const NAME_OF: Partial<Record<DType, string>> = {
   float32: 'F32',
   float64: 'F64',
   int32: 'I32',
   uint8: 'U8',
+  complex64: 'C64',
 };
 const OTHER_DTYPES = [
   'BOOL',
@@ -36,7 +39,6 @@ const OTHER_DTYPES = [
   'U64',
   'F8_E4M3',
   'F8_E5M2',
-  'C64',
 ];
 
 /** The content of a safetensors file. */
@@ -59,7 +61,7 @@ interface Entry {
  *
  * Everything that the header says is checked against the length of the file before memory is taken:
  * FLUXION_CORRUPT_FILE otherwise, and for overlaps and holes. FLUXION_UNSUPPORTED for dtypes other than
- * F32, F64, I32 and U8.
+ * F32, F64, I32, U8 and C64.
  */
 export async function loadSafetensors(path: string): Promise<Safetensors> {
   const handle = await open(path);
@@ -156,7 +158,7 @@ function parseEntry(path: string, name: string, entry: unknown): Entry {
     throw corrupt(`data_offsets must be two integers >= 0, got ${show(offsets)}`);
   }
   const [begin, end] = offsets as [number, number];
-  const bytes = sizeOf(shape) * newTypedArray(dtype, 0).BYTES_PER_ELEMENT;
+  const bytes = sizeOf(shape) * bytesPerElement(dtype);
   if (end - begin !== bytes) {
     throw corrupt(
       `data_offsets must span ${bytes} bytes for shape [${shape.join(', ')}], got ${end - begin}`,
@@ -189,10 +191,18 @@ export function safetensorsParts(
   metadata: Readonly<Record<string, string>> = {},
 ): AsyncIterable<Uint8Array> {
   // The widest elements first, so that each tensor is aligned; then by name, so that files are reproducible.
-  const width = (tensor: Tensor) => newTypedArray(tensor.dtype, 0).BYTES_PER_ELEMENT;
+  const width = (tensor: Tensor) => bytesPerElement(tensor.dtype);
   const entries = Object.entries(tensors).sort(
     ([nameA, a], [nameB, b]) => width(b) - width(a) || (nameA < nameB ? -1 : 1),
   );
+  for (const [name, { dtype }] of entries) {
+    if (NAME_OF[dtype] !== undefined) continue;
+    throw new FluxionError(
+      'FLUXION_UNSUPPORTED',
+      'saveSafetensors',
+      `tensor ${show(name)}: the format has no ${dtype}; save it as complex64 or through viewAsReal()`,
+    );
+  }
   const values = entries.map(([, tensor]) => tensor.data());
   for (const value of values) value.catch(() => undefined);
   let at = 0;

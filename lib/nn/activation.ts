@@ -1,6 +1,15 @@
 import { requireArgument, show } from '../errors';
 import type { Tensor } from '../tensor/tensor';
-import { elu, gelu, leakyRelu, relu, sigmoid, silu, softplus, tanh } from '../ops/elementwise';
+import {
+  elu,
+  gelu,
+  leakyRelu,
+  relu,
+  sigmoid,
+  silu,
+  softplus,
+  tanh,
+} from '../ops/elementwise-activation';
 import { Module } from './module';
 
 /** Functions that layers apply by name. */

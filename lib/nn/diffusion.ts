@@ -3,7 +3,7 @@ import { toTypedArray } from '../tensor/dtype';
 import { upload } from '../tensor/handle';
 import { Tensor } from '../tensor/tensor';
 import { noGrad } from '../autograd/tidy';
-import { softplus } from '../ops/elementwise';
+import { softplus } from '../ops/elementwise-activation';
 import { type Boundary, type DiffusionScheme, implicitDiffusion2d } from '../ops/diffusion';
 import { withDefaults } from '../ops/define';
 import { requireSizes } from './linear';

@@ -3,7 +3,11 @@ import {
   type DType,
   type TypedArray,
   dtypeOfArray,
+  complexOf,
+  isComplex,
   isFloating,
+  newTypedArray,
+  partsOf,
   toTypedArray,
 } from '../tensor/dtype';
 import { upload } from '../tensor/handle';
@@ -112,11 +116,13 @@ function readable(values: ArrayBufferView): { array: TypedArray; dtype: DType } 
 }
 
 function uploaded(array: TypedArray, from: DType, dtype: DType, shape: readonly number[]): Tensor {
-  if (array.length !== sizeOf(shape)) {
+  const expected = sizeOf(shape) * partsOf(dtype);
+  if (array.length !== expected) {
     throw new FluxionError(
       'FLUXION_SHAPE_MISMATCH',
       'tensor',
-      `values must have ${sizeOf(shape)} elements for shape ${show([...shape])}, got ${array.length}`,
+      `values must have ${expected} ${isComplex(dtype) ? 'numbers' : 'elements'} for shape ` +
+        `${show([...shape])}${isComplex(dtype) ? ` of ${dtype}` : ''}, got ${array.length}`,
     );
   }
   const own = new Tensor(upload(array, from, shape));
@@ -126,9 +132,20 @@ function uploaded(array: TypedArray, from: DType, dtype: DType, shape: readonly 
   return converted;
 }
 
+/** A tensor of pairs of numbers of any dtype; one dimension unless a shape is given. */
+function complexTensor(array: TypedArray, dtype: DType, shape?: readonly number[]): Tensor {
+  const own = dtypeOfArray(array)!;
+  const floats = isFloating(own) ? array : Float64Array.from(array);
+  const from = complexOf(isFloating(own) ? own : 'float64');
+  return uploaded(floats, from, dtype, shape ?? [array.length / 2]);
+}
+
 /**
  * A tensor of given values, which are copied: a number, nested arrays of numbers, or a TypedArray, whose
  * dtype it takes unless another is given (the conversion is that of {@link cast}).
+ *
+ * The values of a complex tensor are pairs: a TypedArray re, im, re, im, ... or nested arrays whose innermost
+ * dimension is [re, im], which does not count in the shape. A number stands for itself with imaginary part 0.
  *
  * Errors: FLUXION_SHAPE_MISMATCH for ragged arrays and a shape that does not fit; FLUXION_INVALID_ARGUMENT
  * for other values, detached arrays and TypedArrays without a dtype (BigInt64Array, ...).
@@ -149,10 +166,29 @@ export function tensor(
   if (ArrayBuffer.isView(values)) {
     const { array, dtype: own } = readable(values);
     const { dtype, requiresGrad } = creationOptions('tensor', rest, own);
+    if (isComplex(dtype)) return withGrad(complexTensor(array, dtype, shape), requiresGrad);
     return withGrad(uploaded(array, own, dtype, shape ?? [array.length]), requiresGrad);
   }
   const { dtype, requiresGrad } = creationOptions('tensor', rest);
   const { shape: nested, numbers } = flattened(values);
+  if (isComplex(dtype)) {
+    const pairs = nested.length === 0 ? [numbers[0]!, 0] : numbers;
+    const empty = numbers.length === 0;
+    requireArgument(
+      empty || nested.length === 0 || nested.at(-1) === 2,
+      'tensor',
+      () => `values of a ${dtype} tensor must end in pairs [re, im], got shape ${show(nested)}`,
+    );
+    const array = Float64Array.from(pairs);
+    return withGrad(
+      complexTensor(
+        array,
+        dtype,
+        shape ?? (empty && nested.at(-1) !== 2 ? nested : nested.slice(0, -1)),
+      ),
+      requiresGrad,
+    );
+  }
   const from = isFloating(dtype) ? dtype : 'float64';
   return withGrad(
     uploaded(toTypedArray(from, numbers), from, dtype, shape ?? nested),
@@ -289,7 +325,7 @@ export function eye(n: number, options?: CreationOptions): Tensor {
     () => `n must be an integer in [0, 46340], got ${show(n)}`,
   );
   const { dtype, requiresGrad } = creationOptions('eye', options);
-  const values = toTypedArray(dtype, new Float64Array(n * n));
-  for (let i = 0; i < n; i++) values[i * (n + 1)] = 1;
+  const values = newTypedArray(dtype, n * n);
+  for (let i = 0; i < n; i++) values[i * (n + 1) * partsOf(dtype)] = 1;
   return withGrad(new Tensor(upload(values, dtype, [n, n])), requiresGrad);
 }

@@ -1,5 +1,5 @@
 import { FluxionError, requireArgument, show } from '../errors';
-import { type DType, isFloating } from '../tensor/dtype';
+import { type DType, carriesGradients } from '../tensor/dtype';
 import { type Handle, type OperandHandle, runMany, runOne } from '../tensor/handle';
 import { opInfo, opNumber } from '../tensor/op-table';
 import { gradEnabled } from '../tensor/scope';
@@ -73,7 +73,7 @@ function recordOp<P extends object | undefined>(
 ): void {
   const edges = inputs.map((input) => (isTensor(input) ? edgeTo(input) : null));
   const results = (rule.differentiableOutputs ?? [0]).map((i) => outputs[i]);
-  if (!results.some((t) => t && isFloating(t.dtype))) {
+  if (!results.some((t) => t && carriesGradients(t.dtype))) {
     for (const output of outputs) if (output) output.cut = publicName(id);
     return;
   }

@@ -1,5 +1,5 @@
 import { requireArgument, show } from '../errors';
-import type { DType } from '../tensor/dtype';
+import { type DType, isComplex, promote, realOf } from '../tensor/dtype';
 import { type Tensor, isTensor } from '../tensor/tensor';
 import { noGrad } from '../autograd/tidy';
 import { sumTo } from './broadcast';
@@ -11,7 +11,7 @@ import {
   publicName,
   withDefaults,
 } from './define';
-import { cast, floating, promoted } from './promote';
+import { cast, conjOp, floating, inexact, mulConjOp, promoted, realOp, unary } from './promote';
 
 export { cast };
 
@@ -23,14 +23,9 @@ function binary(id: string, rule: Rule<undefined>): Binary {
   return (a, b) => run(promoted(op, a, b), undefined);
 }
 
-function unary(id: string, rule: Rule<undefined>): (x: Tensor) => Tensor {
-  const run = defineOp(id, rule);
-  const op = publicName(id);
-  return (x) => run([floating(op, x)], undefined);
-}
-
 // ---------------------------------------------------------------------------------------------------
-// Arithmetic. All broadcast as NumPy and PyTorch do; two dtypes promote to the wider one.
+// Arithmetic. All broadcast as NumPy and PyTorch do; two dtypes promote to the wider one, real and complex to
+// complex. A cotangent g of z w flows back to z as g conj(w): see lib/ops/promote.ts.
 
 /** a + b. Broadcasts. Differentiable in both. Cost: 12 bytes an element in float32. */
 export const add: Binary = binary('add', {
@@ -48,31 +43,77 @@ export const sub: Binary = binary('sub', {
   ],
 });
 
-/** a b, element by element. Broadcasts. Differentiable in both. */
-export const mul: Binary = binary('mul', {
+const mulOp = defineOp('mul', {
   saveInputs: [0, 1],
   vjp: ({ g, needs, shape, operand }) => [
-    needs(0) ? sumTo(mul(g, operand(1)!), shape(0)) : null,
-    needs(1) ? sumTo(mul(g, operand(0)!), shape(1)) : null,
+    needs(0) ? sumTo(timesConjugate(g, operand(1)!), shape(0)) : null,
+    needs(1) ? sumTo(timesConjugate(g, operand(0)!), shape(1)) : null,
   ],
 });
+
+const scaleOp: OpFunction = defineOp('mul', {
+  saveInputs: [0, 1],
+  vjp: ({ g, needs, shape, input }) => [
+    needs(0) ? sumTo(scaleOp([g, input(1)], undefined), shape(0)) : null,
+    needs(1) ? sumTo(realOp([mulConjOp([g, input(0)], undefined)], undefined), shape(1)) : null,
+  ],
+});
+
+const unscaleOp: OpFunction = defineOp('div', {
+  saveInputs: [0, 1],
+  vjp: ({ g, needs, shape, input }) => {
+    const [z, x] = [input(0), input(1)];
+    const dz = unscaleOp([g, x], undefined);
+    const dx = () =>
+      realOp([mulConjOp([neg(dz), unscaleOp([z, x], undefined)], undefined)], undefined);
+    return [needs(0) ? sumTo(dz, shape(0)) : null, needs(1) ? sumTo(dx(), shape(1)) : null];
+  },
+});
+
+/** An op of a complex tensor and a real one, which is brought to its precision but not made complex. */
+function withReal(op: OpFunction, z: Tensor, x: Tensor): Tensor {
+  const dtype = promote(z.dtype, x.dtype);
+  return op([cast(z, dtype), cast(x, realOf(dtype))], undefined);
+}
+
+/** a b, element by element. Broadcasts. Differentiable in both. */
+export const mul: Binary = (a, b) => {
+  if (isTensor(a) && isTensor(b) && a.dtype !== b.dtype) {
+    if (isComplex(a.dtype) && !isComplex(b.dtype)) return withReal(scaleOp, a, b);
+    if (isComplex(b.dtype) && !isComplex(a.dtype)) return withReal(scaleOp, b, a);
+  }
+  return mulOp(promoted('mul', a, b), undefined);
+};
+
+/** a conj(b), for cotangents: both complex, or both real. */
+function timesConjugate(a: Tensor, b: TensorLike): Tensor {
+  return isTensor(b) && isComplex(b.dtype) ? mulConjOp([a, b], undefined) : mul(a, b);
+}
+
+function conjugate(x: TensorLike): TensorLike {
+  return isTensor(x) && isComplex(x.dtype) ? conjOp([x], undefined) : x;
+}
 
 const divOp = binary('div', {
   saveInputs: [0, 1],
   vjp: ({ g, needs, shape, operand }) => {
     const a = operand(0)!;
     const b = operand(1)!;
-    const da = div(g, b);
+    const da = div(g, conjugate(b));
     return [
       needs(0) ? sumTo(da, shape(0)) : null,
-      needs(1) ? sumTo(neg(mul(da, div(a, b))), shape(1)) : null,
+      needs(1) ? sumTo(neg(timesConjugate(da, div(a, b))), shape(1)) : null,
     ];
   },
 });
 
 /** a / b. Integers are divided as float32. Broadcasts. Differentiable in both. */
-export const div: Binary = (a, b) =>
-  divOp(isTensor(a) ? floating('div', a) : a, isTensor(b) ? floating('div', b) : b);
+export const div: Binary = (a, b) => {
+  if (isTensor(a) && isTensor(b) && isComplex(a.dtype) && !isComplex(b.dtype)) {
+    return withReal(unscaleOp, a, b);
+  }
+  return divOp(isTensor(a) ? inexact('div', a) : a, isTensor(b) ? inexact('div', b) : b);
+};
 
 const powOp = binary('pow', {
   saveInputs: [0, 1],
@@ -175,8 +216,9 @@ export function where(condition: Tensor, a: TensorLike, b: TensorLike): Tensor {
 export const neg: (x: Tensor) => Tensor = (x) => negOp([x], undefined);
 const negOp = defineOp('neg', { vjp: ({ g }) => [neg(g)] });
 
-/** |x|; the gradient at 0 is 0. */
-export const abs: (x: Tensor) => Tensor = (x) => absOp([x], undefined);
+/** |x|, of complex numbers the modulus, a real tensor; the gradient at 0 is 0. */
+export const abs: (x: Tensor) => Tensor = (x) =>
+  isTensor(x) && isComplex(x.dtype) ? modulusOp([x], undefined) : absOp([x], undefined);
 const absOp = defineOp('abs', {
   saveInputs: [0],
   vjp: ({ g, input }) => [
@@ -186,6 +228,14 @@ const absOp = defineOp('abs', {
     ),
   ],
 });
+const modulusOp = defineOp('abs', {
+  saveInputs: [0],
+  saveOutputs: [0],
+  vjp: ({ g, input, output }) => {
+    const modulus = output(0);
+    return [mul(input(0), div(g, where(eq(modulus, 0), 1, modulus)))];
+  },
+});
 
 /** -1, 0 or 1; NaN stays NaN. Its derivative, zero wherever there is one, is not taken. */
 export const sign: (x: Tensor) => Tensor = (x) => signOp([x], undefined);
@@ -193,8 +243,12 @@ const signOp = defineOp('sign', {
   reason: 'its derivative is zero wherever it exists; detach() its argument if that is meant',
 });
 
-/** e^x. */
-export const exp = unary('exp', { saveOutputs: [0], vjp: ({ g, output }) => [mul(g, output(0))] });
+/** e^x, of complex numbers too. */
+export const exp: (x: Tensor) => Tensor = (x) => expOp([inexact('exp', x)], undefined);
+const expOp = defineOp('exp', {
+  saveOutputs: [0],
+  vjp: ({ g, output }) => [timesConjugate(g, output(0))],
+});
 
 /** Natural logarithm; -Infinity at 0, NaN below. */
 export const log = unary('log', { saveInputs: [0], vjp: ({ g, input }) => [div(g, input(0))] });
@@ -227,106 +281,6 @@ export const cos = unary('cos', {
 export function square(x: Tensor): Tensor {
   return mul(x, x);
 }
-
-// ---------------------------------------------------------------------------------------------------
-// Activations, each with a fused adjoint
-
-const tanhVjp: OpFunction = defineOp('tanh_vjp', {
-  saveInputs: [0, 1],
-  vjp: ({ g, needs, input }) => [
-    needs(0) ? tanhVjp([g, input(1)], undefined) : null,
-    needs(1) ? mul(mul(mul(g, input(0)), input(1)), -2) : null,
-  ],
-});
-
-/** Hyperbolic tangent. */
-export const tanh = unary('tanh', {
-  saveOutputs: [0],
-  vjp: ({ g, output }) => [tanhVjp([g, output(0)], undefined)],
-});
-
-const sigmoidVjp: OpFunction = defineOp('sigmoid_vjp', {
-  saveInputs: [0, 1],
-  vjp: ({ g, needs, input }) => [
-    needs(0) ? sigmoidVjp([g, input(1)], undefined) : null,
-    needs(1) ? mul(mul(g, input(0)), sub(1, mul(input(1), 2))) : null,
-  ],
-});
-
-/** 1 / (1 + e^-x). */
-export const sigmoid = unary('sigmoid', {
-  saveOutputs: [0],
-  vjp: ({ g, output }) => [sigmoidVjp([g, output(0)], undefined)],
-});
-
-const reluVjp: OpFunction = defineOp('relu_vjp', {
-  saveInputs: [1],
-  vjp: ({ g, needs, input }) => [needs(0) ? reluVjp([g, input(1)], undefined) : null, null],
-});
-
-/** max(x, 0); the gradient at 0 is 0. NaN stays NaN. */
-export const relu = unary('relu', {
-  saveOutputs: [0],
-  vjp: ({ g, output }) => [reluVjp([g, output(0)], undefined)],
-});
-
-export interface LeakyReluOptions {
-  /** Slope below 0. Default 0.01. */
-  negativeSlope?: number;
-}
-const leakyReluVjp: OpFunction<{ negativeSlope: number }> = defineOp<{ negativeSlope: number }>(
-  'leaky_relu_vjp',
-  {
-    saveInputs: [1],
-    vjp: ({ g, needs, input, params }) => [
-      needs(0) ? leakyReluVjp([g, input(1)], params) : null,
-      null,
-    ],
-  },
-);
-const leakyReluOp = defineOp<{ negativeSlope: number }>('leaky_relu', {
-  saveInputs: [0],
-  vjp: ({ g, input, params }) => [leakyReluVjp([g, input(0)], params)],
-});
-/** x for x > 0, else negativeSlope x. */
-export function leakyRelu(x: Tensor, options?: LeakyReluOptions): Tensor {
-  const params = withDefaults('leakyRelu', options, { negativeSlope: 0.01 });
-  return leakyReluOp([floating('leakyRelu', x)], params);
-}
-
-export interface EluOptions {
-  /** Minus the limit at -Infinity. Default 1. */
-  alpha?: number;
-}
-const eluVjp = defineOp<{ alpha: number }>('elu_vjp', {});
-const eluOp = defineOp<{ alpha: number }>('elu', {
-  saveInputs: [0],
-  vjp: ({ g, input, params }) => [eluVjp([g, input(0)], params)],
-});
-/** x for x > 0, else alpha (e^x - 1). */
-export function elu(x: Tensor, options?: EluOptions): Tensor {
-  return eluOp([floating('elu', x)], withDefaults('elu', options, { alpha: 1 }));
-}
-
-const geluVjp = defineOp('gelu_vjp', {});
-/** x Phi(x), Phi the normal distribution function (the exact form, by erf). */
-export const gelu = unary('gelu', {
-  saveInputs: [0],
-  vjp: ({ g, input }) => [geluVjp([g, input(0)], undefined)],
-});
-
-const siluVjp = defineOp('silu_vjp', {});
-/** x sigmoid(x), also called swish. */
-export const silu = unary('silu', {
-  saveInputs: [0],
-  vjp: ({ g, input }) => [siluVjp([g, input(0)], undefined)],
-});
-
-/** log(1 + e^x), computed without overflow. */
-export const softplus = unary('softplus', {
-  saveInputs: [0],
-  vjp: ({ g, input }) => [mul(g, sigmoid(input(0)))],
-});
 
 export interface ClampOptions {
   min?: number;

@@ -1,9 +1,13 @@
 import { Tensor } from '../tensor/tensor';
 import { type BackwardOptions, backward } from '../autograd/gradients';
+import * as gridSample from './advection-grid-sample';
 import * as semiLagrangian from './advection-semi-lagrangian';
+import * as stability from './advection-stability';
 import * as upwind from './advection-upwind';
+import * as complex from './complex';
 import * as diffusion from './diffusion';
 import * as elementwise from './elementwise';
+import * as activation from './elementwise-activation';
 import * as linalg from './linalg';
 import * as random from './random';
 import * as reduce from './reduce';
@@ -18,7 +22,9 @@ import * as meshFree from './spectral-mesh-free';
 
 const FAMILIES = {
   ...elementwise,
+  ...activation,
   ...reduce,
+  ...complex,
   ...shape,
   ...shapeIndex,
   ...random,
@@ -27,8 +33,10 @@ const FAMILIES = {
   ...fourier,
   ...spectralDiffusion,
   ...meshFree,
+  ...stability,
   ...upwind,
   ...semiLagrangian,
+  ...gridSample,
 };
 
 /** What the families export that does not begin with a tensor. */
@@ -40,6 +48,10 @@ const NOT_METHODS = [
   'randint',
   'bernoulli',
   'permutation',
+  'cflBound',
+  'stableTimeStep',
+  'lieSplitting',
+  'strangSplitting',
 ] as const;
 
 type MethodName = Exclude<keyof typeof FAMILIES, (typeof NOT_METHODS)[number]>;

@@ -1,4 +1,5 @@
 import { FluxionError, requireArgument, show } from '../errors';
+import { isComplex } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
 import { noGrad } from '../autograd/tidy';
 import { expandReduced, reshapeOp, sumOp } from './broadcast';
@@ -12,7 +13,7 @@ import {
   withDefaults,
 } from './define';
 import { abs, add, cast, div, eq, exp, log, mul, sqrt, square, sub, where } from './elementwise';
-import { floating } from './promote';
+import { floating, inexact, mulConjOp, realOp } from './promote';
 
 // Dimensions count from the back when negative. Sums are cut into slices by the shape alone, so every
 // reduction has the same bits for any number of threads.
@@ -87,13 +88,13 @@ const meanOp = defineOp<Reduction>('mean', {
   ],
 });
 
-/** Mean over dimensions; NaN over none. Integers are taken as float32. Differentiable. Cost: one read. */
+/** Mean over dimensions; NaN over none. Integers are taken as float32, complex numbers as they are. Differentiable. Cost: one read. */
 export function mean(x: Tensor, options?: ReduceOptions): Tensor {
-  return meanOp([floating('mean', x)], reductionOf('mean', x, options));
+  return meanOp([inexact('mean', x)], reductionOf('mean', x, options));
 }
 
 function varianceOf(op: string, input: Tensor, options: VarianceOptions | undefined): Tensor {
-  const x = floating(op, input);
+  const x = inexact(op, input);
   const { dim, keepdim, correction } = withDefaults<Required<VarianceOptions>>(op, options, {
     dim: [],
     keepdim: false,
@@ -107,11 +108,14 @@ function varianceOf(op: string, input: Tensor, options: VarianceOptions | undefi
   const dims = dimsOf(op, x, dim);
   const centred = sub(x, meanOp([x], { dims, keepdim: true }));
   const divisor = Math.max(0, countReduced(x.shape, dims) - correction);
-  return div(sumOp([square(centred)], { dims, keepdim }), divisor);
+  const squares = isComplex(x.dtype)
+    ? realOp([mulConjOp([centred, centred], undefined)], undefined)
+    : square(centred);
+  return div(sumOp([squares], { dims, keepdim }), divisor);
 }
 
 /**
- * Variance over dimensions: sum (x - mean)^2 / (n - correction), in two passes. NaN or Infinity where
+ * Variance over dimensions: sum |x - mean|^2 / (n - correction), in two passes. NaN or Infinity where
  * n <= correction. Integers are taken as float32. Differentiable.
  *
  * Also exported as `var`, a reserved word in JavaScript: `import { var as variance }`, or the method `x.var()`.
@@ -133,7 +137,8 @@ export function std(x: Tensor, options?: VarianceOptions): Tensor {
  * Errors: FLUXION_UNSUPPORTED for another p.
  */
 export function norm(input: Tensor, options?: NormOptions): Tensor {
-  const x = floating('norm', input);
+  requireTensor('norm', input);
+  const x = floating('norm', isComplex(input.dtype) ? abs(input) : input);
   const { p, dim, keepdim } = withDefaults<Required<NormOptions>>('norm', options, {
     p: 2,
     dim: [],

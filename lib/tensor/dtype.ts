@@ -1,8 +1,13 @@
 import { native } from '../native';
 import { FluxionError, show } from '../errors';
 
-/** Element types. Floating types carry gradients; int32 and uint8 are for indices, labels and masks. */
-export type DType = 'float32' | 'float64' | 'int32' | 'uint8';
+/**
+ * Element types. Floating and complex types carry gradients; int32 and uint8 are for indices, labels and
+ * masks. An element of complex64 is a pair of float32, real and imaginary part; of complex128 of float64.
+ */
+export type DType = 'float32' | 'float64' | 'int32' | 'uint8' | 'complex64' | 'complex128';
+
+/** Arrays of values. Those of complex tensors hold pairs: re, im, re, im, ... */
 
 export type TypedArray = Float32Array | Float64Array | Int32Array | Uint8Array;
 
@@ -14,13 +19,21 @@ const ARRAY_OF = {
   float64: Float64Array,
   int32: Int32Array,
   uint8: Uint8Array,
+  complex64: Float32Array,
+  complex128: Float64Array,
 } as const;
 
-export function newTypedArray(dtype: DType, length: number): TypedArray {
-  return new ARRAY_OF[dtype](length);
+/** Memory for `size` elements of a dtype. */
+export function newTypedArray(dtype: DType, size: number): TypedArray {
+  return new ARRAY_OF[dtype](size * partsOf(dtype));
 }
 
-/** Converts numbers to the element type of a dtype, with JavaScript's own conversion. */
+/** Bytes of an element. */
+export function bytesPerElement(dtype: DType): number {
+  return ARRAY_OF[dtype].BYTES_PER_ELEMENT * partsOf(dtype);
+}
+
+/** Converts numbers to those of a dtype (complex: of its parts), with JavaScript's own conversion. */
 export function toTypedArray(dtype: DType, values: ArrayLike<number>): TypedArray {
   return ARRAY_OF[dtype].from(values);
 }
@@ -46,6 +59,30 @@ export function isFloating(dtype: DType): boolean {
   return dtype === 'float32' || dtype === 'float64';
 }
 
+export function isComplex(dtype: DType): boolean {
+  return dtype === 'complex64' || dtype === 'complex128';
+}
+
+/** Whether gradients flow through tensors of a dtype. */
+export function carriesGradients(dtype: DType): boolean {
+  return isFloating(dtype) || isComplex(dtype);
+}
+
+/** Numbers that an element consists of. */
+export function partsOf(dtype: DType): number {
+  return isComplex(dtype) ? 2 : 1;
+}
+
+/** The dtype of the parts of a complex dtype; others are their own. */
+export function realOf(dtype: DType): DType {
+  return dtype === 'complex64' ? 'float32' : dtype === 'complex128' ? 'float64' : dtype;
+}
+
+/** The complex dtype that holds a real one: complex128 for float64, else complex64. */
+export function complexOf(dtype: DType): DType {
+  return dtype === 'float64' || dtype === 'complex128' ? 'complex128' : 'complex64';
+}
+
 export function requireDType(op: string, dtype: unknown): asserts dtype is DType {
   if (!DTYPES.includes(dtype as DType)) {
     throw new FluxionError(
@@ -56,9 +93,12 @@ export function requireDType(op: string, dtype: unknown): asserts dtype is DType
   }
 }
 
-/** The dtype of a result of two: the wider float, else the wider integer. */
+/** The dtype of a result of two: complex if either is, of the wider float, else the wider integer. */
 export function promote(a: DType, b: DType): DType {
   if (a === b) return a;
+  if (isComplex(a) || isComplex(b)) {
+    return complexOf(promote(realOf(a), realOf(b)) === 'float64' ? 'float64' : 'float32');
+  }
   if (a === 'float64' || b === 'float64') return 'float64';
   if (a === 'float32' || b === 'float32') return 'float32';
   return 'int32';

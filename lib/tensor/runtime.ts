@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { FluxionError, requireArgument, show } from '../errors';
 import { type DeviceInfo, cudaPluginPath, native } from '../native';
-import { type DType, isFloating, requireDType } from './dtype';
+import { type DType, carriesGradients, requireDType } from './dtype';
 
 /** Version of the package. */
 export const version: string = (
@@ -86,11 +86,11 @@ export function checkCreation(
 ): void {
   requireDType(op, given.dtype);
   requireDevice(op, given.device);
-  if (given.requiresGrad && !isFloating(given.dtype)) {
+  if (given.requiresGrad && !carriesGradients(given.dtype)) {
     throw new FluxionError(
       'FLUXION_DTYPE_MISMATCH',
       op,
-      `a tensor with requiresGrad must be float32 or float64, got ${given.dtype}`,
+      `a tensor with requiresGrad must be of a floating or complex dtype, got ${given.dtype}`,
     );
   }
 }

@@ -1,6 +1,6 @@
 import { native } from '../native';
 import { FluxionError } from '../errors';
-import { type DType, type TypedArray, newTypedArray } from './dtype';
+import { type DType, type TypedArray, isComplex, newTypedArray } from './dtype';
 import { type Handle, releaseHandle } from './handle';
 import { type Scoped, currentScope } from './scope';
 
@@ -71,7 +71,8 @@ export class Tensor implements Scoped {
   }
 
   /**
-   * The elements in row-major order. Waits for the queue without blocking the event loop.
+   * The elements in row-major order. Waits for the queue without blocking the event loop. Complex elements
+   * are pairs (re, im) in a Float32Array or Float64Array of length 2 size.
    *
    * Errors: FLUXION_DISPOSED; faults that only the data could show (an index out of range) of any
    * operation before it.
@@ -89,7 +90,7 @@ export class Tensor implements Scoped {
     return values;
   }
 
-  /** The value of a tensor of one element. Blocks as {@link dataSync}. */
+  /** The value of a real tensor of one element. Blocks as {@link dataSync}. */
   item(): number {
     if (this.size !== 1) {
       throw new FluxionError(
@@ -98,12 +99,23 @@ export class Tensor implements Scoped {
         `tensor must have one element, got shape [${this.shape.join(', ')}]`,
       );
     }
+    if (isComplex(this.dtype)) {
+      throw new FluxionError(
+        'FLUXION_DTYPE_MISMATCH',
+        'item',
+        `tensor must be real, got ${this.dtype}; dataSync() gives the pair, real() and imag() its parts`,
+      );
+    }
     return this.dataSync()[0]!;
   }
 
-  /** The elements as nested arrays; a number for a tensor without dimensions. */
+  /**
+   * The elements as nested arrays; a number for a tensor without dimensions. Complex elements are pairs
+   * [re, im], as `tensor` takes them.
+   */
   async toArray(): Promise<NestedArray> {
-    return nest(await this.data(), this.shape);
+    const shape = isComplex(this.dtype) ? [...this.shape, 2] : this.shape;
+    return nest(await this.data(), shape);
   }
 
   /** Releases the memory now. Using the tensor afterwards throws FLUXION_DISPOSED. */

@@ -80,7 +80,8 @@ Tensor Engine::contiguous(const Tensor& tensor) {
 Tensor Engine::make_view(const Tensor& base, const Infer& infer) {
   TensorView view = base.view();
   view.data = static_cast<char*>(view.data) +
-              infer.alias_offset * static_cast<int64_t>(size_of(view.dtype));
+              infer.alias_offset * static_cast<int64_t>(size_of(infer.out_dtype[0]));
+  view.dtype = infer.out_dtype[0];
   view.shape = infer.out_shape[0];
   view.strides = infer.alias_strides;
   ++base.storage()->references;
@@ -95,7 +96,7 @@ void Engine::run(OpId op, const void* params, std::span<const Operand> inputs, u
   std::vector<TensorView> many;
   if (n > kMaxInputs) many.resize(n);
   TensorView* views = n > kMaxInputs ? many.data() : few;
-  double numbers[kMaxInputs];
+  double numbers[kMaxInputs][2];  // the widest element has two
 
   DType number_dtype =
       DType::f32;  // that of the last tensor: the first of `where` is its condition
@@ -108,13 +109,14 @@ void Engine::run(OpId op, const void* params, std::span<const Operand> inputs, u
     } else if (inputs[i].is_number && i < kMaxInputs) {
       views[i].present = views[i].scalar = true;
       views[i].dtype = number_dtype;
-      views[i].data = &numbers[i];
-      store_number(number_dtype, inputs[i].number, &numbers[i]);
+      views[i].data = numbers[i];
+      store_number(number_dtype, inputs[i].number, numbers[i]);
     }
   }
 
   Infer infer(info.name, {views, n}, wanted);
   info.infer(params, infer);
+  if (!infer.complex_allowed) infer.refuse_complex();
 
   // Inputs that the kernel wants contiguous; the copies live until the op is enqueued.
   std::vector<Tensor> copies;
@@ -131,7 +133,14 @@ void Engine::run(OpId op, const void* params, std::span<const Operand> inputs, u
     }
   }
   if (info.view) {
-    outputs[0] = make_view(*inputs[0].tensor, infer);
+    if (infer.copy_input) {
+      Tensor own;
+      const NoParams none;
+      run(OpId::copy, &none, {&inputs[0], 1}, 1, &own);
+      outputs[0] = make_view(own, infer);
+    } else {
+      outputs[0] = make_view(*inputs[0].tensor, infer);
+    }
     return;
   }
   launch(op, params, {views, n}, infer, wanted, outputs);

@@ -74,11 +74,11 @@ Destination destination_of(napi_env env, napi_value array, const Tensor& tensor)
   Destination to;
   bool known = false;
   if (napi_get_typedarray_info(env, array, &type, &length, &to.data, nullptr, nullptr) != napi_ok ||
-      dtype_of_typed_array(type, &known) != tensor.view().dtype || !known ||
-      static_cast<int64_t>(length) != tensor.view().size()) {
+      dtype_of_typed_array(type, &known) != real_of(tensor.view().dtype) || !known ||
+      static_cast<int64_t>(length) != tensor.view().size() * parts_of(tensor.view().dtype)) {
     fail(ErrorCode::Internal, "data", "the destination must match the tensor");
   }
-  to.bytes = length * size_of(tensor.view().dtype);
+  to.bytes = length * size_of(real_of(tensor.view().dtype));
   return to;
 }
 

@@ -23,7 +23,7 @@ void finalize_handle(napi_env env, void* data, void*) {
   napi_delete_reference(env, reference);
 }
 
-// fromTypedArray(array, dtype, handle): shape in the output frame slot 0.
+// fromTypedArray(array, dtype, handle): shape in the output frame slot 0. Complex elements are pairs.
 napi_value from_typed_array(napi_env env, napi_callback_info info) {
   return guarded(env, [&](Addon& addon) -> napi_value {
     size_t argc = 3;
@@ -38,17 +38,18 @@ napi_value from_typed_array(napi_env env, napi_callback_info info) {
     napi_typedarray_type type;
     size_t length = 0;
     void* data = nullptr;
+    const DType element = static_cast<DType>(dtype);
+    const int64_t expected = shape.size() * parts_of(element);
     if (napi_get_typedarray_info(env, argv[0], &type, &length, &data, nullptr, nullptr) !=
             napi_ok ||
-        static_cast<int64_t>(length) != shape.size()) {
+        static_cast<int64_t>(length) != expected) {
       fail(ErrorCode::ShapeMismatch, "tensor",
            format("values must have %lld elements for shape %s, got %zu",
-                  static_cast<long long>(shape.size()), describe(shape).c_str(), length));
+                  static_cast<long long>(expected), describe(shape).c_str(), length));
     }
     addon.sweep_if_grown(env);
-    Tensor tensor = addon.engine().empty(static_cast<DType>(dtype), shape, "tensor");
-    if (length)
-      addon.device().write(tensor.view().data, data, length * size_of(tensor.view().dtype));
+    Tensor tensor = addon.engine().empty(element, shape, "tensor");
+    if (length) addon.device().write(tensor.view().data, data, length * size_of(real_of(element)));
     addon.adopt(env, std::move(tensor), argv[2], 0);
     return nullptr;
   });

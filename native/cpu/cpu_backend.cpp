@@ -44,7 +44,7 @@ struct Task {
   TensorView inputs[kMaxInputs];
   TensorView outputs[kMaxOutputs];
   std::vector<TensorView> many_inputs;  // of variadic ops with more than kMaxInputs
-  double scalars[kMaxInputs];
+  double scalars[kMaxInputs][2];        // the widest element has two
 
   const TensorView* input_views() const {
     return many_inputs.empty() ? inputs : many_inputs.data();
@@ -226,8 +226,8 @@ class CpuDevice {
     for (int i = 0; i < args.n_inputs; ++i) {
       views[i] = args.inputs[i];
       if (views[i].scalar) {  // ops with numbers as inputs have at most kMaxInputs of them
-        std::memcpy(&task.scalars[i], views[i].data, size_of(views[i].dtype));
-        views[i].data = &task.scalars[i];
+        std::memcpy(task.scalars[i], views[i].data, size_of(views[i].dtype));
+        views[i].data = task.scalars[i];
       }
     }
   }

@@ -29,7 +29,7 @@ namespace {
 template <class T>
 void step_all(const DiffusionStep& step, const Kernel& call) {
   const TensorView& u = call.in(0);
-  const Cells cells = cells_of(u.shape);
+  const Cells cells = channel_cells(u.shape);
   const FactorTable<T> factors(step, call, call.in(1), cells);
   if (!factors) return;
   const int64_t channels = u.shape[1];

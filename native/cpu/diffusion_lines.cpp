@@ -164,8 +164,7 @@ void adjoint_block(const LinesJob<T>& job, int rows, const LineFactors<T>& f, T*
     }
     if (!job.gu) continue;
     if (kCrank)
-      for (int i = 0; i < left; ++i)
-        tile[i] = T(2) * rounded<T>(tile[i]) - load(g_lines + (j + i) * w);
+      for (int i = 0; i < left; ++i) tile[i] = T(2) * tile[i] - load(g_lines + (j + i) * w);
     transpose_tile<T>(tile);
     store_tile(tile, job.gu + j, n, rows, left, job.around_caches);
   }

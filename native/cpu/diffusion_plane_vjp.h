@@ -123,9 +123,9 @@ class BackwardEulerAdjoint {
 #pragma GCC unroll 4
       for (int g = 0; g < G; ++g) {
         const T* other = job_.saved + i * job_.columns + j + g * w;
-        v[g] = load(c + i * s_.pitch + g * w) + rm * v[g];
-        Vec<T> x = m * v[g];
-        if (kPeriodic) x = rounded<T>(x) - broadcast(f_.y.z[i]) * correction[g];
+        v[g] = fused(rm, v[g], load(c + i * s_.pitch + g * w));
+        Vec<T> x = rounded<T>(m * v[g]);
+        if (kPeriodic) x = fused(broadcast(-f_.y.z[i]), correction[g], x);
         const Vec<T> b = whole ? load(other) : load_partial(other, count);
         if (i == job_.rows - 1) faces[g].begin(x, b);
         faces[g].add(x, b);
@@ -276,8 +276,8 @@ class CrankNicolsonAdjoint {
     for (int i = w - 1; i >= 0; --i) {
       if (i < count) {
         const int64_t q = mirrored - i;
-        carry = tile[i] + broadcast(f_.y.rm[q - 1]) * carry;
-        if (kPeriodic) first += broadcast(f_.y.p[q]) * carry;
+        carry = fused(broadcast(f_.y.rm[q - 1]), carry, tile[i]);
+        if (kPeriodic) first = fused(broadcast(f_.y.p[q]), carry, first);
         store(e + i * s_.pitch, carry);
       }
     }
@@ -293,7 +293,8 @@ class CrankNicolsonAdjoint {
     if (kPeriodic) {
 #pragma GCC unroll 4
       for (int g = 0; g < G; ++g)
-        correction[g] = load(correction_u_ + j + g * w) + *f_.y.w_last * load(carry_u_ + j + g * w);
+        correction[g] = fused(broadcast(*f_.y.w_last), load(carry_u_ + j + g * w),
+                              load(correction_u_ + j + g * w));
     }
     for (int64_t i = 0; i < job_.rows; ++i) {
       const int64_t q = job_.rows - 1 - i;
@@ -301,9 +302,9 @@ class CrankNicolsonAdjoint {
 #pragma GCC unroll 4
       for (int g = 0; g < G; ++g) {
         const int64_t at = i * s_.pitch + j + g * w;
-        v[g] = load(plane_u_ + at) + rm * v[g];
-        Vec<T> x = m * v[g];
-        if (kPeriodic) x = rounded<T>(x) - broadcast(f_.y.z[q]) * correction[g];
+        v[g] = fused(rm, v[g], load(plane_u_ + at));
+        Vec<T> x = rounded<T>(m * v[g]);
+        if (kPeriodic) x = fused(broadcast(-f_.y.z[q]), correction[g], x);
         const Vec<T> a = load(s_.plane + at);
         if (i == 0) faces[g].begin(a, x);
         faces[g].add(a, x);

@@ -99,7 +99,7 @@ void add_sums(const Batch<T>& b, const double* sums, T* gk) {
 template <class T>
 void adjoint_all(const DiffusionStep& step, const Kernel& call) {
   const TensorView& g = call.in(0);
-  const Cells cells = cells_of(g.shape);
+  const Cells cells = channel_cells(g.shape);
   const FactorTable<T> factors(step, call, call.in(1), cells);
   if (!factors) return;
   const int64_t channels = g.shape[1];

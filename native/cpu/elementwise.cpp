@@ -1,9 +1,7 @@
 // Elementwise ops: out[i] = f(a[i], b[i], ...) with broadcasting.
 //
-// Layout: the output is contiguous; an input is any strided view, read through an Operand (strided.h) as
-// contiguous pieces of kChunk elements, so that each op is one loop over arrays, vectorised by the compiler.
-// Parallel: blocks of kElementsPerBlock output elements. Outputs larger than kStreamBytes are written
-// around the caches, which saves reading them first: an addition then moves 3 arrays, not 4.
+// Layout and parallel decomposition: chunks.h. Each op is one loop over contiguous arrays, vectorised by
+// the compiler. Complex operands go to complex.cpp.
 #include <cstdint>
 #include <type_traits>
 
@@ -18,71 +16,11 @@
 #include "cpu/strided.h"
 #include "cpu/vector_math.h"
 
+#include "cpu/chunks.h"
+#include "cpu/complex.h"
+
 namespace fluxion::cpu::FLUXION_TARGET {
 namespace {
-
-constexpr int64_t kChunk = 1024;  // elements: three float32 buffers take 12 KiB of the 32 of an L1
-constexpr int kMaxOperands = 3;
-constexpr int64_t kStreamBytes = 4 << 20;
-
-// out[0..n) = op(in[0][0..n), in[1][0..n), ...) on contiguous arrays.
-using ChunkFn = void (*)(const void* op, void* out, const void* const* in, int64_t n);
-
-void stream_out(char* to, const char* from, int64_t bytes) {
-  int64_t i = 0;
-  for (; i + FLUXION_VECTOR_BYTES <= bytes; i += FLUXION_VECTOR_BYTES)
-    stream(reinterpret_cast<float*>(to + i), load(reinterpret_cast<const float*>(from + i)));
-  std::memcpy(to + i, from + i, static_cast<size_t>(bytes - i));
-}
-
-struct ChunkLoop {
-  Operand operands[kMaxOperands];
-  int count;
-  const void* op;
-  ChunkFn fn;
-  char* out;
-  int64_t element;
-  bool streams;
-
-  void run(int64_t begin, int64_t end) const {
-    alignas(64) char buffers[kMaxOperands][kChunk * sizeof(double)];
-    alignas(64) char result[kChunk * sizeof(double)];
-    const void* in[kMaxOperands];
-    for (int i = 0; i < count; ++i) {  // a repeated scalar is laid out once for the block
-      if (operands[i].constant())
-        in[i] = operands[i].read(0, std::min(kChunk, end - begin), buffers[i]);
-    }
-    for (int64_t at = begin; at < end; at += kChunk) {
-      const int64_t n = std::min(kChunk, end - at);
-      for (int i = 0; i < count; ++i)
-        if (!operands[i].constant()) in[i] = operands[i].read(at, n, buffers[i]);
-      char* to = out + at * element;
-      fn(op, streams ? result : to, in, n);
-      if (streams) stream_out(to, result, n * element);
-    }
-    if (streams) stream_fence();
-  }
-};
-
-// Runs fn over the whole output; the inputs [first, first + count) are its operands.
-void for_chunks(const Kernel& k, int first, int count, const void* op, ChunkFn fn) {
-  const TensorView& out = k.out(0);
-  const int64_t n = out.size();
-  if (n == 0) return;
-  ChunkLoop loop;
-  for (int i = 0; i < count; ++i) loop.operands[i] = Operand(k.in(first + i), out.shape);
-  loop.count = count;
-  loop.op = op;
-  loop.fn = fn;
-  loop.out = out.as<char>();
-  loop.element = static_cast<int64_t>(size_of(out.dtype));
-  loop.streams =
-      n * loop.element >= kStreamBytes && reinterpret_cast<uintptr_t>(loop.out) % 64 == 0;
-  k.parallel_for(blocks_of(n, kElementsPerBlock), [&](int64_t block, int) {
-    const int64_t begin = block * kElementsPerBlock;
-    loop.run(begin, std::min(n, begin + kElementsPerBlock));
-  });
-}
 
 template <class Op, class T>
 void unary_chunk(const void* op, void* out, const void* const* in, int64_t n) {
@@ -185,6 +123,21 @@ T magnitude(T x) {
   }                                              \
   void k_##id(const NoParams&, const Kernel& k) { run_binary<floating>(k, Op_##id{}); }
 
+// Arithmetic that complex numbers have too.
+#define FLUXION_ARITHMETIC(id, expression)                 \
+  namespace {                                              \
+  struct Op_##id {                                         \
+    template <class T>                                     \
+    T operator()(T a, T b) const {                         \
+      return expression;                                   \
+    }                                                      \
+  };                                                       \
+  }                                                        \
+  void k_##id(const NoParams&, const Kernel& k) {          \
+    if (is_complex(k.in(0).dtype)) return complex_##id(k); \
+    run_binary<false>(k, Op_##id{});                       \
+  }
+
 #define FLUXION_UNARY(id, floating, expression) \
   namespace {                                   \
   struct Op_##id {                              \
@@ -195,6 +148,21 @@ T magnitude(T x) {
   };                                            \
   }                                             \
   void k_##id(const NoParams&, const Kernel& k) { run_unary<floating>(k, Op_##id{}); }
+
+// The same for complex numbers too.
+#define FLUXION_UNARY_OR_COMPLEX(id, floating, expression) \
+  namespace {                                              \
+  struct Op_##id {                                         \
+    template <class T>                                     \
+    T operator()(T x) const {                              \
+      return expression;                                   \
+    }                                                      \
+  };                                                       \
+  }                                                        \
+  void k_##id(const NoParams&, const Kernel& k) {          \
+    if (is_complex(k.in(0).dtype)) return complex_##id(k); \
+    run_unary<floating>(k, Op_##id{});                     \
+  }
 
 // The same with parameters p, of which the expression may use the fields.
 #define FLUXION_UNARY_WITH(id, Params, floating, expression) \
@@ -221,10 +189,10 @@ T magnitude(T x) {
   }                                                           \
   void k_##id(const Params& p, const Kernel& k) { run_binary<floating>(k, Op_##id{p}); }
 
-FLUXION_BINARY(add, false, static_cast<T>(Wrapping<T>(a) + Wrapping<T>(b)))
-FLUXION_BINARY(sub, false, static_cast<T>(Wrapping<T>(a) - Wrapping<T>(b)))
-FLUXION_BINARY(mul, false, static_cast<T>(Wrapping<T>(a) * Wrapping<T>(b)))
-FLUXION_BINARY(div, false, quotient(a, b))
+FLUXION_ARITHMETIC(add, static_cast<T>(Wrapping<T>(a) + Wrapping<T>(b)))
+FLUXION_ARITHMETIC(sub, static_cast<T>(Wrapping<T>(a) - Wrapping<T>(b)))
+FLUXION_ARITHMETIC(mul, static_cast<T>(Wrapping<T>(a) * Wrapping<T>(b)))
+FLUXION_ARITHMETIC(div, quotient(a, b))
 // A NaN on either side gives NaN.
 FLUXION_BINARY(maximum, false, a > b || a != a ? a : b)
 FLUXION_BINARY(minimum, false, a < b || a != a ? a : b)
@@ -235,12 +203,13 @@ FLUXION_BINARY(le, false, static_cast<uint8_t>(a <= b))
 FLUXION_BINARY(gt, false, static_cast<uint8_t>(a > b))
 FLUXION_BINARY(ge, false, static_cast<uint8_t>(a >= b))
 
-FLUXION_UNARY(neg, false, static_cast<T>(std::is_floating_point_v<T> ? -x : T(0u - Wrapping<T>(x))))
-FLUXION_UNARY(abs, false, magnitude(x))
+FLUXION_UNARY_OR_COMPLEX(neg, false,
+                         static_cast<T>(std::is_floating_point_v<T> ? -x : T(0u - Wrapping<T>(x))))
+FLUXION_UNARY_OR_COMPLEX(abs, false, magnitude(x))
+FLUXION_UNARY_OR_COMPLEX(exp, true, vexp(x))
 FLUXION_UNARY(sign, false, x != x ? x : static_cast<T>((x > T(0)) - (x < T(0))))
 FLUXION_UNARY(relu, false, x < T(0) ? T(0) : x)  // a NaN stays
 FLUXION_UNARY(sqrt, true, std::sqrt(x))
-FLUXION_UNARY(exp, true, vexp(x))
 FLUXION_UNARY(log, true, vlog(x))
 FLUXION_UNARY(log1p, true, log_one_plus(x))
 FLUXION_UNARY(tanh, true, vtanh(x))
@@ -379,7 +348,8 @@ void k_pow(const NoParams&, const Kernel& k) {
 }
 
 void k_where(const NoParams&, const Kernel& k) {
-  dispatch_all(k.in(1).dtype, [&](auto tag) {
+  if (k.in(1).dtype == DType::c64) return for_chunks(k, 0, 3, nullptr, where_chunk<uint64_t>);
+  dispatch_any(k.in(1).dtype, [&](auto tag) {
     for_chunks(k, 0, 3, nullptr, where_chunk<typename decltype(tag)::type>);
   });
 }
@@ -401,13 +371,16 @@ ChunkFn cast_from(DType from) {
 }  // namespace
 
 void k_cast(const CastParams& p, const Kernel& k) {
+  if (is_complex(p.dtype)) return complex_cast(k);
   dispatch_all(p.dtype, [&](auto tag) {
     for_chunks(k, 0, 1, nullptr, cast_from<typename decltype(tag)::type>(k.in(0).dtype));
   });
 }
 
+#undef FLUXION_ARITHMETIC
 #undef FLUXION_BINARY
 #undef FLUXION_UNARY
+#undef FLUXION_UNARY_OR_COMPLEX
 #undef FLUXION_UNARY_WITH
 #undef FLUXION_BINARY_WITH
 

@@ -16,6 +16,7 @@
 
 #include "backend/backend.h"
 #include "core/thread_pool.h"
+#include "cpu/fft_plan.h"
 #include "cpu/plan_cache.h"
 
 namespace fluxion::cpu {
@@ -94,7 +95,25 @@ inline void dispatch_all(DType dtype, F&& f) {
       return f(TypeTag<int32_t>{});
     case DType::u8:
       return f(TypeTag<uint8_t>{});
+    case DType::c64:
+    case DType::c128:
+      return;  // an op that has a complex form dispatches itself
   }
+}
+
+template <class F>
+inline void dispatch_complex(DType dtype, F&& f) {
+  if (dtype == DType::c128) {
+    f(TypeTag<Complex<double>>{});
+  } else {
+    f(TypeTag<Complex<float>>{});
+  }
+}
+
+template <class F>
+inline void dispatch_any(DType dtype, F&& f) {
+  if (is_complex(dtype)) return dispatch_complex(dtype, f);
+  dispatch_all(dtype, f);
 }
 
 }  // namespace fluxion::cpu

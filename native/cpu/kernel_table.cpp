@@ -1,6 +1,7 @@
 // One table per instruction set; a kernel that ops.def names and nobody wrote is a link error.
 #include "cpu/kernel_table.h"
 
+#include "ops/complex.h"
 #include "ops/diffusion.h"
 #include "ops/elementwise.h"
 #include "ops/fourier.h"

@@ -37,17 +37,18 @@ inline void factor_line(double r, int64_t n, Boundary boundary, double* out) {
   double *m = out, *rm = out + n + 1, *z = out + 2 * n + 2, *p = out + 3 * n + 2;
   const bool cyclic = boundary == Boundary::periodic && n > 2;
   if (boundary == Boundary::periodic && n == 2) r *= 2;  // both neighbours are the same cell
-  const bool open = boundary == Boundary::dirichlet;  // zero outside: the end cells lose flux too
   const double middle = 1 + 2 * r;
-  const double end = open ? middle : (n == 1 ? 1.0 : 1 + r);
-  // Sherman-Morrison with gamma = -middle: the corners leave, the end diagonals change.
-  const double first = cyclic ? 2 * middle : end;
-  const double last = cyclic ? middle + r * r / middle : end;
-  double previous = 0;
+  // What the diagonal has at the ends beyond 1 and the faces between cells. Dirichlet: zero outside.
+  // Cyclic: Sherman-Morrison with gamma = -middle, where the corners leave and the ends change.
+  const double wall = boundary == Boundary::dirichlet ? r : 0;
+  const double at_first = cyclic ? 1 + 3 * r : wall;
+  const double at_last = cyclic ? r + r * r / middle : wall;
+  // The pivot is q + r, and r - r^2 / (q + r) = r q / (q + r): nothing cancels, however large r is.
+  double carried = 0;
   for (int64_t i = 0; i < n; ++i) {
-    const double b = i == 0 ? first : (i == n - 1 ? last : middle);
-    m[i] = 1 / (b - (i ? r * r * previous : 0));
-    previous = m[i];
+    const double q = 1 + (i == 0 ? at_first : 0) + (i == n - 1 ? at_last : 0) + carried;
+    m[i] = 1 / (q + (i == n - 1 ? 0 : r));
+    carried = r * q * m[i];
     rm[i] = r * m[i];
     z[i] = p[i] = 0;
   }
@@ -84,6 +85,35 @@ inline __attribute__((always_inline)) Vec<T> rounded(Vec<T> x) {
   return x;
 }
 
+// a * b + c in one instruction where there is one: left to itself the compiler splits it across iterations,
+// which doubles the latency of a sweep and rounds otherwise.
+#if defined(__x86_64__) && FLUXION_VECTOR_BYTES == 64
+inline __attribute__((always_inline)) Vec<float> fused(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return reinterpret_cast<Vec<float>>(_mm512_fmadd_ps(
+      reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(c)));
+}
+inline __attribute__((always_inline)) Vec<double> fused(Vec<double> a, Vec<double> b,
+                                                        Vec<double> c) {
+  return reinterpret_cast<Vec<double>>(_mm512_fmadd_pd(
+      reinterpret_cast<__m512d>(a), reinterpret_cast<__m512d>(b), reinterpret_cast<__m512d>(c)));
+}
+#elif defined(__x86_64__) && FLUXION_VECTOR_BYTES == 32
+inline __attribute__((always_inline)) Vec<float> fused(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return reinterpret_cast<Vec<float>>(_mm256_fmadd_ps(
+      reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b), reinterpret_cast<__m256>(c)));
+}
+inline __attribute__((always_inline)) Vec<double> fused(Vec<double> a, Vec<double> b,
+                                                        Vec<double> c) {
+  return reinterpret_cast<Vec<double>>(_mm256_fmadd_pd(
+      reinterpret_cast<__m256d>(a), reinterpret_cast<__m256d>(b), reinterpret_cast<__m256d>(c)));
+}
+#else
+template <class V>
+inline __attribute__((always_inline)) V fused(V a, V b, V c) {
+  return a * b + c;
+}
+#endif
+
 template <class T, bool kPerLane>
 inline __attribute__((always_inline)) Vec<T> coefficient(const T* table, int64_t i) {
   if constexpr (kPerLane) return load(table + i * kLanes<T>);
@@ -106,14 +136,15 @@ inline __attribute__((always_inline)) void forward_strip(const T* from, int64_t 
 #pragma GCC unroll 4
     for (int g = 0; g < G; ++g) {
       const Vec<T> b = whole ? load(from + g * w) : load_partial(from + g * w, count);
-      x[g] = b + rm * x[g];
-      if (kPeriodic) first[g] += broadcast(f.p[i]) * x[g];
+      x[g] = fused(rm, x[g], b);
+      if (kPeriodic) first[g] = fused(broadcast(f.p[i]), x[g], first[g]);
       store(e + g * w, x[g]);
     }
   }
   if (!kPeriodic) return;
 #pragma GCC unroll 4
-  for (int g = 0; g < G; ++g) store(correction + g * w, first[g] + *f.w_last * x[g]);
+  for (int g = 0; g < G; ++g)
+    store(correction + g * w, fused(broadcast(*f.w_last), x[g], first[g]));
 }
 
 // x_i to `to`, which may be e; with `reflected`, 2 x_i - reflected_i.
@@ -135,13 +166,13 @@ inline __attribute__((always_inline)) void backward_strip(const T* e, int64_t pi
     const Vec<T> rm = broadcast(f.rm[i + 1]), m = broadcast(f.m[i]);
 #pragma GCC unroll 4
     for (int g = 0; g < G; ++g) {
-      v[g] = load(e + i * pitch + g * w) + rm * v[g];
-      Vec<T> x = m * v[g];
-      if (kPeriodic) x = rounded<T>(x) - broadcast(f.z[i]) * shift[g];
+      v[g] = fused(rm, v[g], load(e + i * pitch + g * w));
+      Vec<T> x = rounded<T>(m * v[g]);
+      if (kPeriodic) x = fused(broadcast(-f.z[i]), shift[g], x);
       T* cell = to + i * to_pitch + g * w;
       if (reflected) {
         const T* b = reflected + i * reflected_pitch + g * w;
-        x = T(2) * rounded<T>(x) - (whole ? load(b) : load_partial(b, count));
+        x = T(2) * x - (whole ? load(b) : load_partial(b, count));
       }
       if (!whole) {
         store_partial(cell, x, count);
@@ -193,8 +224,9 @@ inline __attribute__((always_inline)) void forward_tile(const Vec<T> (&tile)[kLa
 #pragma GCC unroll 16
   for (int i = 0; i < w; ++i) {
     if (i < count) {
-      carry.value = tile[i] + coefficient<T, kPerLane>(f.rm, j + i - 1) * carry.value;
-      if (kPeriodic) carry.first += coefficient<T, kPerLane>(f.p, j + i) * carry.value;
+      carry.value = fused(coefficient<T, kPerLane>(f.rm, j + i - 1), carry.value, tile[i]);
+      if (kPeriodic)
+        carry.first = fused(coefficient<T, kPerLane>(f.p, j + i), carry.value, carry.first);
       store(lines + (j + i) * w, carry.value);
     }
   }
@@ -203,7 +235,8 @@ inline __attribute__((always_inline)) void forward_tile(const Vec<T> (&tile)[kLa
 // After the last tile: makes the carry ready for going backward.
 template <class T, bool kPerLane, bool kPeriodic>
 inline __attribute__((always_inline)) void turn(const LineFactors<T>& f, LineCarry<T>& carry) {
-  if (kPeriodic) carry.first += coefficient<T, kPerLane>(f.w_last, 0) * carry.value;
+  if (kPeriodic)
+    carry.first = fused(coefficient<T, kPerLane>(f.w_last, 0), carry.value, carry.first);
   carry.value = Vec<T>{};
 }
 
@@ -218,10 +251,9 @@ inline __attribute__((always_inline)) void backward_tile(const T* lines, int64_t
   for (int i = w - 1; i >= 0; --i) {
     if (i < count) {
       carry.value =
-          load(lines + (j + i) * w) + coefficient<T, kPerLane>(f.rm, j + i + 1) * carry.value;
-      tile[i] = coefficient<T, kPerLane>(f.m, j + i) * carry.value;
-      if (kPeriodic)
-        tile[i] = rounded<T>(tile[i]) - coefficient<T, kPerLane>(f.z, j + i) * carry.first;
+          fused(coefficient<T, kPerLane>(f.rm, j + i + 1), carry.value, load(lines + (j + i) * w));
+      tile[i] = rounded<T>(coefficient<T, kPerLane>(f.m, j + i) * carry.value);
+      if (kPeriodic) tile[i] = fused(-coefficient<T, kPerLane>(f.z, j + i), carry.first, tile[i]);
     } else {
       tile[i] = Vec<T>{};
     }

@@ -29,6 +29,13 @@ struct Add {
 };
 
 template <class T>
+struct Add<Complex<T>> {
+  using Acc = Complex<double>;
+  static constexpr Acc kStart{0, 0};
+  static Acc fold(Acc a, Acc x) { return {a.re + x.re, a.im + x.im}; }
+};
+
+template <class T>
 struct Max {
   using Acc = T;
   static constexpr T kStart = std::is_floating_point_v<T> ? -std::numeric_limits<T>::infinity()
@@ -286,20 +293,28 @@ void reduce_extremum(const ReduceParams& p, const Kernel& k) {
 }  // namespace
 
 void k_sum(const ReduceParams& p, const Kernel& k) {
-  dispatch_all(k.in(0).dtype, [&](auto tag) {
+  dispatch_any(k.in(0).dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    using Out = std::conditional_t<std::is_floating_point_v<T>, T, int32_t>;
+    using Out = std::conditional_t<std::is_integral_v<T>, int32_t, T>;
     reduce<Add<T>, T, Out>(k, reduced_dims(p, k.in(0).ndim()),
                            [](typename Add<T>::Acc v) { return static_cast<Out>(v); });
   });
 }
 
 void k_mean(const ReduceParams& p, const Kernel& k) {
+  const int64_t outputs = k.out(0).size();
+  // An empty mean is 0 / 0.
+  const double count = outputs == 0 ? 1.0 : static_cast<double>(k.in(0).size() / outputs);
+  if (is_complex(k.in(0).dtype)) {
+    return dispatch_complex(k.in(0).dtype, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      reduce<Add<T>, T, T>(k, reduced_dims(p, k.in(0).ndim()), [count](Complex<double> v) {
+        return static_cast<T>(Complex<double>(v.re / count, v.im / count));
+      });
+    });
+  }
   dispatch_floating(k.in(0).dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const int64_t outputs = k.out(0).size();
-    // An empty mean is 0 / 0.
-    const double count = outputs == 0 ? 1.0 : static_cast<double>(k.in(0).size() / outputs);
     reduce<Add<T>, T, T>(k, reduced_dims(p, k.in(0).ndim()),
                          [count](double v) { return static_cast<T>(v / count); });
   });

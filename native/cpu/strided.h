@@ -32,8 +32,10 @@ class Operand {
         return read_as<uint8_t>(begin, count, buffer);
       case 4:
         return read_as<uint32_t>(begin, count, buffer);
-      default:
+      case 8:
         return read_as<uint64_t>(begin, count, buffer);
+      default:
+        return read_as<Complex<double>>(begin, count, buffer);
     }
   }
 

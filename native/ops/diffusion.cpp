@@ -33,7 +33,7 @@ size_t step_scratch(const DiffusionStep& step, const Cells& n, size_t element) {
   if (!step.factorised() && resident(n, element)) sweeps += field_bytes(n, element, 1);
   size_t planes = plane_lines_bytes(n, element) + scratch_plane_bytes(n, element);
   if (!resident({1, n.height, n.width}, element)) planes = 0;
-  if (n.depth > 1 && resident(n, element))
+  if (step.axes == 3 && resident(n, element))
     planes += static_cast<size_t>((n.depth + 2) * n.plane()) * element;
   return larger(sweeps, planes);
 }
@@ -46,7 +46,7 @@ size_t systems_bytes(int64_t n) { return kTridiagonalVectors * vector_line_bytes
 void infer_step(const DiffusionStep& step, Infer& infer) {
   check_diffusion(step, infer);
   const Shape& shape = infer.shape(0);
-  const Cells n = cells_of(shape);
+  const Cells n = channel_cells(shape);
   const size_t element = size_of(infer.dtype(0));
   infer.need_contiguous(0);
   infer.output(infer.dtype(0), shape);
@@ -63,7 +63,7 @@ void infer_step(const DiffusionStep& step, Infer& infer) {
 void infer_step_vjp(const DiffusionStep& step, Infer& infer) {
   check_diffusion(step, infer);
   const Shape& shape = infer.shape(0);
-  const Cells n = cells_of(shape);
+  const Cells n = channel_cells(shape);
   const size_t element = size_of(infer.dtype(0));
   infer.require_shape(2, "saved", shape);
   infer.require_dtype(2, "saved", infer.dtype(0));

@@ -127,7 +127,7 @@ struct Cells {
   }
 };
 
-inline Cells cells_of(const Shape& shape) {
+inline Cells channel_cells(const Shape& shape) {
   const int n = shape.ndim;
   return {n > 4 ? shape[n - 3] : 1, n > 3 ? shape[n - 2] : 1, shape[n - 1]};
 }
@@ -164,7 +164,7 @@ inline constexpr int kWorkingFields = 3;
 
 // Partial sums of the gradient in the diffusivity: one of each plane and axis.
 inline size_t diffusivity_partial_bytes(const DiffusionStep& step, const Shape& shape) {
-  const int64_t planes = shape[0] * shape[1] * cells_of(shape).depth;
+  const int64_t planes = shape[0] * shape[1] * channel_cells(shape).depth;
   return round_to_line(static_cast<size_t>(planes * step.axes) * sizeof(double));
 }
 

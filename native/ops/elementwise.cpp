@@ -38,6 +38,19 @@ void infer_binary(Infer& infer, bool floating_only, bool boolean) {
   infer.output(boolean ? DType::u8 : infer.dtype(0), broadcast_shape(infer, 2, kBinaryArguments));
 }
 
+void infer_arithmetic(Infer& infer) {
+  infer.allow_complex();
+  infer_binary(infer, false, false);
+}
+
+// A complex number times or by a real one of its precision needs no conversion.
+void infer_scaling(Infer& infer) {
+  const DType dtype = infer.dtype(0);
+  if (!is_complex(dtype) || infer.dtype(1) != real_of(dtype)) return infer_arithmetic(infer);
+  infer.allow_complex();
+  infer.output(dtype, broadcast_shape(infer, 2, kBinaryArguments));
+}
+
 void infer_unary(Infer& infer) { infer.output(infer.dtype(0), infer.shape(0)); }
 
 void infer_floating(Infer& infer, int64_t work = kTranscendentalWork) {
@@ -71,10 +84,10 @@ void require_fraction(const Infer& infer, const char* argument, double value) {
 
 }  // namespace
 
-void infer_add(const NoParams&, Infer& infer) { infer_binary(infer, false, false); }
-void infer_sub(const NoParams&, Infer& infer) { infer_binary(infer, false, false); }
-void infer_mul(const NoParams&, Infer& infer) { infer_binary(infer, false, false); }
-void infer_div(const NoParams&, Infer& infer) { infer_binary(infer, false, false); }
+void infer_add(const NoParams&, Infer& infer) { infer_arithmetic(infer); }
+void infer_sub(const NoParams&, Infer& infer) { infer_arithmetic(infer); }
+void infer_mul(const NoParams&, Infer& infer) { infer_scaling(infer); }
+void infer_div(const NoParams&, Infer& infer) { infer_scaling(infer); }
 void infer_maximum(const NoParams&, Infer& infer) { infer_binary(infer, false, false); }
 void infer_minimum(const NoParams&, Infer& infer) { infer_binary(infer, false, false); }
 void infer_pow(const NoParams&, Infer& infer) {
@@ -89,11 +102,22 @@ void infer_le(const NoParams&, Infer& infer) { infer_binary(infer, false, true);
 void infer_gt(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
 void infer_ge(const NoParams&, Infer& infer) { infer_binary(infer, false, true); }
 
-void infer_neg(const NoParams&, Infer& infer) { infer_unary(infer); }
-void infer_abs(const NoParams&, Infer& infer) { infer_unary(infer); }
+void infer_neg(const NoParams&, Infer& infer) {
+  infer.allow_complex();
+  infer_unary(infer);
+}
+void infer_abs(const NoParams&, Infer& infer) {
+  infer.allow_complex();
+  infer.output(real_of(infer.dtype(0)), infer.shape(0));
+}
 void infer_sign(const NoParams&, Infer& infer) { infer_unary(infer); }
 void infer_relu(const NoParams&, Infer& infer) { infer_unary(infer); }
-void infer_exp(const NoParams&, Infer& infer) { infer_floating(infer); }
+void infer_exp(const NoParams&, Infer& infer) {
+  if (!is_complex(infer.dtype(0))) return infer_floating(infer);
+  infer.allow_complex();
+  infer_unary(infer);
+  infer.work *= 3 * kTranscendentalWork;
+}
 void infer_log(const NoParams&, Infer& infer) { infer_floating(infer); }
 void infer_log1p(const NoParams&, Infer& infer) { infer_floating(infer); }
 void infer_sqrt(const NoParams&, Infer& infer) { infer_floating(infer); }
@@ -142,12 +166,20 @@ void infer_clamp_vjp(const ClampParams& p, Infer& infer) {
 
 void infer_where(const NoParams&, Infer& infer) {
   static constexpr const char* kArguments[] = {"condition", "x", "other"};
+  infer.allow_complex();
   infer.require_dtype(0, "condition", DType::u8);
   infer.require_dtype(2, "other", infer.dtype(1));
   infer.output(infer.dtype(1), broadcast_shape(infer, 3, kArguments));
 }
 
-void infer_cast(const CastParams& p, Infer& infer) { infer.output(p.dtype, infer.shape(0)); }
+void infer_cast(const CastParams& p, Infer& infer) {
+  infer.allow_complex();
+  infer.require(!is_complex(infer.dtype(0)) || is_complex(p.dtype), ErrorCode::DTypeMismatch,
+                format("dtype must be complex for a complex tensor, got %s; take real(), imag() or "
+                       "abs() of it",
+                       name_of(p.dtype)));
+  infer.output(p.dtype, infer.shape(0));
+}
 
 void infer_adam_step(const AdamStepParams& p, Infer& infer) {
   static constexpr const char* kArguments[] = {"param", "grad", "m", "v"};

@@ -1,5 +1,6 @@
 // Elementwise ops: out[i] = f(a[i], b[i], ...), inputs broadcast as in NumPy and PyTorch.
-// Both inputs of a binary op have one dtype: promotion is done in TypeScript. Comparisons give uint8.
+// Both inputs of a binary op have one dtype: promotion is done in TypeScript; mul and div also take (complex,
+// real of its precision). Comparisons give uint8.
 #pragma once
 
 #include "ops/op.h"

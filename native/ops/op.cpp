@@ -70,8 +70,22 @@ void Infer::output(DType dtype, const Shape& shape) {
   ++outputs;
 }
 
+void Infer::refuse_complex() const {
+  for (int i = 0; i < inputs(); ++i)
+    require(!is_complex(dtype(i)), ErrorCode::DTypeMismatch,
+            format("input must be real, got %s; take real(), imag() or abs() of it",
+                   name_of(dtype(i))));
+  for (int i = 0; i < outputs; ++i)
+    require(!is_complex(out_dtype[i]), ErrorCode::DTypeMismatch,
+            format("dtype must be real, got %s", name_of(out_dtype[i])));
+}
+
 void Infer::alias(const Shape& shape, const Shape& strides, int64_t offset) {
-  output(dtype(0), shape);
+  alias_as(dtype(0), shape, strides, offset);
+}
+
+void Infer::alias_as(DType as, const Shape& shape, const Shape& strides, int64_t offset) {
+  output(as, shape);
   aliased = true;
   alias_strides = strides;
   alias_offset = offset;

@@ -67,14 +67,22 @@ class Infer {
   // The kernel reads input i only as a contiguous array: the engine copies a strided view first.
   void need_contiguous(int i) { contiguous_inputs |= 1u << i; }
   void need_contiguous() { contiguous_inputs = ~0u; }
+  // An op takes and returns real numbers unless it says otherwise.
+  void allow_complex() { complex_allowed = true; }
+  void refuse_complex() const;
+  // A view op: its output is a view on a contiguous copy of input 0.
+  void need_copy() { copy_input = true; }
   void output(DType dtype, const Shape& shape);
-  // The output is a view on input 0; no kernel runs. Offset counts elements from the input's first.
+  // The output is a view on input 0; no kernel runs. Strides and offset count elements of the output.
   void alias(const Shape& shape, const Shape& strides, int64_t offset);
+  void alias_as(DType dtype, const Shape& shape, const Shape& strides, int64_t offset);
 
   Shape out_shape[kMaxOutputs];
   DType out_dtype[kMaxOutputs] = {};
   int outputs = 0;
   bool aliased = false;
+  bool complex_allowed = false;
+  bool copy_input = false;
   Shape alias_strides;
   int64_t alias_offset = 0;
   uint32_t contiguous_inputs = 0;

@@ -45,8 +45,10 @@ void infer_reduction(const ReduceParams& p, Infer& infer, DType dtype) {
   infer.output(dtype, out);
   infer.work = infer.in(0).size();
   infer.workspace =
-      sizeof(double) * static_cast<size_t>(std::min(
-                           2 * kReduceBlocks * std::max<int64_t>(out.size(), 1), kReducePartials));
+      sizeof(double) *
+      static_cast<size_t>(
+          parts_of(dtype) *
+          std::min(2 * kReduceBlocks * std::max<int64_t>(out.size(), 1), kReducePartials));
 }
 
 void infer_extremum(const ReduceParams& p, Infer& infer) {
@@ -87,11 +89,13 @@ void infer_softmax_like_vjp(const AxisParams& p, Infer& infer) {
 }  // namespace
 
 void infer_sum(const ReduceParams& p, Infer& infer) {
+  infer.allow_complex();
   infer_reduction(p, infer, infer.dtype(0) == DType::u8 ? DType::i32 : infer.dtype(0));
 }
 
 void infer_mean(const ReduceParams& p, Infer& infer) {
-  infer.require_floating(0, "x");
+  infer.allow_complex();
+  if (!is_complex(infer.dtype(0))) infer.require_floating(0, "x");
   infer_reduction(p, infer, infer.dtype(0));
 }
 

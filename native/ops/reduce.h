@@ -38,7 +38,7 @@ struct AxisParams {
 uint32_t reduced_dims(const ReduceParams& params, int ndim);
 
 // A reduction with few outputs is cut into slices so that all cores work; a slice leaves one partial
-// result of up to 8 bytes per output in the workspace. Slices are cut only while the outputs fill fewer
+// result of up to 8 bytes (complex: 16) per output in the workspace. Slices are cut only while the outputs fill fewer
 // than kReduceBlocks tiles of kReduceTile, so these many partial results are enough for any input.
 inline constexpr int64_t kReduceBlocks = 64;
 inline constexpr int64_t kReduceTile = 512;

@@ -1,6 +1,7 @@
 // Builds the op table from ops.def. Adding an op does not touch this file; a new family adds an include.
 #include "ops/registry.h"
 
+#include "ops/complex.h"
 #include "ops/diffusion.h"
 #include "ops/elementwise.h"
 #include "ops/fourier.h"

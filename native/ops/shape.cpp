@@ -61,6 +61,7 @@ bool reshaped_strides(const TensorView& view, const Shape& shape, Shape* strides
 }
 
 void infer_reshape(const ReshapeParams& p, Infer& infer) {
+  infer.allow_complex();
   require_sizes(infer, "shape", p.shape);
   infer.require(
       p.shape.size() == infer.in(0).size(), ErrorCode::ShapeMismatch,
@@ -75,6 +76,7 @@ void infer_reshape(const ReshapeParams& p, Infer& infer) {
 }
 
 void infer_permute(const PermuteParams& p, Infer& infer) {
+  infer.allow_complex();
   const TensorView& x = infer.in(0);
   require_list(infer, "dims", p.dims, x.ndim());
   Shape shape, strides;
@@ -91,6 +93,7 @@ void infer_permute(const PermuteParams& p, Infer& infer) {
 }
 
 void infer_expand(const ExpandParams& p, Infer& infer) {
+  infer.allow_complex();
   const TensorView& x = infer.in(0);
   require_sizes(infer, "shape", p.shape);
   const int added = p.shape.ndim - x.ndim();
@@ -109,6 +112,7 @@ void infer_expand(const ExpandParams& p, Infer& infer) {
 }
 
 void infer_slice(const SliceParams& p, Infer& infer) {
+  infer.allow_complex();
   const TensorView& x = infer.in(0);
   require_list(infer, "starts", p.starts, x.ndim());
   require_list(infer, "stops", p.stops, x.ndim());
@@ -131,6 +135,7 @@ void infer_slice(const SliceParams& p, Infer& infer) {
 }
 
 void infer_slice_vjp(const SliceVjpParams& p, Infer& infer) {
+  infer.allow_complex();
   const Shape& g = infer.shape(0);
   require_sizes(infer, "inputShape", p.input_shape);
   infer.require_ndim(0, "g", p.input_shape.ndim);
@@ -146,14 +151,19 @@ void infer_slice_vjp(const SliceVjpParams& p, Infer& infer) {
   infer.output(infer.dtype(0), p.input_shape);
 }
 
-void infer_copy(const NoParams&, Infer& infer) { infer.output(infer.dtype(0), infer.shape(0)); }
+void infer_copy(const NoParams&, Infer& infer) {
+  infer.allow_complex();
+  infer.output(infer.dtype(0), infer.shape(0));
+}
 
 void infer_full(const FillParams& p, Infer& infer) {
+  infer.allow_complex();
   require_sizes(infer, "shape", p.shape);
   infer.output(p.dtype, p.shape);
 }
 
 void infer_cat(const ConcatParams& p, Infer& infer) {
+  infer.allow_complex();
   infer.require_argument(infer.inputs() > 0, "tensors must have at least one tensor, got none");
   Shape out = infer.shape(0);
   require_dim(infer, p.dim, out.ndim);
@@ -172,6 +182,7 @@ void infer_cat(const ConcatParams& p, Infer& infer) {
 }
 
 void infer_pad(const PadParams& p, Infer& infer) {
+  infer.allow_complex();
   const Shape& x = infer.shape(0);
   require_list(infer, "before", p.before, x.ndim);
   require_list(infer, "after", p.after, x.ndim);
@@ -183,6 +194,7 @@ void infer_pad(const PadParams& p, Infer& infer) {
 }
 
 void infer_index_select(const IndexSelectParams& p, Infer& infer) {
+  infer.allow_complex();
   Shape out = infer.shape(0);
   require_dim(infer, p.dim, out.ndim);
   infer.require_dtype(1, "index", DType::i32);
@@ -193,6 +205,7 @@ void infer_index_select(const IndexSelectParams& p, Infer& infer) {
 }
 
 void infer_index_select_vjp(const IndexSelectVjpParams& p, Infer& infer) {
+  infer.allow_complex();
   Shape out = infer.shape(0);
   require_dim(infer, p.dim, out.ndim);
   infer.require_dtype(1, "index", DType::i32);
@@ -225,12 +238,14 @@ void require_index(const Infer& infer, int64_t dim, const Shape& shape) {
 }  // namespace
 
 void infer_gather(const GatherParams& p, Infer& infer) {
+  infer.allow_complex();
   require_index(infer, p.dim, infer.shape(0));
   infer.need_contiguous();
   infer.output(infer.dtype(0), infer.shape(1));
 }
 
 void infer_gather_vjp(const GatherVjpParams& p, Infer& infer) {
+  infer.allow_complex();
   require_sizes(infer, "inputShape", p.input_shape);
   require_index(infer, p.dim, p.input_shape);
   infer.require_shape(0, "g", infer.shape(1));

@@ -160,6 +160,26 @@ describe('npy', () => {
     expect([...loaded.dataSync()]).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
+  test('complex numbers, also big-endian and in Fortran order', async () => {
+    for (const dtype of ['complex64', 'complex128'] as const) {
+      const values = [1, -2, 3, 4, 5.5, 6];
+      await saveNpy(tensor(Float64Array.from(values), { dtype, shape: [3, 1] }), at('z.npy'));
+      expect(readFileSync(at('z.npy'), 'latin1')).toContain(dtype === 'complex64' ? '<c8' : '<c16');
+      const loaded = await loadNpy(at('z.npy'));
+      expect([loaded.dtype, loaded.shape]).toEqual([dtype, [3, 1]]);
+      expect([...loaded.dataSync()]).toEqual(values);
+    }
+    const elements = Buffer.alloc(32);
+    [0, 1, 4, 5, 2, 3, 6, 7].forEach((v, i) => elements.writeFloatBE(v, 4 * i));
+    writeFileSync(at('z.npy'), npy(header('>c8', '(2, 2)', 'True'), elements));
+    expect([...(await loadNpy(at('z.npy'))).dataSync()]).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    await expectTruncationsRefused(
+      loadNpy,
+      at('z2.npy'),
+      npy(header('<c8', '(1,)'), Buffer.alloc(8)),
+    );
+  });
+
   test('int64 becomes int32 where it fits', async () => {
     const longs = (...values: bigint[]) => Buffer.from(BigInt64Array.from(values).buffer);
     const limits = [2n ** 31n - 1n, -(2n ** 31n), -1n];
@@ -175,10 +195,10 @@ describe('npy', () => {
   });
 
   test('other dtypes are unsupported', async () => {
-    writeFileSync(at('e.npy'), npy(header('<c16', '(1,)'), Buffer.alloc(16)));
+    writeFileSync(at('e.npy'), npy(header('<f2', '(1,)'), Buffer.alloc(2)));
     await expect(loadNpy(at('e.npy'))).rejects.toMatchObject({
       code: 'FLUXION_UNSUPPORTED',
-      message: expect.stringContaining("'<c16'") as string,
+      message: expect.stringContaining("'<f2'") as string,
     });
   });
 
@@ -234,6 +254,20 @@ describe('safetensors', () => {
       expect([read.dtype, read.shape]).toEqual([saved.dtype, saved.shape]);
       expect([...read.dataSync()]).toEqual([...saved.dataSync()]);
     }
+  });
+
+  test('complex64 is C64; the format has no complex128', async () => {
+    const z = tensor(Float32Array.of(1, 2, 3, -4), { dtype: 'complex64' });
+    await saveSafetensors({ z, mask: make().mask }, at('z.safetensors'));
+    expect(readFileSync(at('z.safetensors'), 'latin1')).toContain('"C64","shape":[2]');
+    const { tensors } = await loadSafetensors(at('z.safetensors'));
+    expect([tensors.z!.dtype, ...tensors.z!.dataSync()]).toEqual(['complex64', 1, 2, 3, -4]);
+    await expect(
+      saveSafetensors({ wide: z.to('complex128') }, at('w.safetensors')),
+    ).rejects.toMatchObject({
+      code: 'FLUXION_UNSUPPORTED',
+      message: expect.stringContaining('viewAsReal') as string,
+    });
   });
 
   test('the same tensors give the same bytes, elements aligned', async () => {

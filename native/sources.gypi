@@ -15,6 +15,8 @@
       "native/cpu/convolution.cpp",
       "native/cpu/cpu_backend.cpp",
       "native/cpu/diffusion.cpp",
+      "native/cpu/diffusion_lines.cpp",
+      "native/cpu/diffusion_vjp.cpp",
       "native/cpu/elementwise.cpp",
       "native/cpu/fft_plan.cpp",
       "native/cpu/fourier.cpp",
@@ -36,6 +38,7 @@
       "native/cpu/tridiagonal.cpp",
       "native/cpu/upwind.cpp",
       "native/cpu/upwind_rate.cpp",
+      "native/cpu/variable_diffusion.cpp",
       "native/ops/adr_step.cpp",
       "native/ops/complex.cpp",
       "native/ops/diffusion.cpp",
@@ -50,7 +53,8 @@
       "native/ops/semi_lagrangian.cpp",
       "native/ops/shape.cpp",
       "native/ops/spectral_diffusion.cpp",
-      "native/ops/upwind.cpp"
+      "native/ops/upwind.cpp",
+      "native/ops/variable_diffusion.cpp"
     ],
     "fluxion_test_sources": [
       "test/native/complex_test.cpp",

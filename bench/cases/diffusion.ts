@@ -1,5 +1,13 @@
 import { type Boundary, type DiffusionScheme, type Tensor } from 'fluxion';
-import { full, implicitDiffusion2d, tensor, tidy, tridiagonalSolve } from 'fluxion';
+import {
+  full,
+  implicitDiffusion1d,
+  implicitDiffusion2d,
+  implicitDiffusion3d,
+  tensor,
+  tidy,
+  tridiagonalSolve,
+} from 'fluxion';
 import { type Case, TORCH, clearGrads, defineCase, expectClose, inputSets } from '../case';
 import { type Diffusion, implicitDiffusion } from '../peers/typed_array';
 
@@ -147,6 +155,89 @@ const VARIANTS: readonly Variant[] = [
   },
 ];
 
+interface Grid {
+  n: number;
+  c: number;
+  d: number;
+  h: number;
+  w: number;
+}
+
+/** Lines (d = h = 1) and volumes, zero flux, backward Euler. */
+function diffusionOn(axes: 1 | 3, sizes: Grid, small: Grid, backward: boolean): Case {
+  const name = `implicit-diffusion-${axes}d`;
+  const cells = ({ n, c, d, h, w }: Grid) => n * c * d * h * w;
+  const flops = axes === 1 ? 5 : 15;
+  return defineCase<Grid & Record<string, number | string>>({
+    name: `${name}/neumann-backward-euler/${backward ? 'forward-backward' : 'forward'}`,
+    peer: backward ? `${name}-backward` : name,
+    peers: TORCH,
+    dtype: 'float32',
+    sizes: { ...sizes, boundary: 'neumann', scheme: 'backward-euler' },
+    small: { ...small, boundary: 'neumann', scheme: 'backward-euler' },
+    floors: (s) => ({
+      bytes: (backward ? 20 : 8) * cells(s),
+      flops: (backward ? 2.2 : 1) * flops * cells(s),
+    }),
+    inputBytes: (s) => 4 * cells(s) * (backward ? 2 : 1),
+    setup: (s, sets) => {
+      const shape = axes === 1 ? [s.n, s.c, s.w] : [s.n, s.c, s.d, s.h, s.w];
+      const u = inputSets(sets, shape, { requiresGrad: backward });
+      const g = backward ? inputSets(sets, shape, { seed: 2 }) : [];
+      const k = tensor(Float32Array.from({ length: s.c }, (_, i) => 0.1 + i / s.c));
+      k.requiresGrad = backward;
+      const step = (x: Tensor) =>
+        axes === 1 ? implicitDiffusion1d(x, k, { dt: 1 }) : implicitDiffusion3d(x, k, { dt: 1 });
+      const run = (set: number) => {
+        const v = step(u[set]!);
+        if (!backward) return v;
+        clearGrads(u[set]!, k);
+        v.backward(g[set]);
+        return v;
+      };
+      const verify = () =>
+        tidy(() => {
+          const v = run(0);
+          checkLaplacian(name, s, k.dataSync(), u[0]!, v);
+          // The operator is symmetric: du solves the same equations with g on the right side.
+          if (backward) checkLaplacian(`du of ${name}`, s, k.dataSync(), g[0]!, u[0]!.grad!);
+        });
+      return { run, verify };
+    },
+  });
+}
+
+/** The matrices of all axes applied to the result give the right side, in samples of lines along x. */
+function checkLaplacian(what: string, s: Grid, k: ArrayLike<number>, from: Tensor, to: Tensor) {
+  const [u, v] = [from.dataSync(), to.dataSync()];
+  const strides = [1, s.w, s.w * s.h];
+  const extents = [s.w, s.h, s.d];
+  const size = s.d * s.h * s.w;
+  for (let channel = 0; channel < s.n * s.c; channel += 7) {
+    const rate = k[channel % s.c]!;
+    let field = Float64Array.from({ length: size }, (_, p) => v[channel * size + p]!);
+    extents.forEach((n, axis) => {
+      const stride = strides[axis]!;
+      field = field.map((value, p) => {
+        const q = Math.floor(p / stride) % n;
+        const below = q > 0 ? field[p - stride]! : value;
+        const above = q + 1 < n ? field[p + stride]! : value;
+        return value - rate * (below - 2 * value + above);
+      });
+    });
+    for (let p = 0; p < size; p += 101)
+      expectClose(`${what}, channel ${channel}`, field[p]!, u[channel * size + p]!, 1e-4);
+  }
+}
+
+const LINES: Grid = { n: 64, c: 64, d: 1, h: 1, w: 1024 };
+const VOLUMES: Grid = { n: 2, c: 16, d: 64, h: 64, w: 64 };
+
+const OTHER_DIMENSIONS: readonly Case[] = [false, true].flatMap((backward) => [
+  diffusionOn(1, LINES, { n: 2, c: 3, d: 1, h: 1, w: 9 }, backward),
+  diffusionOn(3, VOLUMES, { n: 2, c: 3, d: 4, h: 5, w: 6 }, backward),
+]);
+
 const tridiagonal = defineCase({
   name: 'tridiagonal-solve/forward',
   peer: 'tridiagonal-solve',
@@ -181,4 +272,8 @@ const tridiagonal = defineCase({
   },
 });
 
-export const DIFFUSION: readonly Case[] = [...VARIANTS.map(diffusion), tridiagonal];
+export const DIFFUSION: readonly Case[] = [
+  ...VARIANTS.map(diffusion),
+  ...OTHER_DIMENSIONS,
+  tridiagonal,
+];

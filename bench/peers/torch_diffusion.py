@@ -2,6 +2,8 @@
 
 import torch
 
+from torch_inputs import rotating, sets_of
+
 
 def second_difference(n, boundary):
     d = -2 * torch.eye(n, dtype=torch.float64)
@@ -63,3 +65,134 @@ def apply_by_channel(u, ay, ax):
     along_x = torch.bmm(u.transpose(0, 1).reshape(c, n * h, w), ax).view(c, n, h, w)
     along_y = torch.matmul(ay[:, None], along_x)
     return along_y.transpose(0, 1)
+
+
+def implicit_diffusion(backward):
+    def build(r, s):
+        shape = (s["n"], s["c"], s["h"], s["w"])
+        k = (0.1 + torch.arange(s["c"]) / s["c"]).requires_grad_(backward)
+        u = sets_of(r, *shape, grad=backward)
+        g = sets_of(r, *shape) if backward else [None] * len(u)
+        eigenbasis = Eigenbasis(s)
+
+        def matrices(k):
+            ay = step_matrices(k, s["h"], s)
+            return ay, (ay if s["w"] == s["h"] else step_matrices(k, s["w"], s))
+
+        # The part that depends on k alone is outside the timed region unless its gradient is wanted.
+        fixed = None if backward else (matrices(k), eigenbasis.factors(k))
+
+        def finish(v, u, g):
+            return torch.autograd.grad(v, (u, k), g) if backward else v
+
+        def dense(apply):
+            def call(u, g):
+                return finish(apply(u, *(fixed[0] if fixed else matrices(k))), u, g)
+
+            return call
+
+        def spectral(u, g):
+            return finish(eigenbasis.apply(u, fixed[1] if fixed else eigenbasis.factors(k)), u, g)
+
+        pairs = list(zip(u, g))
+        return {
+            "inverse-broadcast": rotating(pairs, dense(apply_broadcast)),
+            "inverse-by-channel": rotating(pairs, dense(apply_by_channel)),
+            "eigenbasis": rotating(pairs, spectral),
+        }
+
+    return build
+
+
+def tridiagonal_solve(r, s):
+    shape = (s["systems"], s["n"])
+    lower, upper, rhs = (sets_of(r, *shape) for _ in range(3))
+    diagonal = [torch.full(shape, 16.0) for _ in range(r["sets"])]
+
+    def dense(l, d, u, b):
+        a = torch.diag_embed(d)
+        a += torch.diag_embed(l[:, 1:], -1)
+        a += torch.diag_embed(u[:, :-1], 1)
+        return torch.linalg.solve(a, b)
+
+    def sweeps(l, d, u, b):
+        """Thomas, vectorised over the systems."""
+        l, d, u, b = (t.T.contiguous() for t in (l, d, u, b))
+        x, c = torch.empty_like(b), torch.empty_like(b)
+        c[0], x[0] = u[0] / d[0], b[0] / d[0]
+        for i in range(1, b.shape[0]):
+            pivot = torch.addcmul(d[i], l[i], c[i - 1], value=-1)
+            torch.div(u[i], pivot, out=c[i])
+            torch.div(torch.addcmul(b[i], l[i], x[i - 1], value=-1), pivot, out=x[i])
+        for i in range(b.shape[0] - 2, -1, -1):
+            x[i].addcmul_(c[i], x[i + 1], value=-1)
+        return x.T
+
+    sets = list(zip(lower, diagonal, upper, rhs))
+    return {"thomas": rotating(sets, sweeps), "dense-solve": rotating(sets, dense)}
+
+
+def along_axis(u, a, axis):
+    """The matrix [C, n, n] of each channel along an axis (1 = x): one product for each channel."""
+    return torch.einsum("cij,nc...j->nc...i", a, u.transpose(-1, -axis)).transpose(-1, -axis)
+
+
+def batched(u, matrices):
+    """Channels first, the axis last: large products, with a copy where the axis is not the last."""
+    v = u.transpose(0, 1)
+    for axis, a in enumerate(matrices, 1):
+        moved = v.transpose(-1, -axis)
+        shape = moved.shape
+        v = torch.bmm(moved.reshape(shape[0], -1, shape[-1]), a).view(shape).transpose(-1, -axis)
+    return v.transpose(0, 1)
+
+
+def implicit_diffusion_nd(axes, backward):
+    """Lines [n, c, w] and volumes [n, c, d, h, w] through the dense inverse of each axis."""
+
+    def build(r, s):
+        extents = [s[name] for name in ("d", "h", "w")[3 - axes :]]
+        shape = (s["n"], s["c"], *extents)
+        k = (0.1 + torch.arange(s["c"]) / s["c"]).requires_grad_(backward)
+        u = sets_of(r, *shape, grad=backward)
+        g = sets_of(r, *shape) if backward else [None] * len(u)
+
+        def matrices(k):
+            known = {}
+            for n in extents:
+                if n not in known:
+                    known[n] = step_matrices(k, n, s)
+            return [known[n] for n in reversed(extents)]
+
+        fixed = None if backward else matrices(k)
+
+        def dense(apply):
+            def call(u, g):
+                v = apply(u, fixed or matrices(k))
+                return torch.autograd.grad(v, (u, k), g) if backward else v
+
+            return call
+
+        def einsum(u, matrices):
+            for axis, a in enumerate(matrices, 1):
+                u = along_axis(u, a, axis)
+            return u
+
+        pairs = list(zip(u, g))
+        return {
+            "inverse-batched": rotating(pairs, dense(batched)),
+            "inverse-einsum": rotating(pairs, dense(einsum)),
+        }
+
+    return build
+
+
+FORMULATIONS = {
+    "implicit-diffusion-1d": implicit_diffusion_nd(1, False),
+    "implicit-diffusion-1d-backward": implicit_diffusion_nd(1, True),
+    "implicit-diffusion-2d": implicit_diffusion(False),
+    "implicit-diffusion-2d-backward": implicit_diffusion(True),
+    "implicit-diffusion-3d": implicit_diffusion_nd(3, False),
+    "implicit-diffusion-3d-backward": implicit_diffusion_nd(3, True),
+    "tridiagonal-solve": tridiagonal_solve,
+}

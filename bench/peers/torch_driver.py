@@ -14,10 +14,11 @@ import time
 import torch
 import torch.nn.functional as F
 
-from torch_diffusion import Eigenbasis, apply_broadcast, apply_by_channel, step_matrices
+from torch_diffusion import Eigenbasis
 from torch_inputs import lazily, rotating, sets_of
 
 import torch_adr_step
+import torch_diffusion
 import torch_complex
 import torch_fourier
 import torch_mesh_free
@@ -126,74 +127,6 @@ def conv2d(backward):
     return build
 
 
-# --- Diffusion ----------------------------------------------------------------------------------
-
-
-def implicit_diffusion(backward):
-    def build(r, s):
-        shape = (s["n"], s["c"], s["h"], s["w"])
-        k = (0.1 + torch.arange(s["c"]) / s["c"]).requires_grad_(backward)
-        u = sets_of(r, *shape, grad=backward)
-        g = sets_of(r, *shape) if backward else [None] * len(u)
-        eigenbasis = Eigenbasis(s)
-
-        def matrices(k):
-            ay = step_matrices(k, s["h"], s)
-            return ay, (ay if s["w"] == s["h"] else step_matrices(k, s["w"], s))
-
-        # The part that depends on k alone is outside the timed region unless its gradient is wanted.
-        fixed = None if backward else (matrices(k), eigenbasis.factors(k))
-
-        def finish(v, u, g):
-            return torch.autograd.grad(v, (u, k), g) if backward else v
-
-        def dense(apply):
-            def call(u, g):
-                return finish(apply(u, *(fixed[0] if fixed else matrices(k))), u, g)
-
-            return call
-
-        def spectral(u, g):
-            return finish(eigenbasis.apply(u, fixed[1] if fixed else eigenbasis.factors(k)), u, g)
-
-        pairs = list(zip(u, g))
-        return {
-            "inverse-broadcast": rotating(pairs, dense(apply_broadcast)),
-            "inverse-by-channel": rotating(pairs, dense(apply_by_channel)),
-            "eigenbasis": rotating(pairs, spectral),
-        }
-
-    return build
-
-
-def tridiagonal_solve(r, s):
-    shape = (s["systems"], s["n"])
-    lower, upper, rhs = (sets_of(r, *shape) for _ in range(3))
-    diagonal = [torch.full(shape, 16.0) for _ in range(r["sets"])]
-
-    def dense(l, d, u, b):
-        a = torch.diag_embed(d)
-        a += torch.diag_embed(l[:, 1:], -1)
-        a += torch.diag_embed(u[:, :-1], 1)
-        return torch.linalg.solve(a, b)
-
-    def sweeps(l, d, u, b):
-        """Thomas, vectorised over the systems."""
-        l, d, u, b = (t.T.contiguous() for t in (l, d, u, b))
-        x, c = torch.empty_like(b), torch.empty_like(b)
-        c[0], x[0] = u[0] / d[0], b[0] / d[0]
-        for i in range(1, b.shape[0]):
-            pivot = torch.addcmul(d[i], l[i], c[i - 1], value=-1)
-            torch.div(u[i], pivot, out=c[i])
-            torch.div(torch.addcmul(b[i], l[i], x[i - 1], value=-1), pivot, out=x[i])
-        for i in range(b.shape[0] - 2, -1, -1):
-            x[i].addcmul_(c[i], x[i + 1], value=-1)
-        return x.T
-
-    sets = list(zip(lower, diagonal, upper, rhs))
-    return {"thomas": rotating(sets, sweeps), "dense-solve": rotating(sets, dense)}
-
-
 # --- Training -----------------------------------------------------------------------------------
 
 
@@ -297,9 +230,7 @@ FORMULATIONS = {
     "cross-entropy-backward": cross_entropy(True),
     "conv2d": conv2d(False),
     "conv2d-backward": conv2d(True),
-    "implicit-diffusion-2d": implicit_diffusion(False),
-    "implicit-diffusion-2d-backward": implicit_diffusion(True),
-    "tridiagonal-solve": tridiagonal_solve,
+    **torch_diffusion.FORMULATIONS,
     "rdnn": rdnn,
     "data-loader": data_loader,
     **torch_adr_step.FORMULATIONS,

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 import { FluxionError, requireArgument, show } from '../errors';
 import { toTypedArray } from '../tensor/dtype';
 import { upload } from '../tensor/handle';
@@ -228,3 +229,8 @@ export function tridiagonalSolve(
   const x = periodic ? solvePeriodic(...systems) : tridiagonalSolveOp(systems, undefined);
   return along === last ? x : permute(x, order);
 }
+=======
+/** Implicit diffusion and the tridiagonal systems that it is made of. */
+export * from './diffusion-implicit';
+export * from './diffusion-tridiagonal';
+>>>>>>> wt-variable

@@ -14,6 +14,7 @@
 #include "ops/shape.h"
 #include "ops/spectral_diffusion.h"
 #include "ops/upwind.h"
+#include "ops/variable_diffusion.h"
 
 namespace fluxion::cpu {
 

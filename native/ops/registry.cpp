@@ -14,6 +14,7 @@
 #include "ops/shape.h"
 #include "ops/spectral_diffusion.h"
 #include "ops/upwind.h"
+#include "ops/variable_diffusion.h"
 
 namespace fluxion {
 
@@ -33,7 +34,7 @@ constexpr OpInfo make(const char* name, int inputs, int outputs, bool view) {
       inputs,
       outputs,
       view,
-      sizeof(Params),
+      std::is_same_v<Params, NoParams> ? 0 : sizeof(Params),
       [](ParamReader& reader, void* params) {
         // The op's name is filled in by the caller of decode when it reports the error.
         ParamDecoder decoder("", reader);

@@ -1,4 +1,10 @@
-import { implicitDiffusion2d, tridiagonalSolve } from '../../lib';
+import {
+  type Tensor,
+  implicitDiffusion1d,
+  implicitDiffusion2d,
+  implicitDiffusion3d,
+  tridiagonalSolve,
+} from '../../lib';
 import { type Case, type Input, type Values, at, build } from './case';
 
 type Boundary = 'neumann' | 'dirichlet' | 'periodic';
@@ -47,61 +53,129 @@ function matrixOf(n: number, factor: number, boundary: Boundary): number[][] {
   return rows;
 }
 
+type Splitting = 'lie' | 'strang' | 'douglas';
+
+/** Options of a step; those that the dimension has no room for are absent. */
 interface Step {
   dt: number;
-  dx: number;
-  dy: number;
+  dx?: number;
+  dy?: number;
+  dz?: number;
   boundary: Boundary;
   scheme: Scheme;
+  splitting?: Splitting;
 }
 
-/** One direction of the step on one line, by dense elimination. */
-function stepLine(line: number[], r: number, { boundary, scheme }: Step): number[] {
-  const implicit = scheme === 'crank-nicolson' ? 0.5 : 1;
-  const n = line.length;
-  const explicit = matrixOf(n, (1 - implicit) * r, boundary).map((row) =>
-    row.reduce((sum, a, j) => sum + a * line[j]!, 0),
+/** One channel: values, extents and strides along x, y, z, and dt k / spacing^2 of each axis. */
+interface Channel {
+  data: Float64Array;
+  extents: number[];
+  strides: number[];
+  rates: number[];
+}
+
+/** A matrix applied, or a system solved, along every line of an axis. */
+function alongAxis(
+  u: Channel,
+  axis: number,
+  map: (line: number[], matrix: number[][]) => number[],
+  matrix: number[][],
+): Channel {
+  const data = Float64Array.from(u.data);
+  const [n, stride] = [u.extents[axis]!, u.strides[axis]!];
+  for (let p = 0; p < data.length; p++) {
+    if (Math.floor(p / stride) % n !== 0) continue;
+    const line = Array.from({ length: n }, (_, i) => u.data[p + i * stride]!);
+    map(line, matrix).forEach((v, i) => (data[p + i * stride] = v));
+  }
+  return { ...u, data };
+}
+
+const multiply = (line: number[], matrix: number[][]) =>
+  matrix.map((row) => row.reduce((sum, a, j) => sum + a * line[j]!, 0));
+
+/** (I + factor * dt A) along an axis, and the solution with it. */
+const applied = (u: Channel, axis: number, factor: number, boundary: Boundary) =>
+  alongAxis(u, axis, multiply, matrixOf(u.extents[axis]!, factor * u.rates[axis]!, boundary));
+const solved = (u: Channel, axis: number, factor: number, boundary: Boundary) =>
+  alongAxis(
+    u,
+    axis,
+    (line, matrix) => solveDense(matrix, line),
+    matrixOf(u.extents[axis]!, factor * u.rates[axis]!, boundary),
   );
-  return solveDense(matrixOf(n, -implicit * r, boundary), explicit);
+
+function stepAxis(u: Channel, axis: number, share: number, { boundary, scheme }: Step): Channel {
+  const implicit = scheme === 'crank-nicolson' ? 0.5 : 1;
+  const right = implicit === 1 ? u : applied(u, axis, share * (1 - implicit), boundary);
+  return solved(right, axis, -share * implicit, boundary);
+}
+
+/** Douglas (Gunn) as it is written: v_0 = u + dt sum A u, (I - theta dt A_i) v_i = v_{i-1} - theta dt A_i u. */
+function stepDouglas(u: Channel, { boundary, scheme }: Step): Channel {
+  const theta = scheme === 'crank-nicolson' ? 0.5 : 1;
+  const changes = u.extents.map((_, axis) =>
+    applied(u, axis, 1, boundary).data.map((v, p) => v - u.data[p]!),
+  );
+  let v: Channel = { ...u, data: u.data.map((x, p) => changes.reduce((s, d) => s + d[p]!, x)) };
+  changes.forEach((d, axis) => {
+    const right = { ...v, data: v.data.map((x, p) => x - theta * d[p]!) };
+    v = solved(right, axis, -theta, boundary);
+  });
+  return v;
+}
+
+function stepChannel(u: Channel, step: Step): Channel {
+  if (step.splitting === 'douglas') return stepDouglas(u, step);
+  const axes = u.extents.map((_, axis) => axis);
+  const last = axes.length - 1;
+  const order = step.splitting === 'strang' ? [...axes, ...axes.slice(0, last).reverse()] : axes;
+  const share = (axis: number) => (step.splitting === 'strang' && axis < last ? 0.5 : 1);
+  return order.reduce((v, axis) => stepAxis(v, axis, share(axis), step), u);
 }
 
 function reference(u: Values, k: Values, step: Step): Values {
-  const [n, channels, height, width] = u.shape as [number, number, number, number];
-  const data = Float64Array.from(u.data);
-  // k of shape [], [C] or [C, 2]
-  const diffusivity = (c: number, axis: 0 | 1) =>
-    k.data[k.shape.length === 2 ? 2 * c + axis : k.shape.length === 1 ? c : 0]!;
-  const sweep = (start: number, count: number, stride: number, r: number) => {
-    const line = Array.from({ length: count }, (_, i) => data[start + i * stride]!);
-    stepLine(line, r, step).forEach((v, i) => (data[start + i * stride] = v));
-  };
-  for (let p = 0; p < n * channels; p++) {
-    const c = p % channels;
-    const base = p * height * width;
-    const [rx, ry] = [
-      (step.dt * diffusivity(c, 0)) / step.dx ** 2,
-      (step.dt * diffusivity(c, 1)) / step.dy ** 2,
-    ];
-    for (let i = 0; i < height; i++) sweep(base + i * width, width, 1, rx);
-    for (let j = 0; j < width; j++) sweep(base + j, height, width, ry);
+  const channels = u.shape[1]!;
+  const extents = u.shape.slice(2).reverse();
+  const strides = extents.map((_, axis) => extents.slice(0, axis).reduce((a, b) => a * b, 1));
+  const dx = step.dx ?? 1;
+  const spacing = [dx, step.dy ?? dx, step.dz ?? dx];
+  const cells = extents.reduce((a, b) => a * b, 1);
+  const data = new Float64Array(u.data.length);
+  // k of shape [], [C] or [C, axes]
+  const diffusivity = (c: number, axis: number) =>
+    k.data[k.shape.length === 2 ? extents.length * c + axis : k.shape.length === 1 ? c : 0]!;
+  for (let begin = 0; begin < data.length; begin += cells) {
+    const c = (begin / cells) % channels;
+    const rates = extents.map((_, a) => (step.dt * diffusivity(c, a)) / spacing[a]! ** 2);
+    const channel = { data: u.data.slice(begin, begin + cells), extents, strides, rates };
+    data.set(stepChannel(channel, step).data, begin);
   }
   return { shape: u.shape, data };
 }
 
 const diffusivityInput = (shape: readonly number[]): Input => ({ shape, range: [0.2, 2] });
 
+type Diffuse = (u: Tensor, k: Tensor | number, options: Step) => Tensor;
+const DIFFUSE = [implicitDiffusion1d, implicitDiffusion2d, implicitDiffusion3d] as Diffuse[];
+
 function diffusionCase(u: readonly number[], k: readonly number[], step: Step): Case {
-  const { dt, ...rest } = step;
+  const axes = u.length - 2;
+  const { boundary, scheme, splitting = 'lie', dt } = step;
   return {
-    name: `implicitDiffusion2d [${u.join(',')}] k [${k.join(',')}] ${step.boundary} ${step.scheme} dt ${dt}`,
-    ops: ['implicit_diffusion_2d'],
+    name: `implicitDiffusion${axes}d [${u.join(',')}] k [${k.join(',')}] ${boundary} ${scheme} ${splitting} dt ${dt}`,
+    ops: [`implicit_diffusion_${axes}d`],
     inputs: [{ shape: u }, diffusivityInput(k)],
-    run: (x, diffusivity) => implicitDiffusion2d(x, diffusivity, { dt, ...rest }),
+    run: (x, diffusivity) => DIFFUSE[axes - 1]!(x, diffusivity, step),
     reference: (x, diffusivity) => reference(x, diffusivity, step),
     linearIn: [0],
     tolerance: { float32: 1e-5 },
   };
 }
+
+/** A row for each boundary and scheme. */
+const everyWay = (row: (boundary: Boundary, scheme: Scheme) => Case[]): Case[] =>
+  BOUNDARIES.flatMap((boundary) => SCHEMES.flatMap((scheme) => row(boundary, scheme)));
 
 // Sizes around the vector widths, all boundaries and schemes, all forms of the diffusivity.
 const SIZES: [number, number][] = [
@@ -114,35 +188,32 @@ const SIZES: [number, number][] = [
   [31, 33],
 ];
 
-const IMPLICIT: Case[] = [
-  ...BOUNDARIES.flatMap((boundary) =>
-    SCHEMES.flatMap((scheme) =>
-      SIZES.map(([h, w]) =>
-        diffusionCase([2, 3, h, w], [3, 2], { dt: 0.6, dx: 0.8, dy: 1.3, boundary, scheme }),
-      ),
+const PLANES: Case[] = [
+  ...everyWay((boundary, scheme) =>
+    SIZES.map(([h, w]) =>
+      diffusionCase([2, 3, h, w], [3, 2], { dt: 0.6, dx: 0.8, dy: 1.3, boundary, scheme }),
     ),
   ),
-  diffusionCase([2, 4, 7, 9], [4], {
-    dt: 1,
-    dx: 1,
-    dy: 1,
-    boundary: 'neumann',
-    scheme: 'backward-euler',
-  }),
-  diffusionCase([1, 2, 6, 5], [], {
-    dt: 2,
-    dx: 1,
-    dy: 1,
-    boundary: 'periodic',
-    scheme: 'crank-nicolson',
-  }),
-  diffusionCase([1, 2, 12, 70], [2, 2], {
-    dt: 100,
-    dx: 1,
-    dy: 1,
-    boundary: 'neumann',
-    scheme: 'backward-euler',
-  }),
+  ...everyWay((boundary, scheme) =>
+    (['strang', 'douglas'] as const).flatMap((splitting) => [
+      diffusionCase([2, 2, 5, 17], [2, 2], {
+        dt: 0.6,
+        dx: 0.8,
+        dy: 1.3,
+        boundary,
+        scheme,
+        splitting,
+      }),
+      diffusionCase([1, 1, 2, 1], [1, 2], { dt: 0.7, boundary, scheme, splitting }),
+    ]),
+  ),
+  diffusionCase([1, 1, 3, 127], [1], { dt: 1, boundary: 'periodic', scheme: 'crank-nicolson' }),
+  diffusionCase([1, 1, 100, 3], [1], { dt: 1, boundary: 'dirichlet', scheme: 'backward-euler' }),
+  diffusionCase([1, 1, 64, 64], [1], { dt: 1, boundary: 'periodic', scheme: 'crank-nicolson' }),
+  diffusionCase([1, 1, 64, 64], [1], { dt: 1, boundary: 'neumann', scheme: 'backward-euler' }),
+  diffusionCase([2, 4, 7, 9], [4], { dt: 1, boundary: 'neumann', scheme: 'backward-euler' }),
+  diffusionCase([1, 2, 6, 5], [], { dt: 2, boundary: 'periodic', scheme: 'crank-nicolson' }),
+  diffusionCase([1, 2, 12, 70], [2, 2], { dt: 100, boundary: 'neumann', scheme: 'backward-euler' }),
   {
     name: 'implicitDiffusion2d with a number as diffusivity',
     ops: ['implicit_diffusion_2d'],
@@ -152,7 +223,7 @@ const IMPLICIT: Case[] = [
       reference(
         x,
         { shape: [], data: Float64Array.of(0.7) },
-        { dt: 0.5, dx: 0.5, dy: 0.5, boundary: 'neumann', scheme: 'backward-euler' },
+        { dt: 0.5, dx: 0.5, boundary: 'neumann', scheme: 'backward-euler' },
       ),
     linearIn: [0],
   },
@@ -164,6 +235,53 @@ const IMPLICIT: Case[] = [
     reference: (x) => x,
     gradient: 'there is nothing to differentiate',
   },
+];
+
+// Batches and channels that share vectors in every way: fewer lines than lanes, more, 17 and 35 channels.
+const LINES: Case[] = [
+  ...everyWay((boundary, scheme) =>
+    [1, 2, 3, 15, 16, 17, 31].map((n) =>
+      diffusionCase([3, 5, n], [5, 1], { dt: 0.6, dx: 0.8, boundary, scheme }),
+    ),
+  ),
+  ...[64, 100, 127].map((n) =>
+    diffusionCase([1, 2, n], [2], { dt: 3, boundary: 'periodic', scheme: 'crank-nicolson' }),
+  ),
+  ...[1, 17, 35].map((c) =>
+    diffusionCase([2, c, 6], [c], { dt: 1, boundary: 'neumann', scheme: 'backward-euler' }),
+  ),
+  diffusionCase([2, 35, 6], [35], { dt: 1, boundary: 'periodic', scheme: 'crank-nicolson' }),
+  diffusionCase([2, 4, 9], [], { dt: 1, boundary: 'dirichlet', scheme: 'crank-nicolson' }),
+];
+
+const VOLUMES: Case[] = [
+  ...everyWay((boundary, scheme) => [
+    diffusionCase([2, 2, 3, 2, 5], [2, 3], {
+      dt: 0.6,
+      dx: 0.8,
+      dy: 1.3,
+      dz: 0.9,
+      boundary,
+      scheme,
+    }),
+    diffusionCase([1, 1, 1, 1, 1], [1, 3], { dt: 0.6, boundary, scheme }),
+    diffusionCase([1, 1, 2, 17, 3], [1], { dt: 0.6, boundary, scheme }),
+    ...(['strang', 'douglas'] as const).map((splitting) =>
+      diffusionCase([1, 2, 3, 4, 5], [2, 3], {
+        dt: 0.6,
+        dx: 0.8,
+        dz: 1.4,
+        boundary,
+        scheme,
+        splitting,
+      }),
+    ),
+  ]),
+  diffusionCase([1, 1, 16, 5, 16], [1, 3], {
+    dt: 2,
+    boundary: 'periodic',
+    scheme: 'crank-nicolson',
+  }),
 ];
 
 function tridiagonalReference(
@@ -232,4 +350,4 @@ const TRIDIAGONAL: Case[] = [
   tridiagonalCase([[5], [1, 5], [5], [4, 5]], [4, 5], -1, true),
 ];
 
-export const DIFFUSION: Case[] = [...IMPLICIT, ...TRIDIAGONAL];
+export const DIFFUSION: Case[] = [...PLANES, ...LINES, ...VOLUMES, ...TRIDIAGONAL];

@@ -70,7 +70,7 @@ void test_diffusion(Machine<T>& m, int64_t rows, int64_t columns, Boundary bound
   const Shape shape{2, 3, rows, columns};
   const std::vector<T> u = noise<T>(static_cast<size_t>(shape.size()), -1, 1, 1);
   const std::vector<T> k = noise<T>(6, 0, 3, 2);
-  const ImplicitDiffusion2dParams p{0.7, 1.1, 0.9, boundary, scheme};
+  const ImplicitDiffusion2dParams p{0.7, 1.1, 0.9, boundary, scheme, Splitting::lie};
   Tensor tu = m.upload(u, shape), tk = m.upload(k, {3, 2}), w;
   const Operand inputs[] = {{&tu}, {&tk}};
   m.engine.run(OpId::implicit_diffusion_2d, &p, inputs, 1, &w);
@@ -112,6 +112,55 @@ void test_diffusion(Machine<T>& m, int64_t rows, int64_t columns, Boundary bound
   cpu::set_threads(m.device.handle(), 2);
 }
 
+// Lines and volumes, every splitting: what memory the kernels touch, and the same bits for 1 and 2 threads. The
+// values are checked from TypeScript.
+template <class T, class Params>
+void test_other(Machine<T>& m, OpId op, OpId vjp, const Shape& shape, const Params& p) {
+  const int64_t axes = shape.ndim - 2;
+  Tensor tu = m.upload(noise<T>(static_cast<size_t>(shape.size()), -1, 1, 1), shape);
+  Tensor tk = m.upload(noise<T>(static_cast<size_t>(shape[1] * axes), 0, 3, 2), {shape[1], axes});
+  Tensor w, outputs[kMaxOutputs];
+  std::vector<T> first[3];
+  for (const int threads : {2, 1}) {
+    cpu::set_threads(m.device.handle(), threads);
+    const Operand inputs[] = {{&tu}, {&tk}};
+    m.engine.run(op, &p, inputs, 1, &w);
+    const Operand adjoint[] = {{&tu}, {&tk}, {&w}};
+    m.engine.run(vjp, &p, adjoint, 3, outputs);
+    const std::vector<T> results[] = {m.read(w), m.read(outputs[0]), m.read(outputs[1])};
+    for (int i = 0; i < 3; ++i) {
+      for (const T v : results[i]) CHECK(std::isfinite(v));
+      if (threads == 2) {
+        first[i] = results[i];
+      } else {
+        CHECK(std::memcmp(first[i].data(), results[i].data(), first[i].size() * sizeof(T)) == 0);
+      }
+    }
+  }
+  cpu::set_threads(m.device.handle(), 2);
+}
+
+template <class T>
+void test_others(Machine<T>& m, Boundary boundary, DiffusionScheme scheme) {
+  const ImplicitDiffusion1dParams line{0.7, 1.1, boundary, scheme};
+  for (const int64_t n : {1, 2, 17, 40}) {
+    for (const int64_t channels : {1, 3, 35}) {
+      test_other(m, OpId::implicit_diffusion_1d, OpId::implicit_diffusion_1d_vjp, {2, channels, n},
+                 line);
+    }
+  }
+  for (const Splitting splitting : {Splitting::lie, Splitting::strang, Splitting::douglas}) {
+    const ImplicitDiffusion2dParams plane{0.7, 1.1, 0.9, boundary, scheme, splitting};
+    test_other(m, OpId::implicit_diffusion_2d, OpId::implicit_diffusion_2d_vjp, {2, 2, 5, 19},
+               plane);
+    const ImplicitDiffusion3dParams volume{0.7, 1.1, 0.9, 1.2, boundary, scheme, splitting};
+    test_other(m, OpId::implicit_diffusion_3d, OpId::implicit_diffusion_3d_vjp, {1, 2, 1, 1, 1},
+               volume);
+    test_other(m, OpId::implicit_diffusion_3d, OpId::implicit_diffusion_3d_vjp, {1, 2, 3, 17, 9},
+               volume);
+  }
+}
+
 template <class T>
 void test_tridiagonal(Machine<T>& m, int64_t systems, int64_t n) {
   const size_t size = static_cast<size_t>(systems * n);
@@ -121,8 +170,8 @@ void test_tridiagonal(Machine<T>& m, int64_t systems, int64_t n) {
   Tensor tl = m.upload(l, shape), td = m.upload(d, shape), tu = m.upload(u, shape),
          tb = m.upload(b, shape), x;
   const Operand inputs[] = {{&tl}, {&td}, {&tu}, {&tb}};
-  const NoParams none;
-  m.engine.run(OpId::tridiagonal_solve, &none, inputs, 1, &x);
+  const TridiagonalParams open{false};
+  m.engine.run(OpId::tridiagonal_solve, &open, inputs, 1, &x);
   const std::vector<T> result = m.read(x);
   double worst = 0;
   for (size_t i = 0; i < size; ++i) {
@@ -136,7 +185,7 @@ void test_tridiagonal(Machine<T>& m, int64_t systems, int64_t n) {
   CHECK(worst < (sizeof(T) == 8 ? 1e-14 : 3e-6));
   const Operand adjoint[] = {{&tb}, {&tl}, {&td}, {&tu}, {&x}};
   Tensor outputs[kMaxOutputs];
-  m.engine.run(OpId::tridiagonal_solve_vjp, &none, adjoint, 15, outputs);
+  m.engine.run(OpId::tridiagonal_solve_vjp, &open, adjoint, 15, outputs);
   CHECK(m.read(outputs[0])[0] == T(0));  // lower_0 is not read
 }
 
@@ -153,6 +202,15 @@ void test_all(const char* instruction_set) {
     }
   }
   test_diffusion(m, 131, 140, Boundary::neumann, DiffusionScheme::backward_euler);
+  for (const Boundary boundary : {Boundary::neumann, Boundary::dirichlet, Boundary::periodic}) {
+    test_others(m, boundary, DiffusionScheme::backward_euler);
+    test_others(m, boundary, DiffusionScheme::crank_nicolson);
+  }
+  // Larger than the cache: swept axis by axis.
+  const ImplicitDiffusion3dParams volume{
+      0.7, 1, 1, 1, Boundary::periodic, DiffusionScheme::crank_nicolson, Splitting::douglas};
+  test_other(m, OpId::implicit_diffusion_3d, OpId::implicit_diffusion_3d_vjp, {1, 1, 66, 65, 67},
+             volume);
   for (const int64_t systems : {1, 5, 16, 33}) {
     for (const int64_t n : {1, 2, 3, 40}) test_tridiagonal(m, systems, n);
   }

@@ -118,7 +118,13 @@ describe('lib/ops', () => {
     const exported = families.flatMap((file) => exportedFunctions(file).map(([name]) => name));
     const internal = exported.filter((name) => !(name in fluxion));
     // Shared between files of one family.
-    expect(sorted(internal)).toEqual(['floatingPair', 'normFactor', 'pairOf', 'transformGrid']);
+    expect(sorted(internal)).toEqual([
+      'floatingPair',
+      'normFactor',
+      'pairOf',
+      'transformGrid',
+      'variableDiffusion',
+    ]);
   });
 
   test('no method hides a property of Tensor', () => {

@@ -55,7 +55,6 @@
       "native/ops/spectral_diffusion.cpp",
       "native/ops/upwind.cpp",
       "native/ops/variable_diffusion.cpp"
-      "native/ops/upwind.cpp"
     ],
     "fluxion_test_sources": [
       "test/native/complex_test.cpp",

@@ -2,7 +2,9 @@ import { FluxionError, requireArgument, show } from '../errors';
 import type { Tensor } from '../tensor/tensor';
 import { reshape } from './shape';
 import { defineOp, defineOpWithOutputs, requireTensor, withDefaults } from './define';
-import { type Boundary, diffusivityTable } from './diffusion';
+import type { Boundary } from './diffusion';
+import { diffusivityTable } from './diffusion-table';
+import { expandTo } from './broadcast';
 import { zeros } from './creation';
 import { slice } from './shape';
 
@@ -132,7 +134,7 @@ export function adrStep2d(
     [
       u,
       displacement,
-      diffusivityTable(op, u, diffusivity),
+      expandTo(diffusivityTable(op, u, diffusivity), [u.shape[1]!, 2]),
       weight1,
       bias(bias1, 'bias1', weight1.shape[0]!),
       weight2,

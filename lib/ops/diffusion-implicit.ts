@@ -1,10 +1,8 @@
 import { FluxionError, requireArgument, show } from '../errors';
-import { toTypedArray } from '../tensor/dtype';
-import { upload } from '../tensor/handle';
-import { sameShape } from '../tensor/shape';
-import { Tensor } from '../tensor/tensor';
-import { expandTo, reshapeOp } from './broadcast';
+import type { Tensor } from '../tensor/tensor';
+import { expandTo } from './broadcast';
 import { defineOp, defineOpWithOutputs, requireTensor, withDefaults } from './define';
+import { diffusivityTable, requireDiffusivity } from './diffusion-table';
 import { type FaceMean, variableDiffusion } from './diffusion-variable';
 
 export type { FaceMean };
@@ -88,33 +86,6 @@ type Axes = keyof typeof STEPS;
 
 const LAYOUT = { 1: '[N, C, L]', 2: '[N, C, H, W]', 3: '[N, C, D, H, W]' } as const;
 
-/** Diffusivity in the form of the ops: [C, axes], the values along x, y and z of each channel. */
-function diffusivityTable(op: string, u: Tensor, axes: Axes, diffusivity: Tensor | number): Tensor {
-  const channels = u.shape[1]!;
-  const shape = [channels, axes];
-  if (typeof diffusivity === 'number') {
-    requireArgument(
-      Number.isFinite(diffusivity) && diffusivity >= 0,
-      op,
-      () => `diffusivity must be a finite number >= 0, got ${show(diffusivity)}`,
-    );
-    return expandTo(
-      new Tensor(upload(toTypedArray(u.dtype, [diffusivity]), u.dtype, [1, 1])),
-      shape,
-    );
-  }
-  if (sameShape(diffusivity.shape, shape)) return diffusivity;
-  if (diffusivity.ndim === 0) return expandTo(diffusivity, shape);
-  if (sameShape(diffusivity.shape, [channels])) {
-    return expandTo(reshapeOp([diffusivity], { shape: [channels, 1] }), shape);
-  }
-  throw new FluxionError(
-    'FLUXION_SHAPE_MISMATCH',
-    op,
-    `diffusivity must have shape [${channels}] or [${channels}, ${axes}], got ${show([...diffusivity.shape])}`,
-  );
-}
-
 /** The common part of the public functions. `defaults` has the options that the dimension knows. */
 function implicitDiffusion(
   axes: Axes,
@@ -152,14 +123,7 @@ function implicitDiffusion(
     },
   );
   if (typeof diffusivity !== 'number') {
-    requireTensor(op, diffusivity, 'diffusivity');
-    if (diffusivity.dtype !== u.dtype) {
-      throw new FluxionError(
-        'FLUXION_DTYPE_MISMATCH',
-        op,
-        `diffusivity must be ${u.dtype} as the input, got ${diffusivity.dtype}`,
-      );
-    }
+    requireDiffusivity(op, u, diffusivity);
     if (diffusivity.ndim === u.ndim) {
       return variableDiffusion(op, u, diffusivity, params, faceMean);
     }
@@ -169,7 +133,8 @@ function implicitDiffusion(
     op,
     'faceMean is for a diffusivity given in every cell; here it is constant in each channel',
   );
-  return STEPS[axes]([u, diffusivityTable(op, u, axes, diffusivity)], params);
+  const table = expandTo(diffusivityTable(op, u, diffusivity), [u.shape[1]!, axes]);
+  return STEPS[axes]([u, table], params);
 }
 
 /**

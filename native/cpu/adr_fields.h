@@ -56,7 +56,7 @@ struct Step {
     key.add(p.dt).add(p.dx).add(p.dy).add(p.diffusion_boundary);
     key.add(diffusivity, static_cast<size_t>(2 * size.channels) * sizeof(T));
     const size_t bytes = static_cast<size_t>(groups() * factor_step()) * sizeof(T) + 64;
-    const size_t lines = static_cast<size_t>(line_factor_size(longest)) * sizeof(double);
+    const size_t lines = static_cast<size_t>(line_factor_count(longest)) * sizeof(double);
     factors = static_cast<const T*>(call.plans->find(key.text(), bytes + lines, [&](void* to) {
       factor_groups(static_cast<T*>(to),
                     reinterpret_cast<double*>(static_cast<char*>(to) + bytes / 64 * 64));

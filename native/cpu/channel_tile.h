@@ -35,16 +35,19 @@ inline TileFactors<T> tile_factors_at(const T* table, int64_t n, Boundary bounda
           boundary == Boundary::periodic && n > 2};
 }
 
-// rates[lane] = dt k / spacing^2; `line` has room for line_factor_size(n) doubles.
+// rates[lane] = dt k / spacing^2; `line` has room for line_factor_count(n) doubles.
 template <class T>
 inline void factor_tile(const double* rates, int64_t n, Boundary boundary, double* line, T* table) {
-  for (int lane = 0; lane < kLanes<T>; ++lane) {
+  constexpr int w = kLanes<T>;
+  const LineFactors<double> f = line_factors_at<double>(line, n, 1);
+  for (int lane = 0; lane < w; ++lane) {
     factor_line(rates[lane], n, boundary, line);
-    const bool cyclic = boundary == Boundary::periodic && n > 2;
-    for (int64_t i = 0; i < 3 * n + 1; ++i) {
-      const bool unused = i >= 2 * n && !cyclic;
-      table[i * kLanes<T> + lane] = unused ? T(0) : static_cast<T>(line[i]);
+    for (int64_t i = 0; i < n; ++i) {
+      table[i * w + lane] = static_cast<T>(f.m[i]);
+      table[(n + i) * w + lane] = static_cast<T>(f.rm[i]);
+      table[(2 * n + i) * w + lane] = static_cast<T>(f.z[i]);
     }
+    table[3 * n * w + lane] = static_cast<T>(*f.w_last / f.m[n - 1]);
   }
 }
 

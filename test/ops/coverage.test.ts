@@ -119,9 +119,11 @@ describe('lib/ops', () => {
     const internal = exported.filter((name) => !(name in fluxion));
     // Shared between files of one family.
     expect(sorted(internal)).toEqual([
+      'diffusivityTable',
       'floatingPair',
       'normFactor',
       'pairOf',
+      'requireDiffusivity',
       'transformGrid',
       'variableDiffusion',
     ]);

@@ -3,7 +3,7 @@ import { type DType, Tensor, randn } from 'fluxion';
 /** Named sizes and choices of a case; peers get the same object. */
 export type Sizes = Readonly<Record<string, number | string>>;
 
-export type PeerName = 'torch' | 'torch-keep' | 'typed-array';
+export type PeerName = 'torch' | 'torch-keep' | 'typed-array' | 'fftw-estimate' | 'fftw-measure';
 
 /** A case made ready: its inputs exist. */
 export interface Instance {

@@ -1,4 +1,5 @@
 import type { Case } from './case';
+import { ADR_STEP } from './cases/adr-step';
 import { COMPLEX } from './cases/complex';
 import { CONVOLUTION } from './cases/convolution';
 import { DENSE } from './cases/dense';
@@ -24,6 +25,7 @@ export const CASES: readonly Case[] = [
   ...MESH_FREE,
   ...UPWIND,
   ...SEMI_LAGRANGIAN,
+  ...ADR_STEP,
   ...TRAINING,
 ];
 

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Case, PeerName } from './case';
 import { ROOT, setsFor } from './machine';
@@ -49,6 +50,20 @@ function torchVersion(python: string): string | null {
   }
 }
 
+/** FFTW's two ways to plan, where bench/native/fftw.cpp was built because the library is installed. */
+function findFftw(): Peer[] {
+  const program = path.join(ROOT, 'build/bench-native/bench_fftw');
+  if (!existsSync(program)) return [];
+  const version = execFileSync(program, ['--version'], { encoding: 'utf8' }).trim();
+  return (['estimate', 'measure'] as const).map((effort) => ({
+    name: `fftw-${effort}`,
+    title: `FFTW, ${effort}`,
+    version,
+    command: [program, effort],
+    env: {},
+  }));
+}
+
 export function findPeers(): Peer[] {
   const program = path.join(__dirname, 'peers/typed_array.js');
   const peers: Peer[] = [
@@ -59,6 +74,7 @@ export function findPeers(): Peer[] {
       command: [process.execPath, program],
       env: {},
     },
+    ...findFftw(),
   ];
   const python = process.env.FLUXION_BENCH_PYTHON ?? 'python3';
   const version = torchVersion(python);

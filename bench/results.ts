@@ -113,6 +113,8 @@ const PEER_TITLES: Record<PeerName, string> = {
   torch: 'vs PyTorch',
   'torch-keep': 'vs PyTorch, kept memory',
   'typed-array': 'vs typed arrays',
+  'fftw-estimate': 'vs FFTW, estimate',
+  'fftw-measure': 'vs FFTW, measure',
 };
 
 const peerColumn = (name: PeerName): Column => ({
@@ -137,6 +139,8 @@ export const COLUMNS: readonly Column[] = [
   peerColumn('torch'),
   peerColumn('torch-keep'),
   peerColumn('typed-array'),
+  peerColumn('fftw-estimate'),
+  peerColumn('fftw-measure'),
 ];
 
 /** The cells of a table, the head first. */

@@ -9,6 +9,7 @@
       "native/bindings/run_op.cpp",
       "native/bindings/tensor_handle.cpp",
       "native/core/thread_pool.cpp",
+      "native/cpu/adr_step.cpp",
       "native/cpu/classification.cpp",
       "native/cpu/complex.cpp",
       "native/cpu/convolution.cpp",
@@ -18,6 +19,8 @@
       "native/cpu/diffusion_vjp.cpp",
       "native/cpu/elementwise.cpp",
       "native/cpu/fft_plan.cpp",
+      "native/cpu/fourier.cpp",
+      "native/cpu/fourier_trigonometric.cpp",
       "native/cpu/kernel_table.cpp",
       "native/cpu/matmul.cpp",
       "native/cpu/mesh_free.cpp",
@@ -35,9 +38,12 @@
       "native/cpu/tridiagonal.cpp",
       "native/cpu/upwind.cpp",
       "native/cpu/upwind_rate.cpp",
+      "native/cpu/variable_diffusion.cpp",
+      "native/ops/adr_step.cpp",
       "native/ops/complex.cpp",
       "native/ops/diffusion.cpp",
       "native/ops/elementwise.cpp",
+      "native/ops/fourier.cpp",
       "native/ops/linalg.cpp",
       "native/ops/mesh_free.cpp",
       "native/ops/op.cpp",
@@ -47,18 +53,21 @@
       "native/ops/semi_lagrangian.cpp",
       "native/ops/shape.cpp",
       "native/ops/spectral_diffusion.cpp",
-      "native/ops/upwind.cpp"
+      "native/ops/upwind.cpp",
+      "native/ops/variable_diffusion.cpp"
     ],
     "fluxion_test_sources": [
       "test/native/complex_test.cpp",
       "test/native/diffusion_test.cpp",
       "test/native/elementwise_test.cpp",
       "test/native/engine_test.cpp",
+      "test/native/fft_test.cpp",
       "test/native/linalg_test.cpp",
       "test/native/random_test.cpp",
       "test/native/reduce_test.cpp",
       "test/native/semi_lagrangian_test.cpp",
-      "test/native/shape_test.cpp"
+      "test/native/shape_test.cpp",
+      "test/native/spectral_diffusion_test.cpp"
     ]
   }
 }

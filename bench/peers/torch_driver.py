@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch_diffusion import Eigenbasis
 from torch_inputs import lazily, rotating, sets_of
 
+import torch_adr_step
 import torch_diffusion
 import torch_complex
 import torch_fourier
@@ -232,6 +233,7 @@ FORMULATIONS = {
     **torch_diffusion.FORMULATIONS,
     "rdnn": rdnn,
     "data-loader": data_loader,
+    **torch_adr_step.FORMULATIONS,
     **torch_complex.FORMULATIONS,
     **torch_fourier.FORMULATIONS,
     **torch_mesh_free.FORMULATIONS,

@@ -14,3 +14,7 @@ export {
 } from './container';
 export { Diffusion2d, type Diffusion2dOptions } from './diffusion';
 export { Reaction, type ReactionOptions } from './reaction';
+export {
+  AdvectionDiffusionReaction2d,
+  type AdvectionDiffusionReaction2dOptions,
+} from './advection-diffusion-reaction';

@@ -1,4 +1,4 @@
-import { FluxionError, show } from '../errors';
+import { FluxionError, requireArgument, show } from '../errors';
 import { assign, replaceHandle } from '../tensor/assign';
 import { isFloating, type DType } from '../tensor/dtype';
 import { type Tensor, isTensor } from '../tensor/tensor';
@@ -133,8 +133,17 @@ export abstract class Module {
     return this.train(false);
   }
 
-  /** Converts parameters and floating-point buffers to another dtype, in place. */
+  /**
+   * Converts parameters and floating-point buffers to another dtype, in place.
+   *
+   * Errors: FLUXION_INVALID_ARGUMENT unless it is float32 or float64.
+   */
   to(dtype: DType): this {
+    requireArgument(
+      isFloating(dtype),
+      'Module.to',
+      () => `dtype must be float32 or float64, got ${show(dtype)}`,
+    );
     noGrad(() =>
       tidy(() => {
         for (const [, tensor] of this.namedTensors()) {

@@ -1,10 +1,11 @@
 import { FluxionError, requireArgument, show } from '../errors';
-import { toTypedArray } from '../tensor/dtype';
-import { upload } from '../tensor/handle';
-import { sameShape } from '../tensor/shape';
-import { Tensor } from '../tensor/tensor';
-import { expandTo, reshapeOp } from './broadcast';
+import type { Tensor } from '../tensor/tensor';
+import { expandTo } from './broadcast';
 import { defineOp, defineOpWithOutputs, requireTensor, withDefaults } from './define';
+import { diffusivityTable, requireDiffusivity } from './diffusion-table';
+import { type FaceMean, variableDiffusion } from './diffusion-variable';
+
+export type { FaceMean };
 
 /** What happens at the edges of the domain; the wall lies half a cell outside the first cell centre. */
 export type Boundary = 'neumann' | 'dirichlet' | 'periodic';
@@ -18,9 +19,6 @@ export type DiffusionScheme = 'backward-euler' | 'crank-nicolson';
  * state is that of the whole operator.
  */
 export type DiffusionSplitting = 'lie' | 'strang' | 'douglas';
-
-/** The mean of two cells' diffusivities at the face between them. */
-export type FaceMean = 'harmonic' | 'arithmetic';
 
 export interface ImplicitDiffusion1dOptions {
   /** Time step, > 0. */
@@ -88,33 +86,6 @@ type Axes = keyof typeof STEPS;
 
 const LAYOUT = { 1: '[N, C, L]', 2: '[N, C, H, W]', 3: '[N, C, D, H, W]' } as const;
 
-/** Diffusivity in the form of the ops: [C, axes], the values along x, y and z of each channel. */
-function diffusivityTable(op: string, u: Tensor, axes: Axes, diffusivity: Tensor | number): Tensor {
-  const channels = u.shape[1]!;
-  const shape = [channels, axes];
-  if (typeof diffusivity === 'number') {
-    requireArgument(
-      Number.isFinite(diffusivity) && diffusivity >= 0,
-      op,
-      () => `diffusivity must be a finite number >= 0, got ${show(diffusivity)}`,
-    );
-    return expandTo(
-      new Tensor(upload(toTypedArray(u.dtype, [diffusivity]), u.dtype, [1, 1])),
-      shape,
-    );
-  }
-  if (sameShape(diffusivity.shape, shape)) return diffusivity;
-  if (diffusivity.ndim === 0) return expandTo(diffusivity, shape);
-  if (sameShape(diffusivity.shape, [channels])) {
-    return expandTo(reshapeOp([diffusivity], { shape: [channels, 1] }), shape);
-  }
-  throw new FluxionError(
-    'FLUXION_SHAPE_MISMATCH',
-    op,
-    `diffusivity must have shape [${channels}] or [${channels}, ${axes}], got ${show([...diffusivity.shape])}`,
-  );
-}
-
 /** The common part of the public functions. `defaults` has the options that the dimension knows. */
 function implicitDiffusion(
   axes: Axes,
@@ -152,23 +123,18 @@ function implicitDiffusion(
     },
   );
   if (typeof diffusivity !== 'number') {
-    requireTensor(op, diffusivity, 'diffusivity');
-    if (diffusivity.dtype !== u.dtype) {
-      throw new FluxionError(
-        'FLUXION_DTYPE_MISMATCH',
-        op,
-        `diffusivity must be ${u.dtype} as the input, got ${diffusivity.dtype}`,
-      );
+    requireDiffusivity(op, u, diffusivity);
+    if (diffusivity.ndim === u.ndim) {
+      return variableDiffusion(op, u, diffusivity, params, faceMean);
     }
-    // SEAM: a diffusivity in every cell (diffusivity.ndim === u.ndim) goes to
-    // variableDiffusion(op, u, diffusivity, params, faceMean) of './diffusion-variable'.
   }
   requireArgument(
     faceMean === undefined,
     op,
     'faceMean is for a diffusivity given in every cell; here it is constant in each channel',
   );
-  return STEPS[axes]([u, diffusivityTable(op, u, axes, diffusivity)], params);
+  const table = expandTo(diffusivityTable(op, u, diffusivity), [u.shape[1]!, axes]);
+  return STEPS[axes]([u, table], params);
 }
 
 /**
@@ -180,7 +146,7 @@ function implicitDiffusion(
  * D is the 3-point second difference over dx^2. Properties, boundaries, gradients and errors as
  * {@link implicitDiffusion2d}.
  *
- * - `u` [N, C, L]; `diffusivity` a number, [C] or [C, 1], >= 0, in length^2 / time. Returns [N, C, L].
+ * - `u` [N, C, L]; `diffusivity` a number, [C], [C, 1] or [N or 1, C or 1, L], >= 0, in length^2 / time. Returns [N, C, L].
  * - Cost: about 5 flops and 8 bytes a cell in float32, forward; 12 bytes backward.
  *
  * Source: docs/numerics/diffusion.md.
@@ -201,13 +167,14 @@ export function implicitDiffusion1d(
  *     'strang'    that along x with dt/2, along y with dt, along x with dt/2
  *     'douglas'   v_0 = u + dt (A_x + A_y) u,  (I - theta dt A_i) v_i = v_{i-1} - theta dt A_i u
  *
- * The coefficients are constant, so the directions commute and splitting adds no error to 'lie' and
+ * Where the coefficients are constant the directions commute and splitting adds no error to 'lie' and
  * 'strang': the step is of first (backward Euler) or second order (Crank-Nicolson) in dt and of second
  * order in dx. 'douglas' with Crank-Nicolson is the same step as 'lie' in two dimensions. Every step is
  * stable for every dt; 'lie' and 'strang' with backward Euler never amplify any mode and obey the maximum
  * principle. 'neumann' and 'periodic' conserve the mean of each channel.
  *
- * - `u` [N, C, H, W]; `diffusivity` a number, [C], or [C, 2] (k_x, k_y of each channel), >= 0, in
+ * - `u` [N, C, H, W]; `diffusivity` a number, [C], [C, 2] (k_x, k_y of each channel), or given in every
+ *   cell as [N or 1, C or 1, H, W] (flux form, `faceMean`; docs/numerics/variable-diffusion.md), >= 0, in
  *   length^2 / time; dt in time, dx and dy in length. Diffusivities inside a tensor are not checked.
  * - Returns [N, C, H, W].
  * - Gradients in u and diffusivity, by the adjoint solve (the operator is symmetric).
@@ -237,7 +204,7 @@ export function implicitDiffusion2d(
  *
  * 'douglas' is stable for commuting directions, and of the order of its scheme.
  *
- * - `diffusivity` a number, [C], or [C, 3] (k_x, k_y, k_z of each channel).
+ * - `diffusivity` a number, [C], [C, 3] (k_x, k_y, k_z of each channel) or [N or 1, C or 1, D, H, W].
  * - Cost: about 15 flops and, for channels that fit the cache, 8 bytes a cell in float32, forward.
  *
  * Source: Douglas and Gunn, Numer. Math. 6 (1964); docs/numerics/diffusion.md.

@@ -2,17 +2,20 @@ import { requireArgument, show } from '../errors';
 import { type Tensor, isTensor } from '../tensor/tensor';
 import { broadcastShapes, expandTo } from './broadcast';
 import { axisOf, defineOp, defineOpWithOutputs, withDefaults } from './define';
-import { add, div, mul, neg, sub } from './elementwise';
-import { cat, permute, slice } from './shape';
+import { permute } from './shape';
 
-const tridiagonalSolveVjp = defineOpWithOutputs<undefined>('tridiagonal_solve_vjp', {});
+interface TridiagonalParams {
+  periodic: boolean;
+}
 
-const tridiagonalSolveOp = defineOp('tridiagonal_solve', {
+const tridiagonalSolveVjp = defineOpWithOutputs<TridiagonalParams>('tridiagonal_solve_vjp', {});
+
+const tridiagonalSolveOp = defineOp<TridiagonalParams>('tridiagonal_solve', {
   saveInputs: [0, 1, 2],
   saveOutputs: [0],
-  vjp: ({ g, needs, input, output }) => {
+  vjp: ({ g, needs, input, output, params }) => {
     const wanted = [0, 1, 2, 3].reduce((mask, i) => mask | (needs(i) ? 1 << i : 0), 0);
-    return tridiagonalSolveVjp([g, input(0), input(1), input(2), output(0)], undefined, wanted);
+    return tridiagonalSolveVjp([g, input(0), input(1), input(2), output(0)], params, wanted);
   },
 });
 
@@ -21,37 +24,6 @@ export interface TridiagonalSolveOptions {
   axis?: number;
   /** Couple the ends: lower_0 multiplies x_{n-1} and upper_{n-1} multiplies x_0. Default false. */
   periodic?: boolean;
-}
-
-/** Sherman-Morrison: the corners of a periodic system as a rank-one change of a tridiagonal one. */
-function solvePeriodic(lower: Tensor, diag: Tensor, upper: Tensor, rhs: Tensor): Tensor {
-  const n = rhs.shape[rhs.ndim - 1]!;
-  const at = (x: Tensor, i: number) => slice(x, -1, i, i + 1);
-  if (n === 1) return div(rhs, add(add(lower, diag), upper));
-  if (n === 2) {
-    const both = add(at(upper, 0), at(lower, 0));
-    const back = add(at(lower, 1), at(upper, 1));
-    return tridiagonalSolveOp(
-      [cat([back, back], { dim: -1 }), diag, cat([both, both], { dim: -1 }), rhs],
-      undefined,
-    );
-  }
-  const alpha = at(lower, 0);
-  const beta = at(upper, n - 1);
-  const gamma = neg(at(diag, 0));
-  const ratio = div(alpha, gamma);
-  const changed = cat(
-    [sub(at(diag, 0), gamma), slice(diag, -1, 1, n - 1), sub(at(diag, n - 1), mul(beta, ratio))],
-    { dim: -1 },
-  );
-  const zeros = mul(slice(diag, -1, 1, n - 1), 0);
-  const y = tridiagonalSolveOp([lower, changed, upper, rhs], undefined);
-  const q = tridiagonalSolveOp(
-    [lower, changed, upper, cat([gamma, zeros, beta], { dim: -1 })],
-    undefined,
-  );
-  const dot = (x: Tensor) => add(at(x, 0), mul(ratio, at(x, n - 1)));
-  return sub(y, mul(div(dot(y), add(dot(q), 1)), q));
 }
 
 /**
@@ -93,7 +65,7 @@ export function tridiagonalSolve(
   const systems = given.map((t) => {
     const full = expandTo(t, shape);
     return along === last ? full : permute(full, order);
-  }) as [Tensor, Tensor, Tensor, Tensor];
-  const x = periodic ? solvePeriodic(...systems) : tridiagonalSolveOp(systems, undefined);
+  });
+  const x = tridiagonalSolveOp(systems, { periodic });
   return along === last ? x : permute(x, order);
 }

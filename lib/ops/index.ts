@@ -1,3 +1,4 @@
+export * from './advection-adr-step';
 import './methods';
 
 export * from './advection-grid-sample';

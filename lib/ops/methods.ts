@@ -1,5 +1,6 @@
 import { Tensor } from '../tensor/tensor';
 import { type BackwardOptions, backward } from '../autograd/gradients';
+import * as adrStep from './advection-adr-step';
 import * as gridSample from './advection-grid-sample';
 import * as semiLagrangian from './advection-semi-lagrangian';
 import * as stability from './advection-stability';
@@ -36,6 +37,7 @@ const FAMILIES = {
   ...stability,
   ...upwind,
   ...semiLagrangian,
+  ...adrStep,
   ...gridSample,
 };
 
@@ -52,6 +54,8 @@ const NOT_METHODS = [
   'stableTimeStep',
   'lieSplitting',
   'strangSplitting',
+  'fftfreq',
+  'rfftfreq',
 ] as const;
 
 type MethodName = Exclude<keyof typeof FAMILIES, (typeof NOT_METHODS)[number]>;

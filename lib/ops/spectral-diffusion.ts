@@ -1,11 +1,8 @@
-import { FluxionError, requireArgument, show } from '../errors';
-import { toTypedArray } from '../tensor/dtype';
-import { upload } from '../tensor/handle';
-import { sameShape } from '../tensor/shape';
-import { Tensor, isTensor } from '../tensor/tensor';
-import { expandTo, reshapeOp } from './broadcast';
+import { FluxionError, show } from '../errors';
+import type { Tensor } from '../tensor/tensor';
 import { defineOp, defineOpWithOutputs, requireTensor, withDefaults } from './define';
 import { type Boundary } from './diffusion';
+import { diffusivityTable } from './diffusion-table';
 
 /** How the exponential of a step is approximated; 'exponential' is exact in time. */
 export type SpectralScheme = 'backward-euler' | 'crank-nicolson' | 'exponential';
@@ -70,43 +67,6 @@ const OPS = [
 ] as const;
 
 const LAYOUTS = ['[N, C, L]', '[N, C, H, W]', '[N, C, D, H, W]'] as const;
-
-/** Diffusivity in the form of the op: [C, 1], or [C, d] with the values along x, y, z of each channel. */
-function diffusivityTable(op: string, u: Tensor, diffusivity: Tensor | number): Tensor {
-  const channels = u.shape[1]!;
-  const dims = u.ndim - 2;
-  if (typeof diffusivity === 'number') {
-    requireArgument(
-      Number.isFinite(diffusivity) && diffusivity >= 0,
-      op,
-      () => `diffusivity must be a finite number >= 0, got ${show(diffusivity)}`,
-    );
-    const one = new Tensor(upload(toTypedArray(u.dtype, [diffusivity]), u.dtype, [1, 1]));
-    return expandTo(one, [channels, 1]);
-  }
-  requireArgument(
-    isTensor(diffusivity),
-    op,
-    () => `diffusivity must be a number or a tensor, got ${show(diffusivity)}`,
-  );
-  if (diffusivity.dtype !== u.dtype) {
-    throw new FluxionError(
-      'FLUXION_DTYPE_MISMATCH',
-      op,
-      `diffusivity must be ${u.dtype} as the input, got ${diffusivity.dtype}`,
-    );
-  }
-  if (sameShape(diffusivity.shape, [channels, dims])) return diffusivity;
-  if (diffusivity.ndim === 0) return expandTo(diffusivity, [channels, 1]);
-  if (sameShape(diffusivity.shape, [channels])) {
-    return reshapeOp([diffusivity], { shape: [channels, 1] });
-  }
-  throw new FluxionError(
-    'FLUXION_SHAPE_MISMATCH',
-    op,
-    `diffusivity must have shape [${channels}] or [${channels}, ${dims}], got ${show([...diffusivity.shape])}`,
-  );
-}
 
 function spectralDiffusion(
   dims: 1 | 2 | 3,

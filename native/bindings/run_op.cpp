@@ -92,7 +92,7 @@ napi_value run(napi_env env, napi_callback_info callback_info) {
     const OpInfo& info = kOps[op];
 
     alignas(16) unsigned char params[kMaxParamBytes];
-    if (info.params_bytes > sizeof(NoParams)) decode_params(env, info, argv[1], params);
+    if (info.params_bytes > 0) decode_params(env, info, argv[1], params);
 
     const double* frame = addon.frame();
     const int n = static_cast<int>(frame[Frame::kInputCount]);

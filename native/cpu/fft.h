@@ -29,6 +29,15 @@ inline FftPlan<T> fft_plan(const Kernel& call, int64_t n) {
   return {n, static_cast<const T*>(table)};
 }
 
+// e^(-2 pi i k / n) as (re, im)
+template <class T>
+inline void fft_put_root(T* to, int64_t k, int64_t n) {
+  double c = 0, s = 0;
+  unit_root(k, n, &c, &s);
+  to[0] = static_cast<T>(c);
+  to[1] = static_cast<T>(-s);
+}
+
 // Where a vector of lines lies.
 template <class T>
 struct FftLines {

@@ -1,6 +1,7 @@
 // One table per instruction set; a kernel that ops.def names and nobody wrote is a link error.
 #include "cpu/kernel_table.h"
 
+#include "ops/adr_step.h"
 #include "ops/complex.h"
 #include "ops/diffusion.h"
 #include "ops/elementwise.h"
@@ -13,6 +14,7 @@
 #include "ops/shape.h"
 #include "ops/spectral_diffusion.h"
 #include "ops/upwind.h"
+#include "ops/variable_diffusion.h"
 
 namespace fluxion::cpu {
 

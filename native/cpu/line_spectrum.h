@@ -8,8 +8,8 @@
 //
 // DCT-II by Makhoul's reordering (even cells up, odd cells down), a complex transform of the same length and
 // a rotation of the pair (k, n - k), which for the periodic basis is missing. DST-I by the odd extension to
-// 2 (n + 1), stable unlike those of half the length; short lines by the matrix, folded into its even and odd
-// halves. Sources: J. Makhoul, IEEE Trans. ASSP 28(1), 1980; Press et al., Numerical Recipes, 12.4.
+// 2 (n + 1), stable unlike those of half the length; short lines, and those whose n + 1 has a large prime factor, by the
+// matrix, folded into its even and odd halves. Sources: J. Makhoul, IEEE Trans. ASSP 28(1), 1980; Press et al., Numerical Recipes, 12.4.
 // Read once per instruction set, after simd.h, transpose.h and fft.h.
 
 namespace fluxion::cpu::FLUXION_TARGET {
@@ -35,8 +35,23 @@ inline double line_scale(Boundary boundary, int64_t n, int64_t k) {
   return (k == 0 || 2 * k == n ? 1 : 0.5) / cells;
 }
 
-// Below, the matrix costs less than a transform of length 2 (n + 1).
-inline bool sine_by_matrix(int64_t n) { return n <= 72; }
+// Cycles of a transform for a vector of lines, roughly: 2.5 for each factor 2 and p + 3 for an odd prime p, a
+// point; convolutions do two transforms of the padded length, from L2.
+inline int64_t transform_cycles(int64_t n) {
+  if (!fft_is_mixed_radix(n)) return 80 * fft_padded_length(n);
+  int64_t halves = 0, rest = n;
+  for (int64_t p = 2; rest > 1; p += p == 2 ? 1 : 2) {
+    for (; rest % p == 0; rest /= p) halves += p == 2 ? 5 : 2 * p + 6;
+  }
+  return n * halves / 2;
+}
+
+// Whether the matrix, n / 2 multiply-adds of two lines for each coefficient, costs less than the transform:
+// up to about 80 cells, and longer where n + 1 has a large prime factor (as after powers of 2 it often has).
+inline bool sine_by_matrix(int64_t n) {
+  constexpr int64_t kLongest = 512;  // half a megabyte of matrix in float32
+  return n <= kLongest && n * n / 2 < transform_cycles(2 * n + 2);
+}
 
 inline int64_t sine_groups(int64_t n, int parity) {
   return ((n + 1 - parity) / 2 + kSineRows - 1) / kSineRows;

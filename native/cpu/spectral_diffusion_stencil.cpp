@@ -69,6 +69,11 @@ struct Stencil {
     angles(rows, fft.bins, fft.pitch, cos_y, sin_y);
   }
   int64_t spectrum() const { return columns * fft.pitch; }
+  // Around the caches, where the result is larger than half of L2 and rows begin on a vector.
+  bool streams(const T* out) const {
+    return call.out(0).size() * static_cast<int64_t>(sizeof(T)) > int64_t{1} << 20 &&
+           columns % kLanes<T> == 0 && reinterpret_cast<uintptr_t>(out) % 64 == 0;
+  }
 };
 
 // The stencil as a function of ky at one kx: L^ = (a + b cos wy - d sin wy) + i (...), from the three rows
@@ -181,6 +186,7 @@ void diffuse(const StencilDiffusionParams& p, const Kernel& call) {
   }
   const T* u = call.in(0).as<T>();
   T* out = call.out(0).as<T>();
+  const bool streaming = d.streams(out);
   call.parallel_for(d.channels * d.chunks, [&](int64_t block, int thread) {
     T* factors = call.scratch<T>(thread);
     T *re = factors + d.spectrum(), *im = re + d.spectrum();
@@ -190,8 +196,9 @@ void diffuse(const StencilDiffusionParams& p, const Kernel& call) {
       const int64_t at = (n * d.channels + channel) * d.rows * d.columns;
       plane_fft_forward(d.fft, u + at, d.columns, re, im, im + d.spectrum());
       multiply(re, im, factors, d.spectrum());
-      plane_fft_inverse(d.fft, re, im, out + at, d.columns, false, im + d.spectrum());
+      plane_fft_inverse(d.fft, re, im, out + at, d.columns, streaming, im + d.spectrum());
     }
+    stream_fence();
   });
 }
 
@@ -204,6 +211,7 @@ void diffuse_vjp(const StencilDiffusionParams& p, const Kernel& call) {
   const T *g = call.in(0).as<T>(), *u = call.in(2).as<T>();
   T *gu = call.out(0).as<T>(), *gl = call.out(1).as<T>();
   const int64_t size = d.spectrum();
+  const bool streaming = gu && d.streams(gu);
   call.parallel_for(d.channels * d.chunks, [&](int64_t block, int thread) {
     T* factors = call.scratch<T>(thread);
     T *q = factors + size, *u_re = q + size, *g_re = u_re + 2 * size, *transform = g_re + 2 * size;
@@ -215,9 +223,10 @@ void diffuse_vjp(const StencilDiffusionParams& p, const Kernel& call) {
       plane_fft_forward(d.fft, u + at, d.columns, u_re, u_re + size, transform);
       plane_fft_forward(d.fft, g + at, d.columns, g_re, g_re + size, transform);
       add_products(u_re, u_re + size, g_re, g_re + size, factors, q, size);
-      if (gu) plane_fft_inverse(d.fft, g_re, g_re + size, gu + at, d.columns, false, transform);
+      if (gu) plane_fft_inverse(d.fft, g_re, g_re + size, gu + at, d.columns, streaming, transform);
     }
     stencil_sums(d, channel, factors, q, d.sums + block * 9);
+    stream_fence();
   });
   const double scale = -2 * d.dt / static_cast<double>(d.rows * d.columns);
   for (int64_t c = 0; c < d.channels; ++c) {

@@ -38,6 +38,11 @@ size_t step_scratch(const DiffusionStep& step, const Cells& n, size_t element) {
   return larger(sweeps, planes);
 }
 
+bool few_systems(const Shape& shape) { return shape.size() <= kFewSystems * shape[shape.ndim - 1]; }
+
+// Bytes of n unknowns of the systems that advance together.
+size_t systems_bytes(int64_t n) { return kTridiagonalVectors * vector_line_bytes(n); }
+
 void infer_step(const DiffusionStep& step, Infer& infer) {
   check_diffusion(step, infer);
   const Shape& shape = infer.shape(0);
@@ -103,7 +108,7 @@ void infer_implicit_diffusion_3d_vjp(const ImplicitDiffusion3dParams& p, Infer& 
   infer_step_vjp(step_of(p), infer);
 }
 
-void infer_tridiagonal_solve(const NoParams&, Infer& infer) {
+void infer_tridiagonal_solve(const TridiagonalParams& p, Infer& infer) {
   static constexpr const char* kNames[] = {"lower", "diag", "upper", "rhs"};
   infer.require_floating(3, "rhs");
   infer.require(infer.in(3).ndim() >= 1, ErrorCode::ShapeMismatch,
@@ -115,15 +120,20 @@ void infer_tridiagonal_solve(const NoParams&, Infer& infer) {
   const Shape& shape = infer.shape(3);
   infer.output(infer.dtype(3), shape);
   infer.work = 16 * shape.size();
-  // lower, diag, upper, rhs of one vector of systems
-  infer.scratch = 4 * vector_line_bytes(shape[shape.ndim - 1]);
+  // the solution, c and q, and pieces of the three diagonals
+  const int64_t n = shape[shape.ndim - 1];
+  infer.scratch = few_systems(shape)
+                      ? 5 * static_cast<size_t>(n) * sizeof(double)
+                      : systems_bytes((p.periodic ? 3 : 2) * n + 3 * kTridiagonalPiece);
 }
 
-void infer_tridiagonal_solve_vjp(const NoParams&, Infer& infer) {
+void infer_tridiagonal_solve_vjp(const TridiagonalParams&, Infer& infer) {
   const Shape& shape = infer.shape(0);
   for (int i = 0; i < 4; ++i) infer.output(infer.dtype(0), shape);
   infer.work = 24 * shape.size();
-  infer.scratch = 5 * vector_line_bytes(shape[shape.ndim - 1]);
+  const int64_t n = shape[shape.ndim - 1];
+  infer.scratch =
+      few_systems(shape) ? 7 * static_cast<size_t>(n) * sizeof(double) : systems_bytes(7 * n);
 }
 
 }  // namespace fluxion

@@ -43,6 +43,20 @@ struct ImplicitDiffusion2dParams {
   }
 };
 
+struct TridiagonalParams {
+  bool periodic;
+  template <class V>
+  void visit(V& v) {
+    v("periodic", periodic);
+  }
+};
+
+// Systems up to this number are solved one by one; more of them in the lanes of this many vectors.
+inline constexpr int64_t kFewSystems = 3;
+inline constexpr int kTridiagonalVectors = 2;
+// Unknowns whose coefficients are brought into lines at a time.
+inline constexpr int64_t kTridiagonalPiece = 128;
+
 struct ImplicitDiffusion3dParams {
   double dt, dx, dy, dz;
   Boundary boundary;

@@ -1,6 +1,7 @@
 // Builds the op table from ops.def. Adding an op does not touch this file; a new family adds an include.
 #include "ops/registry.h"
 
+#include "ops/adr_step.h"
 #include "ops/complex.h"
 #include "ops/diffusion.h"
 #include "ops/elementwise.h"
@@ -13,6 +14,7 @@
 #include "ops/shape.h"
 #include "ops/spectral_diffusion.h"
 #include "ops/upwind.h"
+#include "ops/variable_diffusion.h"
 
 namespace fluxion {
 
@@ -32,7 +34,7 @@ constexpr OpInfo make(const char* name, int inputs, int outputs, bool view) {
       inputs,
       outputs,
       view,
-      sizeof(Params),
+      std::is_same_v<Params, NoParams> ? 0 : sizeof(Params),
       [](ParamReader& reader, void* params) {
         // The op's name is filled in by the caller of decode when it reports the error.
         ParamDecoder decoder("", reader);

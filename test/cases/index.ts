@@ -6,6 +6,7 @@ import { RANDOM } from './random';
 import { REDUCE } from './reduce';
 import { SHAPE } from './shape';
 import { SHAPE_INDEX } from './shape-index';
+import { ADR_STEP } from './adr-step';
 import { COMPLEX } from './complex';
 import { FOURIER } from './fourier';
 import { MESH_FREE } from './mesh-free';
@@ -28,6 +29,7 @@ export const FAMILIES: Record<string, Case[]> = {
   meshFree: MESH_FREE,
   upwind: UPWIND,
   semiLagrangian: SEMI_LAGRANGIAN,
+  adrStep: ADR_STEP,
 };
 
 export const CASES: Case[] = Object.values(FAMILIES).flat();

@@ -170,8 +170,8 @@ void test_tridiagonal(Machine<T>& m, int64_t systems, int64_t n) {
   Tensor tl = m.upload(l, shape), td = m.upload(d, shape), tu = m.upload(u, shape),
          tb = m.upload(b, shape), x;
   const Operand inputs[] = {{&tl}, {&td}, {&tu}, {&tb}};
-  const NoParams none;
-  m.engine.run(OpId::tridiagonal_solve, &none, inputs, 1, &x);
+  const TridiagonalParams open{false};
+  m.engine.run(OpId::tridiagonal_solve, &open, inputs, 1, &x);
   const std::vector<T> result = m.read(x);
   double worst = 0;
   for (size_t i = 0; i < size; ++i) {
@@ -185,7 +185,7 @@ void test_tridiagonal(Machine<T>& m, int64_t systems, int64_t n) {
   CHECK(worst < (sizeof(T) == 8 ? 1e-14 : 3e-6));
   const Operand adjoint[] = {{&tb}, {&tl}, {&td}, {&tu}, {&x}};
   Tensor outputs[kMaxOutputs];
-  m.engine.run(OpId::tridiagonal_solve_vjp, &none, adjoint, 15, outputs);
+  m.engine.run(OpId::tridiagonal_solve_vjp, &open, adjoint, 15, outputs);
   CHECK(m.read(outputs[0])[0] == T(0));  // lower_0 is not read
 }
 

@@ -118,7 +118,15 @@ describe('lib/ops', () => {
     const exported = families.flatMap((file) => exportedFunctions(file).map(([name]) => name));
     const internal = exported.filter((name) => !(name in fluxion));
     // Shared between files of one family.
-    expect(sorted(internal)).toEqual(['floatingPair', 'pairOf']);
+    expect(sorted(internal)).toEqual([
+      'diffusivityTable',
+      'floatingPair',
+      'normFactor',
+      'pairOf',
+      'requireDiffusivity',
+      'transformGrid',
+      'variableDiffusion',
+    ]);
   });
 
   test('no method hides a property of Tensor', () => {

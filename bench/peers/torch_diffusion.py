@@ -147,6 +147,17 @@ def batched(u, matrices):
     return v.transpose(0, 1)
 
 
+def basis(n, s):
+    values, vectors = torch.linalg.eigh(second_difference(n, s["boundary"]))
+    return values.float(), vectors.float().contiguous()
+
+
+def factors(k, eigenvalues, s):
+    theta = 0.5 if s["scheme"] == "crank-nicolson" else 1.0
+    z = s.get("dt", 1) * k[:, None] * eigenvalues
+    return (1 + (1 - theta) * z) / (1 - theta * z)
+
+
 def implicit_diffusion_nd(axes, backward):
     """Lines [n, c, w] and volumes [n, c, d, h, w] through the dense inverse of each axis."""
 
@@ -164,7 +175,7 @@ def implicit_diffusion_nd(axes, backward):
                     known[n] = step_matrices(k, n, s)
             return [known[n] for n in reversed(extents)]
 
-        fixed = None if backward else matrices(k)
+        fixed = matrices(k) if not backward and max(extents) <= 256 else None
 
         def dense(apply):
             def call(u, g):
@@ -178,11 +189,29 @@ def implicit_diffusion_nd(axes, backward):
                 u = along_axis(u, a, axis)
             return u
 
+        bases = {n: basis(n, s) for n in extents}
+
+        def spectral(u, g):
+            """As a factor of each eigenvector along every axis; no inverse to differentiate."""
+            factor = torch.ones((s["c"],) + (1,) * axes)
+            v = u
+            for axis, n in enumerate(reversed(extents), 1):
+                values, vectors = bases[n]
+                f = factors(k, values, s).view(s["c"], *(n if a == axis else 1 for a in range(axes, 0, -1)))
+                factor = factor * f
+                v = torch.matmul(v.transpose(-1, -axis), vectors).transpose(-1, -axis)
+            v = v * factor
+            for axis, n in enumerate(reversed(extents), 1):
+                v = torch.matmul(v.transpose(-1, -axis), bases[n][1].T).transpose(-1, -axis)
+            return torch.autograd.grad(v, (u, k), g) if backward else v
+
         pairs = list(zip(u, g))
-        return {
-            "inverse-batched": rotating(pairs, dense(batched)),
-            "inverse-einsum": rotating(pairs, dense(einsum)),
-        }
+        formulations = {"eigenbasis": rotating(pairs, spectral)}
+        # Batched inverses of 1024 cells take PyTorch seconds, where its LAPACK does not refuse them.
+        if max(extents) <= 256:
+            formulations["inverse-batched"] = rotating(pairs, dense(batched))
+            formulations["inverse-einsum"] = rotating(pairs, dense(einsum))
+        return formulations
 
     return build
 

@@ -56,12 +56,19 @@ export function inputSets(
   return all;
 }
 
-/** Drops gradients, so that the next call computes them afresh. */
+let cleared: readonly Tensor[] = [];
+
+/**
+ * Drops gradients, so that the next call computes them afresh, and those of the call before: a training step
+ * uses the memory of its gradients again (and PyTorch's driver frees them with each call), but the inputs of
+ * a trial take turns, and gradients that waited for theirs would be new memory every time.
+ */
 export function clearGrads(...tensors: Tensor[]): void {
-  for (const tensor of tensors) {
+  for (const tensor of [...cleared, ...tensors]) {
     tensor.grad?.dispose();
     tensor.grad = null;
   }
+  cleared = tensors;
 }
 
 /** Throws unless |actual - expected| <= tolerance (1 + |expected|); NaN never passes. */

@@ -1,5 +1,5 @@
-// Writes the newest results into docs/benchmarking.md, between its markers, and two bar charts into
-// docs/figures:   npm run bench:report
+// Writes the newest result of each case into docs/benchmarking.md, between its markers, and two bar charts
+// into docs/figures:   npm run bench:report
 // Nobody edits the numbers.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -80,17 +80,18 @@ async function writeSvg(spec: TopLevelSpec, file: string): Promise<void> {
 
 const RATIO_SERIES = { torch: 'PyTorch', 'torch-keep': 'PyTorch, memory kept' } as const;
 
-async function writeFigures(results: Results): Promise<string[]> {
-  const ratios = results.rows.flatMap((row) =>
+async function writeFigures(runs: readonly Results[]): Promise<string[]> {
+  const rows = runs.flatMap((run) => run.rows.map((row) => ({ row, run })));
+  const ratios = rows.flatMap(({ row }) =>
     (['torch', 'torch-keep'] as const).flatMap((peer): Bar[] => {
       const summary = row.peers[peer];
       return summary ? [{ case: row.name, series: RATIO_SERIES[peer], value: summary.ratio }] : [];
     }),
   );
-  const ofPeaks = results.rows
-    .filter((row) => row.fluxion && row.sets > 1)
-    .flatMap((row): Bar[] => {
-      const { copy, fma } = shares(row, results);
+  const ofPeaks = rows
+    .filter(({ row }) => row.sets > 1)
+    .flatMap(({ row, run }): Bar[] => {
+      const { copy, fma } = shares(row, run);
       return [
         { case: row.name, series: 'of the copy peak', value: Math.min(copy, 1) },
         { case: row.name, series: 'of the FMA peak', value: Math.min(fma, 1) },
@@ -110,13 +111,12 @@ async function writeFigures(results: Results): Promise<string[]> {
 }
 
 async function main(): Promise<void> {
-  const results = newestResults();
-  const figures = await writeFigures(results);
-  const report = [`${provenance(results)}.`, markdownTable(tableOf(results)), ...figures].join(
-    '\n\n',
-  );
+  const runs = newestResults();
+  const tables = runs.map((run) => `${provenance(run)}.\n\n${markdownTable(tableOf(run))}`);
+  const report = [...tables, ...(await writeFigures(runs))].join('\n\n');
   writeFileSync(PAGE, insertReport(readFileSync(PAGE, 'utf8'), report));
-  console.log(`${path.relative(process.cwd(), PAGE)}: ${results.rows.length} cases`);
+  const cases = runs.reduce((count, { rows }) => count + rows.length, 0);
+  console.log(`${path.relative(process.cwd(), PAGE)}: ${cases} cases of ${runs.length} runs`);
 }
 
 if (require.main === module) void main();

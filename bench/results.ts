@@ -67,12 +67,24 @@ export function writeResults(results: Results): string {
   return file;
 }
 
-/** The newest results; names begin with the date. */
-export function newestResults(): Results {
+/**
+ * The newest result of each case: the runs, newest first, each with the rows that no later run has. Names of
+ * files begin with the date.
+ */
+export function newestResults(): Results[] {
   const files = readdirSync(FOLDER).filter((name) => name.endsWith('.json'));
-  const newest = files.sort().at(-1);
-  if (!newest) throw new Error('bench/results has no results: npm run bench');
-  return JSON.parse(readFileSync(path.join(FOLDER, newest), 'utf8')) as Results;
+  if (files.length === 0) throw new Error('bench/results has no results: npm run bench');
+  const shown = new Set<string>();
+  const runs = files
+    .sort()
+    .reverse()
+    .map((name) => {
+      const run = JSON.parse(readFileSync(path.join(FOLDER, name), 'utf8')) as Results;
+      const rows = run.rows.filter((row) => row.fluxion && !shown.has(row.name));
+      for (const row of rows) shown.add(row.name);
+      return { ...run, rows };
+    });
+  return runs.filter(({ rows }) => rows.length > 0);
 }
 
 // ---------------------------------------------------------------------------------------------------
@@ -143,8 +155,9 @@ export const COLUMNS: readonly Column[] = [
   peerColumn('fftw-measure'),
 ];
 
-/** The cells of a table, the head first. */
-export function tableOf(results: Results, columns = COLUMNS): string[][] {
+/** The cells of a table, the head first, without columns that are empty in every row. */
+export function tableOf(results: Results): string[][] {
+  const columns = COLUMNS.filter(({ cell }) => results.rows.some((row) => cell(row, results)));
   return [
     columns.map(({ title }) => title),
     ...results.rows.map((row) => columns.map(({ cell }) => cell(row, results))),

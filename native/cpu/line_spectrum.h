@@ -10,7 +10,7 @@
 // a rotation of the pair (k, n - k), which for the periodic basis is missing. DST-I by the odd extension to
 // 2 (n + 1), stable unlike those of half the length; short lines, and those whose n + 1 has a large prime factor, by the
 // matrix, folded into its even and odd halves. Sources: J. Makhoul, IEEE Trans. ASSP 28(1), 1980; Press et al., Numerical Recipes, 12.4.
-// Read once per instruction set, after simd.h, transpose.h and fft.h.
+// Read once per instruction set, after simd.h, transpose.h, fft.h and next_planes.h.
 
 namespace fluxion::cpu::FLUXION_TARGET {
 
@@ -278,13 +278,16 @@ inline void sine_by_folded_matrix(const LineBasis<T>& basis, T* re, T* im, const
 
 // Cells at their places in re and im -> coefficients. The buffers are destroyed.
 template <class T>
-inline void analyse_lines(const LineBasis<T>& basis, T* re, T* im, const LinePair<T>& to, T* fft) {
+inline void analyse_lines(const LineBasis<T>& basis, T* re, T* im, const LinePair<T>& to, T* fft,
+                          NextPlanes* next) {
   constexpr int w = kLanes<T>;
+  fetch_part(next);
   if (basis.matrix) return sine_by_folded_matrix(basis, re, im, to);
   if (basis.boundary == Boundary::dirichlet) {
     extend_odd(re, basis.n);
     extend_odd(im, basis.n);
     fft_lines(basis.fft, re, im, false, fft);  // -2 i (sines of a + i sines of b)
+    fetch_part(next);
     for (int64_t k = 0; k < basis.n; ++k) {
       store(to.b + k * to.stride, load(re + (k + 1) * w));
       store(to.a + k * to.stride, -load(im + (k + 1) * w));
@@ -292,6 +295,7 @@ inline void analyse_lines(const LineBasis<T>& basis, T* re, T* im, const LinePai
     return;
   }
   fft_lines(basis.fft, re, im, false, fft);
+  fetch_part(next);
   if (basis.boundary == Boundary::neumann) {
     separate_pairs<T, true>(basis, re, im, to);
   } else {
@@ -320,13 +324,15 @@ inline void load_coefficients(const LineBasis<T>& basis, const ScaledPair<T>& fr
 // `from` is neither.
 template <class T>
 inline LinePair<T> synthesise_lines(const LineBasis<T>& basis, const ScaledPair<T>& from, T* re,
-                                    T* im, T* fft) {
+                                    T* im, T* fft, NextPlanes* next) {
   constexpr int w = kLanes<T>;
+  fetch_part(next);
   if (from.factor_a) {
     load_coefficients<T, true>(basis, from, re, im);
   } else {
     load_coefficients<T, false>(basis, from, re, im);
   }
+  fetch_part(next);
   if (basis.matrix) {
     const LinePair<T> cells{fft, fft + basis.n * w, w};
     sine_by_folded_matrix(basis, re, im, cells);

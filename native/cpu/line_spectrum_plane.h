@@ -9,6 +9,7 @@ struct LineBuffers {
   T *re = nullptr, *im = nullptr;
   T *other = nullptr, *fft = nullptr;
   int64_t longest = 0;
+  NextPlanes* next = nullptr;  // of the plane at work, if any
   LineBuffers() = default;
   LineBuffers(void* base, int64_t n) : longest(n) {
     constexpr int64_t widest = 64 / static_cast<int64_t>(sizeof(T));
@@ -23,28 +24,6 @@ struct LineBuffers {
 
  private:
   LinePair<T> pair(T* at) const { return {at, at + longest * kLanes<T>, kLanes<T>}; }
-};
-
-// Brings the next plane from memory to the cache in parts, between the stages of this one: strided reads of
-// columns would wait for each line.
-class NextPlane {
- public:
-  NextPlane() = default;
-  NextPlane(const void* next, size_t bytes, int64_t parts)
-      : at_(static_cast<const char*>(next)), end_(at_ + bytes) {
-    constexpr size_t kLargest = size_t{1} << 19;  // a quarter of L2
-    if (bytes > kLargest) at_ = end_;
-    step_ = (bytes / static_cast<size_t>(parts) + 127) / 64 * 64;
-  }
-  void fetch_part() {
-    const char* stop = at_ + std::min(step_, static_cast<size_t>(end_ - at_));
-    for (; at_ < stop; at_ += 64) __builtin_prefetch(at_, 0, 2);
-    at_ = stop;
-  }
-
- private:
-  const char *at_ = nullptr, *end_ = nullptr;
-  size_t step_ = 0;
 };
 
 // --- along x: rows, transposed in registers
@@ -130,10 +109,12 @@ inline void analyse_columns_of(const LineBasis<T>& basis, const T* from, int64_t
   constexpr int w = kLanes<T>;
   for (int64_t j = 0; j < columns; j += 2 * w) {
     const int64_t left = columns - j;
+    fetch_part(lines.next);
     const LinePair<T> coefficients{to + j, to + j + (left > w ? w : 0), to_stride};
     if (left >= 2 * w && basis.boundary == Boundary::periodic) {
       fft_lines<T>(basis.fft, {const_cast<T*>(from) + j, const_cast<T*>(from) + j + w, stride},
                    {lines.re, lines.im, w}, false, lines.fft);
+      fetch_part(lines.next);
       separate_pairs<T, false>(basis, lines.re, lines.im, coefficients);
       continue;
     }
@@ -151,7 +132,7 @@ inline void analyse_columns_of(const LineBasis<T>& basis, const T* from, int64_t
         store(lines.im + basis.place[i] * w, b ? load_partial(cell + w, b) : Vec<T>{});
       }
     }
-    analyse_lines(basis, lines.re, lines.im, coefficients, lines.fft);
+    analyse_lines(basis, lines.re, lines.im, coefficients, lines.fft, lines.next);
   }
 }
 
@@ -164,7 +145,8 @@ inline void synthesise_columns_of(const LineBasis<T>& basis, const T* from, int6
     const int64_t left = columns - j;
     const LinePair<T> cells =
         synthesise_lines(basis, {from + j, from + j + (left > w ? w : 0), stride, nullptr, nullptr},
-                         lines.re, lines.im, lines.fft);
+                         lines.re, lines.im, lines.fft, lines.next);
+    fetch_part(lines.next);
     if (left >= 2 * w && streaming) {
       for (int64_t i = 0; i < basis.n; ++i) {
         stream(to + i * to_stride + j, load(cells.a + basis.place[i] * w));

@@ -47,8 +47,10 @@ template <class T>
 inline void load_placed(const LineBasis<T>& basis, const T* from, int64_t stride, int count,
                         T* line) {
   constexpr int w = kLanes<T>;
-  for (int64_t j = 0; j < basis.n; j += w) {
-    const int columns = static_cast<int>(std::min<int64_t>(basis.n - j, w));
+  const int64_t n = basis.n;
+  const int32_t* place = basis.place;
+  for (int64_t j = 0; j < n; j += w) {
+    const int columns = static_cast<int>(std::min<int64_t>(n - j, w));
     Vec<T> tile[w];
     if (count == w && columns == w) {
       for (int i = 0; i < w; ++i) tile[i] = load(from + i * stride + j);
@@ -58,7 +60,12 @@ inline void load_placed(const LineBasis<T>& basis, const T* from, int64_t stride
       }
     }
     transpose_tile<T>(tile);
-    for (int i = 0; i < columns; ++i) store(line + basis.place[j + i] * w, tile[i]);
+    if (columns == w) {
+#pragma GCC unroll 16
+      for (int i = 0; i < w; ++i) store(line + place[j + i] * w, tile[i]);
+    } else {
+      for (int i = 0; i < columns; ++i) store(line + place[j + i] * w, tile[i]);
+    }
   }
 }
 
@@ -66,13 +73,25 @@ template <class T>
 inline void store_placed(const LineBasis<T>& basis, const T* line, T* to, int64_t stride, int count,
                          bool streaming) {
   constexpr int w = kLanes<T>;
-  for (int64_t j = 0; j < basis.n; j += w) {
-    const int columns = static_cast<int>(std::min<int64_t>(basis.n - j, w));
+  const int64_t n = basis.n;
+  const int32_t* place = basis.place;
+  for (int64_t j = 0; j < n; j += w) {
+    const int columns = static_cast<int>(std::min<int64_t>(n - j, w));
     Vec<T> tile[w];
-    for (int i = 0; i < w; ++i) {
-      tile[i] = i < columns ? load(line + basis.place[j + i] * w) : Vec<T>{};
+    if (columns == w) {
+#pragma GCC unroll 16
+      for (int i = 0; i < w; ++i) tile[i] = load(line + place[j + i] * w);
+    } else {
+      for (int i = 0; i < w; ++i) {
+        tile[i] = i < columns ? load(line + place[j + i] * w) : Vec<T>{};
+      }
     }
     transpose_tile<T>(tile);
+    if (count == w && columns == w && !streaming) {
+#pragma GCC unroll 16
+      for (int i = 0; i < w; ++i) store(to + i * stride + j, tile[i]);
+      continue;
+    }
     for (int i = 0; i < count; ++i) {
       T* row = to + i * stride + j;
       if (columns < w) {
@@ -107,6 +126,9 @@ template <class T>
 inline void analyse_columns_of(const LineBasis<T>& basis, const T* from, int64_t stride, T* to,
                                int64_t to_stride, int64_t columns, const LineBuffers<T>& lines) {
   constexpr int w = kLanes<T>;
+  const int64_t n = basis.n;
+  const int32_t* place = basis.place;
+  T *re = lines.re, *im = lines.im;
   for (int64_t j = 0; j < columns; j += 2 * w) {
     const int64_t left = columns - j;
     fetch_part(lines.next);
@@ -119,17 +141,17 @@ inline void analyse_columns_of(const LineBasis<T>& basis, const T* from, int64_t
       continue;
     }
     if (left >= 2 * w) {
-      for (int64_t i = 0; i < basis.n; ++i) {
-        store(lines.re + basis.place[i] * w, load(from + i * stride + j));
-        store(lines.im + basis.place[i] * w, load(from + i * stride + j + w));
+      for (int64_t i = 0; i < n; ++i) {
+        store(re + place[i] * w, load(from + i * stride + j));
+        store(im + place[i] * w, load(from + i * stride + j + w));
       }
     } else {
       const int a = static_cast<int>(std::min<int64_t>(left, w));
       const int b = static_cast<int>(std::max<int64_t>(left - w, 0));
-      for (int64_t i = 0; i < basis.n; ++i) {
+      for (int64_t i = 0; i < n; ++i) {
         const T* cell = from + i * stride + j;
-        store(lines.re + basis.place[i] * w, load_partial(cell, a));
-        store(lines.im + basis.place[i] * w, b ? load_partial(cell + w, b) : Vec<T>{});
+        store(re + place[i] * w, load_partial(cell, a));
+        store(im + place[i] * w, b ? load_partial(cell + w, b) : Vec<T>{});
       }
     }
     analyse_lines(basis, lines.re, lines.im, coefficients, lines.fft, lines.next);
@@ -141,6 +163,8 @@ inline void synthesise_columns_of(const LineBasis<T>& basis, const T* from, int6
                                   int64_t to_stride, int64_t columns, const LineBuffers<T>& lines,
                                   bool streaming) {
   constexpr int w = kLanes<T>;
+  const int64_t n = basis.n;
+  const int32_t* place = basis.place;
   for (int64_t j = 0; j < columns; j += 2 * w) {
     const int64_t left = columns - j;
     const LinePair<T> cells =
@@ -148,22 +172,22 @@ inline void synthesise_columns_of(const LineBasis<T>& basis, const T* from, int6
                          lines.re, lines.im, lines.fft, lines.next);
     fetch_part(lines.next);
     if (left >= 2 * w && streaming) {
-      for (int64_t i = 0; i < basis.n; ++i) {
-        stream(to + i * to_stride + j, load(cells.a + basis.place[i] * w));
-        stream(to + i * to_stride + j + w, load(cells.b + basis.place[i] * w));
+      for (int64_t i = 0; i < n; ++i) {
+        stream(to + i * to_stride + j, load(cells.a + place[i] * w));
+        stream(to + i * to_stride + j + w, load(cells.b + place[i] * w));
       }
     } else if (left >= 2 * w) {
-      for (int64_t i = 0; i < basis.n; ++i) {
-        store(to + i * to_stride + j, load(cells.a + basis.place[i] * w));
-        store(to + i * to_stride + j + w, load(cells.b + basis.place[i] * w));
+      for (int64_t i = 0; i < n; ++i) {
+        store(to + i * to_stride + j, load(cells.a + place[i] * w));
+        store(to + i * to_stride + j + w, load(cells.b + place[i] * w));
       }
     } else {
       const int a = static_cast<int>(std::min<int64_t>(left, w));
       const int b = static_cast<int>(std::max<int64_t>(left - w, 0));
-      for (int64_t i = 0; i < basis.n; ++i) {
+      for (int64_t i = 0; i < n; ++i) {
         T* cell = to + i * to_stride + j;
-        store_partial(cell, load(cells.a + basis.place[i] * w), a);
-        if (b) store_partial(cell + w, load(cells.b + basis.place[i] * w), b);
+        store_partial(cell, load(cells.a + place[i] * w), a);
+        if (b) store_partial(cell + w, load(cells.b + place[i] * w), b);
       }
     }
   }

@@ -10,7 +10,7 @@
 // a rotation of the pair (k, n - k), which for the periodic basis is missing. DST-I by the odd extension to
 // 2 (n + 1), stable unlike those of half the length; short lines, and those whose n + 1 has a large prime factor, by the
 // matrix, folded into its even and odd halves. Sources: J. Makhoul, IEEE Trans. ASSP 28(1), 1980; Press et al., Numerical Recipes, 12.4.
-// Read once per instruction set, after simd.h, transpose.h and fft.h.
+// Read once per instruction set, after simd.h, transpose.h, fft.h and next_planes.h.
 
 namespace fluxion::cpu::FLUXION_TARGET {
 
@@ -137,9 +137,12 @@ struct LinePair {
 
 template <class T, bool kRotate>
 inline void separate_pairs(const LineBasis<T>& basis, const T* re, const T* im,
-                           const LinePair<T>& to) {
+                           const LinePair<T>& into) {
   constexpr int w = kLanes<T>;
-  const int64_t n = basis.n, stride = to.stride;
+  const int64_t n = basis.n, stride = into.stride;
+  // Copies: stores of vectors may alias anything, and members would be read again behind each.
+  const LinePair<T> to = into;
+  const T* rotation = basis.rotation;
   for (int64_t k = 0; k < n; k += std::max<int64_t>(n / 2, 1)) {
     if (k != 0 && 2 * k != n) break;
     store(to.b + k * stride, load(im + k * w));
@@ -151,7 +154,7 @@ inline void separate_pairs(const LineBasis<T>& basis, const T* re, const T* im,
     const Vec<T> r = load(re + m * w), t = load(im + m * w);
     const Vec<T> ar = p + r, ai = q - t, br = q + t, bi = r - p;
     if constexpr (kRotate) {
-      const T c = basis.rotation[2 * k], s = basis.rotation[2 * k + 1];
+      const T c = rotation[2 * k], s = rotation[2 * k + 1];
       store(to.b + k * stride, c * br + s * bi);
       store(to.b + m * stride, s * br - c * bi);
       store(to.a + k * stride, c * ar + s * ai);
@@ -186,9 +189,11 @@ inline __attribute__((always_inline)) Vec<T> coefficient_b(const ScaledPair<T>& 
 
 // The inverse of separate_pairs up to line_scale.
 template <class T, bool kRotate, bool kScaled>
-inline void merge_pairs(const LineBasis<T>& basis, const ScaledPair<T>& from, T* re, T* im) {
+inline void merge_pairs(const LineBasis<T>& basis, const ScaledPair<T>& given, T* re, T* im) {
   constexpr int w = kLanes<T>;
   const int64_t n = basis.n;
+  const ScaledPair<T> from = given;  // copies, as in separate_pairs
+  const T* rotation = basis.rotation;
   for (int64_t k = 0; k < n; k += std::max<int64_t>(n / 2, 1)) {
     if (k != 0 && 2 * k != n) break;
     store(re + k * w, coefficient_a<T, kScaled>(from, k));
@@ -199,7 +204,7 @@ inline void merge_pairs(const LineBasis<T>& basis, const ScaledPair<T>& from, T*
     Vec<T> ar = coefficient_a<T, kScaled>(from, k), ai = coefficient_a<T, kScaled>(from, m);
     Vec<T> br = coefficient_b<T, kScaled>(from, k), bi = coefficient_b<T, kScaled>(from, m);
     if constexpr (kRotate) {
-      const T c = basis.rotation[2 * k], s = basis.rotation[2 * k + 1];
+      const T c = rotation[2 * k], s = rotation[2 * k + 1];
       const Vec<T> x = ar, y = br;
       ar = c * x + s * ai, ai = s * x - c * ai;
       br = c * y + s * bi, bi = s * y - c * bi;
@@ -278,20 +283,25 @@ inline void sine_by_folded_matrix(const LineBasis<T>& basis, T* re, T* im, const
 
 // Cells at their places in re and im -> coefficients. The buffers are destroyed.
 template <class T>
-inline void analyse_lines(const LineBasis<T>& basis, T* re, T* im, const LinePair<T>& to, T* fft) {
+inline void analyse_lines(const LineBasis<T>& basis, T* re, T* im, const LinePair<T>& to, T* fft,
+                          NextPlanes* next) {
   constexpr int w = kLanes<T>;
+  fetch_part(next);
   if (basis.matrix) return sine_by_folded_matrix(basis, re, im, to);
   if (basis.boundary == Boundary::dirichlet) {
     extend_odd(re, basis.n);
     extend_odd(im, basis.n);
     fft_lines(basis.fft, re, im, false, fft);  // -2 i (sines of a + i sines of b)
-    for (int64_t k = 0; k < basis.n; ++k) {
-      store(to.b + k * to.stride, load(re + (k + 1) * w));
-      store(to.a + k * to.stride, -load(im + (k + 1) * w));
+    fetch_part(next);
+    T *a = to.a, *b = to.b;
+    for (int64_t k = 0, n = basis.n, stride = to.stride; k < n; ++k) {
+      store(b + k * stride, load(re + (k + 1) * w));
+      store(a + k * stride, -load(im + (k + 1) * w));
     }
     return;
   }
   fft_lines(basis.fft, re, im, false, fft);
+  fetch_part(next);
   if (basis.boundary == Boundary::neumann) {
     separate_pairs<T, true>(basis, re, im, to);
   } else {
@@ -320,13 +330,15 @@ inline void load_coefficients(const LineBasis<T>& basis, const ScaledPair<T>& fr
 // `from` is neither.
 template <class T>
 inline LinePair<T> synthesise_lines(const LineBasis<T>& basis, const ScaledPair<T>& from, T* re,
-                                    T* im, T* fft) {
+                                    T* im, T* fft, NextPlanes* next) {
   constexpr int w = kLanes<T>;
+  fetch_part(next);
   if (from.factor_a) {
     load_coefficients<T, true>(basis, from, re, im);
   } else {
     load_coefficients<T, false>(basis, from, re, im);
   }
+  fetch_part(next);
   if (basis.matrix) {
     const LinePair<T> cells{fft, fft + basis.n * w, w};
     sine_by_folded_matrix(basis, re, im, cells);

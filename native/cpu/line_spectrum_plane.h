@@ -9,6 +9,7 @@ struct LineBuffers {
   T *re = nullptr, *im = nullptr;
   T *other = nullptr, *fft = nullptr;
   int64_t longest = 0;
+  NextPlanes* next = nullptr;  // of the plane at work, if any
   LineBuffers() = default;
   LineBuffers(void* base, int64_t n) : longest(n) {
     constexpr int64_t widest = 64 / static_cast<int64_t>(sizeof(T));
@@ -23,28 +24,6 @@ struct LineBuffers {
 
  private:
   LinePair<T> pair(T* at) const { return {at, at + longest * kLanes<T>, kLanes<T>}; }
-};
-
-// Brings the next plane from memory to the cache in parts, between the stages of this one: strided reads of
-// columns would wait for each line.
-class NextPlane {
- public:
-  NextPlane() = default;
-  NextPlane(const void* next, size_t bytes, int64_t parts)
-      : at_(static_cast<const char*>(next)), end_(at_ + bytes) {
-    constexpr size_t kLargest = size_t{1} << 19;  // a quarter of L2
-    if (bytes > kLargest) at_ = end_;
-    step_ = (bytes / static_cast<size_t>(parts) + 127) / 64 * 64;
-  }
-  void fetch_part() {
-    const char* stop = at_ + std::min(step_, static_cast<size_t>(end_ - at_));
-    for (; at_ < stop; at_ += 64) __builtin_prefetch(at_, 0, 2);
-    at_ = stop;
-  }
-
- private:
-  const char *at_ = nullptr, *end_ = nullptr;
-  size_t step_ = 0;
 };
 
 // --- along x: rows, transposed in registers
@@ -68,8 +47,10 @@ template <class T>
 inline void load_placed(const LineBasis<T>& basis, const T* from, int64_t stride, int count,
                         T* line) {
   constexpr int w = kLanes<T>;
-  for (int64_t j = 0; j < basis.n; j += w) {
-    const int columns = static_cast<int>(std::min<int64_t>(basis.n - j, w));
+  const int64_t n = basis.n;
+  const int32_t* place = basis.place;
+  for (int64_t j = 0; j < n; j += w) {
+    const int columns = static_cast<int>(std::min<int64_t>(n - j, w));
     Vec<T> tile[w];
     if (count == w && columns == w) {
       for (int i = 0; i < w; ++i) tile[i] = load(from + i * stride + j);
@@ -79,7 +60,12 @@ inline void load_placed(const LineBasis<T>& basis, const T* from, int64_t stride
       }
     }
     transpose_tile<T>(tile);
-    for (int i = 0; i < columns; ++i) store(line + basis.place[j + i] * w, tile[i]);
+    if (columns == w) {
+#pragma GCC unroll 16
+      for (int i = 0; i < w; ++i) store(line + place[j + i] * w, tile[i]);
+    } else {
+      for (int i = 0; i < columns; ++i) store(line + place[j + i] * w, tile[i]);
+    }
   }
 }
 
@@ -87,13 +73,25 @@ template <class T>
 inline void store_placed(const LineBasis<T>& basis, const T* line, T* to, int64_t stride, int count,
                          bool streaming) {
   constexpr int w = kLanes<T>;
-  for (int64_t j = 0; j < basis.n; j += w) {
-    const int columns = static_cast<int>(std::min<int64_t>(basis.n - j, w));
+  const int64_t n = basis.n;
+  const int32_t* place = basis.place;
+  for (int64_t j = 0; j < n; j += w) {
+    const int columns = static_cast<int>(std::min<int64_t>(n - j, w));
     Vec<T> tile[w];
-    for (int i = 0; i < w; ++i) {
-      tile[i] = i < columns ? load(line + basis.place[j + i] * w) : Vec<T>{};
+    if (columns == w) {
+#pragma GCC unroll 16
+      for (int i = 0; i < w; ++i) tile[i] = load(line + place[j + i] * w);
+    } else {
+      for (int i = 0; i < w; ++i) {
+        tile[i] = i < columns ? load(line + place[j + i] * w) : Vec<T>{};
+      }
     }
     transpose_tile<T>(tile);
+    if (count == w && columns == w && !streaming) {
+#pragma GCC unroll 16
+      for (int i = 0; i < w; ++i) store(to + i * stride + j, tile[i]);
+      continue;
+    }
     for (int i = 0; i < count; ++i) {
       T* row = to + i * stride + j;
       if (columns < w) {
@@ -128,30 +126,35 @@ template <class T>
 inline void analyse_columns_of(const LineBasis<T>& basis, const T* from, int64_t stride, T* to,
                                int64_t to_stride, int64_t columns, const LineBuffers<T>& lines) {
   constexpr int w = kLanes<T>;
+  const int64_t n = basis.n;
+  const int32_t* place = basis.place;
+  T *re = lines.re, *im = lines.im;
   for (int64_t j = 0; j < columns; j += 2 * w) {
     const int64_t left = columns - j;
+    fetch_part(lines.next);
     const LinePair<T> coefficients{to + j, to + j + (left > w ? w : 0), to_stride};
     if (left >= 2 * w && basis.boundary == Boundary::periodic) {
       fft_lines<T>(basis.fft, {const_cast<T*>(from) + j, const_cast<T*>(from) + j + w, stride},
                    {lines.re, lines.im, w}, false, lines.fft);
+      fetch_part(lines.next);
       separate_pairs<T, false>(basis, lines.re, lines.im, coefficients);
       continue;
     }
     if (left >= 2 * w) {
-      for (int64_t i = 0; i < basis.n; ++i) {
-        store(lines.re + basis.place[i] * w, load(from + i * stride + j));
-        store(lines.im + basis.place[i] * w, load(from + i * stride + j + w));
+      for (int64_t i = 0; i < n; ++i) {
+        store(re + place[i] * w, load(from + i * stride + j));
+        store(im + place[i] * w, load(from + i * stride + j + w));
       }
     } else {
       const int a = static_cast<int>(std::min<int64_t>(left, w));
       const int b = static_cast<int>(std::max<int64_t>(left - w, 0));
-      for (int64_t i = 0; i < basis.n; ++i) {
+      for (int64_t i = 0; i < n; ++i) {
         const T* cell = from + i * stride + j;
-        store(lines.re + basis.place[i] * w, load_partial(cell, a));
-        store(lines.im + basis.place[i] * w, b ? load_partial(cell + w, b) : Vec<T>{});
+        store(re + place[i] * w, load_partial(cell, a));
+        store(im + place[i] * w, b ? load_partial(cell + w, b) : Vec<T>{});
       }
     }
-    analyse_lines(basis, lines.re, lines.im, coefficients, lines.fft);
+    analyse_lines(basis, lines.re, lines.im, coefficients, lines.fft, lines.next);
   }
 }
 
@@ -160,28 +163,31 @@ inline void synthesise_columns_of(const LineBasis<T>& basis, const T* from, int6
                                   int64_t to_stride, int64_t columns, const LineBuffers<T>& lines,
                                   bool streaming) {
   constexpr int w = kLanes<T>;
+  const int64_t n = basis.n;
+  const int32_t* place = basis.place;
   for (int64_t j = 0; j < columns; j += 2 * w) {
     const int64_t left = columns - j;
     const LinePair<T> cells =
         synthesise_lines(basis, {from + j, from + j + (left > w ? w : 0), stride, nullptr, nullptr},
-                         lines.re, lines.im, lines.fft);
+                         lines.re, lines.im, lines.fft, lines.next);
+    fetch_part(lines.next);
     if (left >= 2 * w && streaming) {
-      for (int64_t i = 0; i < basis.n; ++i) {
-        stream(to + i * to_stride + j, load(cells.a + basis.place[i] * w));
-        stream(to + i * to_stride + j + w, load(cells.b + basis.place[i] * w));
+      for (int64_t i = 0; i < n; ++i) {
+        stream(to + i * to_stride + j, load(cells.a + place[i] * w));
+        stream(to + i * to_stride + j + w, load(cells.b + place[i] * w));
       }
     } else if (left >= 2 * w) {
-      for (int64_t i = 0; i < basis.n; ++i) {
-        store(to + i * to_stride + j, load(cells.a + basis.place[i] * w));
-        store(to + i * to_stride + j + w, load(cells.b + basis.place[i] * w));
+      for (int64_t i = 0; i < n; ++i) {
+        store(to + i * to_stride + j, load(cells.a + place[i] * w));
+        store(to + i * to_stride + j + w, load(cells.b + place[i] * w));
       }
     } else {
       const int a = static_cast<int>(std::min<int64_t>(left, w));
       const int b = static_cast<int>(std::max<int64_t>(left - w, 0));
-      for (int64_t i = 0; i < basis.n; ++i) {
+      for (int64_t i = 0; i < n; ++i) {
         T* cell = to + i * to_stride + j;
-        store_partial(cell, load(cells.a + basis.place[i] * w), a);
-        if (b) store_partial(cell + w, load(cells.b + basis.place[i] * w), b);
+        store_partial(cell, load(cells.a + place[i] * w), a);
+        if (b) store_partial(cell + w, load(cells.b + place[i] * w), b);
       }
     }
   }

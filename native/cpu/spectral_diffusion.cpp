@@ -24,6 +24,7 @@
 #include "cpu/transpose.h"
 #include "cpu/vector_math.h"
 #include "cpu/fft.h"
+#include "cpu/next_planes.h"
 #include "cpu/line_spectrum.h"
 #include "cpu/line_spectrum_plane.h"
 #include "cpu/spectral_symbol.h"
@@ -54,9 +55,14 @@ struct Diffusion {
       if (!basis[i].ready()) return false;
     return true;
   }
-  NextPlane next(const T* plane) const {
-    return {plane, static_cast<size_t>(grid.cells) * sizeof(T),
-            blocks_of(grid.rows, 2 * kLanes<T>)};
+  // Of u and g; null: there is none.
+  NextPlanes next(const T* first, const T* second) const {
+    constexpr int64_t group = 2 * kLanes<T>;
+    const int64_t columns = blocks_of(grid.n[0], group);
+    int64_t lines = blocks_of(grid.rows, group) + columns * grid.n[2];
+    if (grid.dims == 3) lines += columns * grid.n[1];
+    return {first, second, static_cast<size_t>(grid.cells) * sizeof(T),
+            (second ? 3 : 2) * kFetchesOneWay * lines};
   }
   ChannelRates rates(int64_t channel) const {
     const TensorView& k = call.in(1);
@@ -95,18 +101,19 @@ bool streams(const Kernel& call, const T* out, int64_t row) {
 // --- planes and volumes
 
 template <class T>
-void diffuse_plane(const Diffusion<T>& d, const Scratch<T>& s, const T* u, T* out, bool streaming,
-                   NextPlane next) {
+void diffuse_plane(const Diffusion<T>& d, const Scratch<T>& s, const T* u, T* out, bool streaming) {
   const SpectralGrid& grid = d.grid;
   analyse_columns(d.basis, grid, u, s.u, s.lines);
   for (int64_t row = 0; row < grid.rows; row += 2 * kLanes<T>) {
-    next.fetch_part();
+    fetch_part(s.lines.next);
     const RowPair<T> rows(s.u + row * grid.pitch<T>(), grid.pitch<T>(), grid.rows - row);
     load_rows(d.basis[0], rows, s.lines.re, s.lines.im);
-    analyse_lines(d.basis[0], s.lines.re, s.lines.im, s.lines.coefficients(), s.lines.fft);
+    analyse_lines(d.basis[0], s.lines.re, s.lines.im, s.lines.coefficients(), s.lines.fft,
+                  s.lines.next);
     const LinePair<T> cells =
         synthesise_lines(d.basis[0], s.symbol.scaled(s.lines.coefficients(), row, rows.count_b),
-                         s.lines.re, s.lines.im, s.lines.fft);
+                         s.lines.re, s.lines.im, s.lines.fft, s.lines.next);
+    fetch_part(s.lines.next);
     store_rows(d.basis[0], cells, rows, false);
   }
   synthesise_columns(d.basis, grid, s.u, out, s.lines, streaming);
@@ -115,36 +122,38 @@ void diffuse_plane(const Diffusion<T>& d, const Scratch<T>& s, const T* u, T* ou
 // The same with g, and adds the sums of one plane: sums[i] is the derivative along axis i, or all of it.
 template <class T>
 void diffuse_plane_vjp(const Diffusion<T>& d, const Scratch<T>& s, const T* u, const T* g, T* gu,
-                       bool streaming, double* sums, NextPlane next_u, NextPlane next_g) {
+                       bool streaming, double* sums) {
   const SpectralGrid& grid = d.grid;
   const LineBasis<T>& x = d.basis[0];
   const LineBuffers<T>& lines = s.lines;
   analyse_columns(d.basis, grid, u, s.u, lines);
   analyse_columns(d.basis, grid, g, s.g, lines);
   for (int64_t row = 0; row < grid.rows; row += 2 * kLanes<T>) {
-    next_u.fetch_part();
+    fetch_part(lines.next);
     const RowPair<T> from(s.u + row * grid.pitch<T>(), grid.pitch<T>(), grid.rows - row);
     load_rows(x, from, lines.re, lines.im);
-    analyse_lines(x, lines.re, lines.im, lines.second(), lines.fft);
+    analyse_lines(x, lines.re, lines.im, lines.second(), lines.fft, lines.next);
     const RowPair<T> rows(s.g + row * grid.pitch<T>(), grid.pitch<T>(), grid.rows - row);
-    next_g.fetch_part();
+    fetch_part(lines.next);
     load_rows(x, rows, lines.re, lines.im);
-    analyse_lines(x, lines.re, lines.im, lines.coefficients(), lines.fft);
+    analyse_lines(x, lines.re, lines.im, lines.coefficients(), lines.fft, lines.next);
     const LaneSums<T> products =
         slope_products(s.symbol, row, rows.count_b, lines.second(), lines.coefficients());
     add_axis_sums(d.axes, grid, d.anisotropic, products, row, sums);
     if (!gu) continue;
-    const LinePair<T> cells = synthesise_lines(
-        x, s.symbol.scaled(lines.coefficients(), row, rows.count_b), lines.re, lines.im, lines.fft);
+    const LinePair<T> cells =
+        synthesise_lines(x, s.symbol.scaled(lines.coefficients(), row, rows.count_b), lines.re,
+                         lines.im, lines.fft, lines.next);
+    fetch_part(lines.next);
     store_rows(x, cells, rows, false);
   }
   if (gu) synthesise_columns(d.basis, grid, s.g, gu, lines, streaming);
 }
 
-// Calls f(plane, next plane, scratch) for all planes, in chunks that share a channel and its tables; the last
-// of a chunk is its own next.
+// Calls f(plane, scratch) for all planes of u and (backward) g, in chunks that share a channel and its tables;
+// the last of a chunk is its own next.
 template <class T, class F>
-void for_planes(const Diffusion<T>& d, bool gradient, const F& f) {
+void for_planes(const Diffusion<T>& d, const T* u, const T* g, const F& f) {
   const SpectralGrid& grid = d.grid;
   // Enough blocks to keep threads busy to the end; a table costs as much as a part of a plane.
   constexpr int64_t kBlocks = 32;
@@ -152,13 +161,16 @@ void for_planes(const Diffusion<T>& d, bool gradient, const F& f) {
   const int64_t chunk = std::clamp<int64_t>(planes / kBlocks, 1, grid.batch);
   const int64_t chunks = blocks_of(grid.batch, chunk);
   d.call.parallel_for(grid.channels * chunks, [&](int64_t block, int thread) {
-    const Scratch<T> scratch(d, thread, gradient);
+    Scratch<T> scratch(d, thread, g != nullptr);
     const int64_t channel = block / chunks, first = block % chunks * chunk;
     fill_plane_tables(d.p, d.axes, grid, d.anisotropic, d.rates(channel), scratch.symbol);
     const int64_t end = std::min(first + chunk, grid.batch);
     for (int64_t n = first; n < end; ++n) {
       const int64_t plane = n * grid.channels + channel;
-      f(plane, n + 1 < end ? plane + grid.channels : plane, scratch);
+      const int64_t at = (n + 1 < end ? plane + grid.channels : plane) * grid.cells;
+      NextPlanes next = d.next(u + at, g ? g + at : nullptr);
+      scratch.lines.next = &next;
+      f(plane, scratch);
     }
     stream_fence();
   });
@@ -175,10 +187,10 @@ void diffuse_line_pair(const Diffusion<T>& d, const Scratch<T>& s, int64_t row, 
   const RowPair<const T> rows(g + row * n, n, left);
   if (sums) {
     load_rows(x, RowPair<const T>(u + row * n, n, left), lines.re, lines.im);
-    analyse_lines(x, lines.re, lines.im, lines.second(), lines.fft);
+    analyse_lines(x, lines.re, lines.im, lines.second(), lines.fft, nullptr);
   }
   load_rows(x, rows, lines.re, lines.im);
-  analyse_lines(x, lines.re, lines.im, lines.coefficients(), lines.fft);
+  analyse_lines(x, lines.re, lines.im, lines.coefficients(), lines.fft, nullptr);
   if (sums) {
     const LaneSums<T> products =
         slope_products(s.symbol, 0, rows.count_b, lines.second(), lines.coefficients());
@@ -187,8 +199,9 @@ void diffuse_line_pair(const Diffusion<T>& d, const Scratch<T>& s, int64_t row, 
       sums[row + kLanes<T> + i] = static_cast<double>(products.b[i]);
   }
   if (!out) return;
-  const LinePair<T> cells = synthesise_lines(
-      x, s.symbol.scaled(lines.coefficients(), 0, rows.count_b), lines.re, lines.im, lines.fft);
+  const LinePair<T> cells =
+      synthesise_lines(x, s.symbol.scaled(lines.coefficients(), 0, rows.count_b), lines.re,
+                       lines.im, lines.fft, nullptr);
   store_rows(x, cells, RowPair<T>(out + row * n, n, left), streaming);
 }
 
@@ -238,9 +251,8 @@ void diffuse(const SpectralDiffusionParams& p, const Kernel& call) {
   if (d.grid.dims == 1) return diffuse_lines<T>(d, nullptr, u, out, nullptr);
   const bool streaming = streams(call, out, d.grid.n[0]);
   const int64_t cells = d.grid.cells;
-  for_planes(d, false, [&](int64_t plane, int64_t next, const Scratch<T>& s) {
-    diffuse_plane(d, s, u + plane * cells, out + plane * cells, streaming,
-                  d.next(u + next * cells));
+  for_planes<T>(d, u, nullptr, [&](int64_t plane, const Scratch<T>& s) {
+    diffuse_plane(d, s, u + plane * cells, out + plane * cells, streaming);
   });
 }
 
@@ -257,12 +269,11 @@ void diffuse_vjp(const SpectralDiffusionParams& p, const Kernel& call) {
     diffuse_lines<T>(d, u, g, gu, sums);
   } else {
     const bool streaming = gu && streams(call, gu, grid.n[0]);
-    for_planes(d, true, [&](int64_t plane, int64_t next, const Scratch<T>& s) {
+    for_planes<T>(d, u, g, [&](int64_t plane, const Scratch<T>& s) {
       double* own = sums + plane * count;
       for (int i = 0; i < count; ++i) own[i] = 0;
       const int64_t at = plane * grid.cells;
-      diffuse_plane_vjp(d, s, u + at, g + at, gu ? gu + at : nullptr, streaming, own,
-                        d.next(u + next * grid.cells), d.next(g + next * grid.cells));
+      diffuse_plane_vjp(d, s, u + at, g + at, gu ? gu + at : nullptr, streaming, own);
     });
   }
   for (int64_t c = 0; c < grid.channels; ++c) {

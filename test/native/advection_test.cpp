@@ -69,8 +69,8 @@ void test_upwind(int isa, DType t, const Shape& shape, const Shape& field, Advec
   const Array v = upwind(isa, p, u, a);
   const auto both = run(advect_upwind_vjp_op, isa, p, {g, u, a});
   const double scale = std::sqrt(dot(g, g) * dot(u, u)) + std::sqrt(dot(g, g) * dot(v, v));
-  near(run(advect_upwind_vjp_op, isa, p, {g, u, a}, 1)[0], both[0].v, 0, "gradient in u alone");
-  near(run(advect_upwind_vjp_op, isa, p, {g, u, a}, 2)[1], both[1].v, 0, "gradient in a alone");
+  near(run(advect_upwind_vjp_op, isa, p, {g, u, a}, 1)[0], both[0].v, 20, "gradient in u alone");
+  near(run(advect_upwind_vjp_op, isa, p, {g, u, a}, 2)[1], both[1].v, 20, "gradient in a alone");
 
   // All schemes are homogeneous of degree 1 in u, so that <g, A(u)> = <g, A'(u) u>.
   CHECK(same(dot(g, v), dot(both[0], u), exact ? 1e-12 : 1e-4, scale));

@@ -78,7 +78,7 @@ void test_tridiagonal(int isa, DType t, int64_t systems, int64_t n, bool periodi
   for (const uint32_t wanted : {1u, 2u, 4u, 8u, 5u}) {
     const auto some = run(tridiagonal_solve_vjp_op, isa, p, {g, l, d, u, x}, wanted);
     for (size_t i = 0; i < 4; ++i)
-      if (wanted >> i & 1) near(some[i], all[i].v, 0, "some of the gradients");
+      if (wanted >> i & 1) near(some[i], all[i].v, 20, "some of the gradients");
   }
   // Coefficients that the systems share, as views.
   const Array one = noise({n}, t), middle = noise({n}, t, 2.5, 4);

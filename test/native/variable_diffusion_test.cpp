@@ -106,7 +106,7 @@ void test_variable(int isa, DType t, const Shape& shape, const Shape& k_shape,
   const auto both = run(variable_diffusion_vjp_op, isa, p, {g, k, u});
   const auto one = run(variable_diffusion_vjp_op, isa, p, {g, k, u}, 2);
   near(both[0], gu.v, 100, "gradient in u");
-  near(one[1], both[1].v, 0, "gradient in k alone");
+  near(one[1], both[1].v, 20, "gradient in k alone");
 
   // Without a flow through the walls constants stay, and the sum.
   if (p.boundary != Boundary::dirichlet) {

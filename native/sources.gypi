@@ -57,17 +57,22 @@
       "native/ops/variable_diffusion.cpp"
     ],
     "fluxion_test_sources": [
+      "test/native/adr_step_test.cpp",
+      "test/native/advection_test.cpp",
       "test/native/complex_test.cpp",
       "test/native/diffusion_test.cpp",
       "test/native/elementwise_test.cpp",
       "test/native/engine_test.cpp",
       "test/native/fft_test.cpp",
       "test/native/linalg_test.cpp",
+      "test/native/mesh_free_test.cpp",
       "test/native/random_test.cpp",
       "test/native/reduce_test.cpp",
       "test/native/semi_lagrangian_test.cpp",
       "test/native/shape_test.cpp",
-      "test/native/spectral_diffusion_test.cpp"
+      "test/native/spectral_diffusion_test.cpp",
+      "test/native/tridiagonal_test.cpp",
+      "test/native/variable_diffusion_test.cpp"
     ]
   }
 }

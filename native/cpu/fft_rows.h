@@ -9,6 +9,7 @@
 namespace fluxion::cpu::FLUXION_TARGET {
 
 inline constexpr int64_t kRowPoints = 64;
+inline constexpr int64_t kRowsInGroup = 64;  // the factors are loaded once for each group: 1 us
 
 template <class T, size_t... I>
 inline __attribute__((always_inline)) Vec<T> swap_pairs(Vec<T> v, std::index_sequence<I...>) {

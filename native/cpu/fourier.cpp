@@ -37,7 +37,7 @@ struct Stage {
   bool real_input() const { return s.kind == FourierKind::to_half; }
   bool real_output() const { return s.kind == FourierKind::from_half; }
   bool inverse() const { return s.kind == FourierKind::inverse || real_output(); }
-  LaneGroups groups() const { return {s.outer, s.inner, kLanes<T>}; }
+  LaneGroups groups() const { return {s.outer, s.inner, row_factors ? kRowsInGroup : kLanes<T>}; }
   int64_t from_size() const { return s.outer * s.from * s.inner * (real_input() ? 1 : 2); }
   int64_t to_size() const { return s.outer * s.to * s.inner * (real_output() ? 1 : 2); }
 };
@@ -249,7 +249,7 @@ void transform(const FourierParams& p, FourierKind kind, const Kernel& call) {
     if (stages[i].s.single) {
       run_single(call, stages[i], schedule, shared, from, out);
     } else {
-      call.parallel_for(stages[i].groups().count(), [&](int64_t group, int thread) {
+      call.parallel_for_turning(stages[i].groups().count(), [&](int64_t group, int thread) {
         run_group(stages[i], from, out, group, call.scratch<T>(thread));
       });
     }

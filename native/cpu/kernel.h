@@ -49,6 +49,11 @@ struct Kernel {
   void parallel_for(int64_t blocks, F&& f) const {
     pool->parallel_for(blocks, f);
   }
+  // For blocks as cheap as their memory: begins where the job before stopped (see thread_pool.h).
+  template <class F>
+  void parallel_for_turning(int64_t blocks, F&& f) const {
+    pool->parallel_for_turning(blocks, f);
+  }
   // Records a fault that only the data can show; the next read of the queue throws it. The first wins.
   // Call it outside parallel regions, or it may be called from several threads: one of them wins.
   __attribute__((format(printf, 3, 4))) void fault(ErrorCode code, const char* pattern, ...) const {

@@ -44,7 +44,8 @@ class ThreadPool {
 
   // Not inlined: one copy of f's code serves both paths below, so that its rounding cannot differ.
   template <bool kDownward, class F>
-  __attribute__((noinline)) static void call_range(void* context, int64_t begin, int64_t end, int thread) {
+  __attribute__((noinline)) static void call_range(void* context, int64_t begin, int64_t end,
+                                                   int thread) {
     F& f = *static_cast<F*>(context);
     if constexpr (kDownward) {
       for (int64_t b = end; b-- > begin;) f(b, thread);

@@ -37,28 +37,6 @@ namespace {
 #define OP(id, Params) const Op<Params> id##_op{infer_##id, KERNELS(id)};
 UPWIND_OPS(OP)
 
-double dot(const Array& a, const Array& b) {
-  double sum = 0;
-  for (size_t i = 0; i < a.v.size(); ++i) sum += a.v[i] * b.v[i];
-  return sum;
-}
-
-bool same(double a, double b, double tolerance, double scale) {
-  return std::abs(a - b) <= tolerance * (1 + scale);
-}
-
-const double kExtremes[] = {std::numeric_limits<double>::quiet_NaN(),
-                            std::numeric_limits<double>::infinity(),
-                            -std::numeric_limits<double>::infinity(),
-                            1e30,
-                            -1e30,
-                            3e9};
-
-Array with_extremes(Array d) {
-  for (size_t i = 0; i < d.v.size(); i += 3) d.v[i] = kExtremes[i / 3 % 6];
-  return d;
-}
-
 Array upwind(int isa, const AdvectUpwindParams& p, const Array& u, const Array& a) {
   return run(advect_upwind_op, isa, p, {u, a})[0];
 }

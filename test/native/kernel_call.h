@@ -201,6 +201,25 @@ std::vector<Array> run(const Op<P>& op, int isa, const P& params, const std::vec
   return results;
 }
 
+inline double dot(const Array& a, const Array& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.v.size(); ++i) sum += a.v[i] * b.v[i];
+  return sum;
+}
+
+inline bool same(double a, double b, double tolerance, double scale) {
+  return std::abs(a - b) <= tolerance * (1 + scale);
+}
+
+// Every third value replaced by one that must not steer an address.
+inline Array with_extremes(Array d) {
+  constexpr double kInfinite = std::numeric_limits<double>::infinity();
+  const double extremes[] = {
+      std::numeric_limits<double>::quiet_NaN(), kInfinite, -kInfinite, 1e30, -1e30, 3e9};
+  for (size_t i = 0; i < d.v.size(); i += 3) d.v[i] = extremes[i / 3 % 6];
+  return d;
+}
+
 // Largest difference relative to the largest value, in units of the type's epsilon.
 inline bool near(const Array& got, const std::vector<double>& expected, double epsilons,
                  const std::string& what) {

@@ -38,16 +38,6 @@ namespace {
 #define OP(id, Params) const Op<Params> id##_op{infer_##id, KERNELS(id)};
 MESH_FREE_OPS(OP)
 
-double dot(const Array& a, const Array& b) {
-  double sum = 0;
-  for (size_t i = 0; i < a.v.size(); ++i) sum += a.v[i] * b.v[i];
-  return sum;
-}
-
-bool same(double a, double b, double tolerance, double scale) {
-  return std::abs(a - b) <= tolerance * (1 + scale);
-}
-
 // One convolution, of lines or planes.
 struct Convolution {
   bool line;

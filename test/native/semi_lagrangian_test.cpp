@@ -40,24 +40,6 @@ namespace {
 #endif
 SAMPLING_OPS(DEFINE)
 
-double dot(const Array& a, const Array& b) {
-  double sum = 0;
-  for (size_t i = 0; i < a.v.size(); ++i) sum += a.v[i] * b.v[i];
-  return sum;
-}
-
-const double kExtremes[] = {std::numeric_limits<double>::quiet_NaN(),
-                            std::numeric_limits<double>::infinity(),
-                            -std::numeric_limits<double>::infinity(),
-                            1e30,
-                            -1e30,
-                            3e9};
-
-Array with_extremes(Array d) {
-  for (size_t i = 0; i < d.v.size(); i += 3) d.v[i] = kExtremes[i / 3 % 6];
-  return d;
-}
-
 void test_transport(int isa, DType dtype, const Shape& field, const Shape& displacement,
                     SemiLagrangianParams p) {
   const bool flat = field.ndim == 4;

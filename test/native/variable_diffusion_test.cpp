@@ -36,16 +36,6 @@ namespace {
 #define OP(id, Params) const Op<Params> id##_op{infer_##id, KERNELS(id)};
 VARIABLE_OPS(OP)
 
-double dot(const Array& a, const Array& b) {
-  double sum = 0;
-  for (size_t i = 0; i < a.v.size(); ++i) sum += a.v[i] * b.v[i];
-  return sum;
-}
-
-bool same(double a, double b, double tolerance, double scale) {
-  return std::abs(a - b) <= tolerance * (1 + scale);
-}
-
 // The face between cell q and the next one along an axis of n cells; `next` is the other cell's k.
 double face(FaceMean mean, double a, double b) {
   if (mean == FaceMean::arithmetic) return (a + b) / 2;

@@ -1,7 +1,8 @@
 import { requireArgument, show } from '../errors';
 import { type Tensor, isTensor } from '../tensor/tensor';
 import { sumOp } from './broadcast';
-import { type OpFunction, defineOp, withDefaults } from './define';
+import { type OpFunction, defineOp, defineOpWithOutputs, withDefaults } from './define';
+import { add } from './elementwise';
 import { floatingPair } from './linalg-matmul';
 
 /** One size for both axes, or [height, width]. */
@@ -55,17 +56,47 @@ const conv2dWeightVjp: OpFunction<ConvParams & { weightShape: readonly number[] 
       : null,
   ],
 });
+// Both gradients of a depthwise convolution, which is bound by memory, from one pass over g.
+const depthwiseVjp = defineOpWithOutputs<ConvParams>('depthwise_conv2d_vjp', {
+  saveInputs: [0, 1, 2],
+  differentiableOutputs: [0, 1],
+  // (gx, gw) = (conv^T(g, w), g * x) with cotangents (h, k): <h, conv^T(g, w)> + <k, g * x>
+  vjp: ({ cotangents: [h, k], needs, input, shape, params }) => {
+    const [g, x, w] = [input(0), input(1), input(2)];
+    const forGradient = [
+      h ? conv2dOp([h, w, null], params) : null,
+      k ? conv2dOp([x, k, null], params) : null,
+    ].filter((t) => t !== null);
+    return [
+      needs(0) ? forGradient.reduce((a, b) => add(a, b)) : null,
+      needs(1) && k ? conv2dInputVjp([g, k], { ...params, inputShape: shape(1) }) : null,
+      needs(2) && h ? conv2dWeightVjp([g, h], { ...params, weightShape: shape(2) }) : null,
+    ];
+  },
+});
+
+/** Whether the kernels see one channel each; as in native/ops/convolution.h. */
+function isDepthwise(weight: readonly number[], groups: number): boolean {
+  return weight[1] === 1 && groups > 1 && weight[0]! <= 4 * groups;
+}
+
 const conv2dOp: OpFunction<ConvParams> = defineOp<ConvParams>('conv2d', {
   saveInputs: (_, needs) => [...(needs(1) ? [0] : []), ...(needs(0) ? [1] : [])],
-  vjp: ({ g, needs, input, shape, params }) => [
-    needs(0)
-      ? conv2dInputVjp([g, input(1)], { ...convParams(params), inputShape: shape(0) })
-      : null,
-    needs(1)
-      ? conv2dWeightVjp([g, input(0)], { ...convParams(params), weightShape: shape(1) })
-      : null,
-    needs(2) ? sumOp([g], { dims: [0, 2, 3], keepdim: false }) : null,
-  ],
+  vjp: ({ g, needs, input, shape, params }) => {
+    const forBias = needs(2) ? sumOp([g], { dims: [0, 2, 3], keepdim: false }) : null;
+    if (needs(0) && needs(1) && isDepthwise(shape(1), params.groups)) {
+      return [...depthwiseVjp([g, input(0), input(1)], convParams(params)), forBias];
+    }
+    return [
+      needs(0)
+        ? conv2dInputVjp([g, input(1)], { ...convParams(params), inputShape: shape(0) })
+        : null,
+      needs(1)
+        ? conv2dWeightVjp([g, input(0)], { ...convParams(params), weightShape: shape(1) })
+        : null,
+      forBias,
+    ];
+  },
 });
 
 function convParams({ stride, padding, dilation, groups }: ConvParams): ConvParams {

@@ -118,7 +118,7 @@ static void conv2d_weight_vjp(const Conv2dWeightVjpParams& p, const Kernel& kern
   const T *g = kernel.in(0).as<T>(), *from_x = kernel.in(1).as<T>();
   T* out = kernel.out(0).as<T>();
   if (conv_is_depthwise(weight, p.groups)) {
-    const Depthwise<T> planes{{p, x, weight}, nullptr, nullptr};
+    const Depthwise<T> planes{{p, x, weight}, nullptr};
     return depthwise_vjp<T>(kernel, planes, g, from_x, nullptr, out);
   }
   const WeightVjp<T> c{h,      w, x, weight, p.groups, {h, w, x[0], p.groups, weight, sizeof(T)},

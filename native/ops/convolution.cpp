@@ -61,13 +61,17 @@ void plan_correlation(Infer& infer, const ConvProblem& c, int64_t rows, int64_t 
 
 }  // namespace
 
-void infer_conv2d(const Conv2dParams& params, Infer& infer) {
+void infer_conv2d(const Conv2dForwardParams& params, Infer& infer) {
   infer.require_floating(0, "x");
   infer.require_dtype(1, "weight", infer.dtype(0));
   const ConvProblem c = conv_problem(infer, params, infer.shape(0), infer.shape(1));
   if (infer.has(2)) {
     infer.require_dtype(2, "bias", infer.dtype(0));
     infer.require_shape(2, "bias", {c.weight[0]});
+  }
+  if (infer.has(3)) {
+    infer.require_dtype(3, "residual", infer.dtype(0));
+    infer.require_shape(3, "residual", c.output());
   }
   infer.need_contiguous();
   infer.output(infer.dtype(0), c.output());

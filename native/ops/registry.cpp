@@ -8,6 +8,7 @@
 #include "ops/fourier.h"
 #include "ops/linalg.h"
 #include "ops/mesh_free.h"
+#include "ops/optimizer.h"
 #include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/semi_lagrangian.h"

@@ -124,6 +124,7 @@ describe('lib/ops', () => {
       'normFactor',
       'pairOf',
       'requireDiffusivity',
+      'sliceOp',
       'transformGrid',
       'variableDiffusion',
     ]);

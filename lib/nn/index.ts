@@ -2,7 +2,8 @@ export { Module, parameter, type StateDict } from './module';
 export { Linear } from './linear';
 export { Conv2d, type Conv2dOptions } from './convolution';
 export { BatchNorm2d, type BatchNormOptions, LayerNorm } from './normalization';
-export { Activation, type ActivationName } from './activation';
+export { ACTIVATIONS, Activation, type ActivationName } from './activation';
+export { normalParameter } from './initialization';
 export {
   AdaptiveAvgPool2d,
   AvgPool2d,

@@ -40,12 +40,12 @@ export class BatchMaker {
   ): Promise<HostArray[]> {
     if (!this.stages) await (this.loading ??= this.load());
     const { source, dataset } = this;
-    const indices = Array.from(place.indices);
+    const { indices } = place;
     let arrays =
       'arrays' in source
         ? source.arrays.map((array) => takeRows(array, indices, allocate))
         : stackSamples(
-            await Promise.all(indices.map(async (index) => dataset!.get(index))),
+            await Promise.all(Array.from(indices, async (index) => dataset!.get(index))),
             allocate,
           );
     const random = new Random(place.seed, place.epoch, batch + 1);

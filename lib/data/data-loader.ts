@@ -6,11 +6,12 @@ import { Tensor, isTensor } from '../tensor/tensor';
 import { noGrad, tidy } from '../autograd/tidy';
 import { withDefaults } from '../ops/define';
 import { BatchMaker, type Dataset, type MakerSource, type Stage } from './batch-maker';
-import { normalizeOnDevice, splitStages } from './device-normalize';
+import { DeviceNormalization, splitStages } from './device-normalize';
 import type { HostArray } from './host-array';
 import { LoaderPool, abandonedPools } from './loader-pool';
 import type { ModuleReference } from './module-reference';
 import { Random } from './random';
+import { SpareBuffers } from './spare-buffers';
 import { type BatchPlace, type Transform, stagesOf } from './transform';
 
 /**
@@ -95,6 +96,7 @@ export class DataLoader implements BatchSource {
   private source: Promise<MakerSource> | null = null;
   private maker: BatchMaker | null = null;
   private pool: LoaderPool | null = null;
+  private readonly spare = new SpareBuffers();
 
   constructor(
     private readonly given: DataSource,
@@ -135,6 +137,7 @@ export class DataLoader implements BatchSource {
     const order = this.order(epoch);
     const source = await (this.source ??= this.readSource());
     const stop = new Int32Array(new SharedArrayBuffer(4));
+    const normalizations = this.stages.device.map((stage) => new DeviceNormalization(stage));
     const ready: Promise<Prepared>[] = [];
     let next = from;
     let before: Promise<unknown> = Promise.resolve();
@@ -154,12 +157,13 @@ export class DataLoader implements BatchSource {
     try {
       for (fill(); ready.length > 0; fill()) {
         const { arrays, recycle } = await ready.shift()!;
-        const batch = this.toTensors(arrays);
+        const batch = toTensors(arrays, normalizations);
         recycle?.(arrays);
         yield batch;
       }
     } finally {
       Atomics.store(stop, 0, 1);
+      for (const stage of normalizations) stage.dispose();
     }
   }
 
@@ -206,7 +210,12 @@ export class DataLoader implements BatchSource {
   private async inTurn(source: MakerSource, place: BatchPlace, batch: number): Promise<Prepared> {
     await setImmediate();
     this.maker ??= new BatchMaker(source, this.stages.host);
-    return { arrays: await this.maker.make(place, batch) };
+    // A function may keep the arrays that it was given: theirs are not used again.
+    if (!this.stages.host.every((stage) => 'kind' in stage))
+      return { arrays: await this.maker.make(place, batch) };
+    const { allocate, issued } = this.spare.lend();
+    const arrays = await this.maker.make(place, batch, allocate);
+    return { arrays, recycle: () => this.spare.keep(issued) };
   }
 
   private async inWorker(
@@ -224,21 +233,6 @@ export class DataLoader implements BatchSource {
     return { arrays, recycle: (read) => worker.recycle(read) };
   }
 
-  private toTensors(arrays: readonly HostArray[]): Tensor[] {
-    const { device } = this.stages;
-    return noGrad(() =>
-      tidy(() => {
-        const batch = arrays.map(
-          ({ data, shape }) => new Tensor(upload(data, dtypeOf(data), shape)),
-        );
-        for (const stage of device) {
-          for (const at of stage.arrays) batch[at] = normalizeOnDevice(imagesOf(batch[at]), stage);
-        }
-        return batch;
-      }),
-    );
-  }
-
   /** The samples on the host: tensors are read once and kept; for workers everything is shared memory. */
   private async readSource(): Promise<MakerSource> {
     const { given } = this;
@@ -252,6 +246,19 @@ export class DataLoader implements BatchSource {
           );
     return { arrays: this.options.workers > 0 ? arrays.map(toShared) : arrays };
   }
+}
+
+function toTensors(
+  arrays: readonly HostArray[],
+  normalizations: readonly DeviceNormalization[],
+): Tensor[] {
+  return noGrad(() =>
+    tidy(() => {
+      const batch = arrays.map(({ data, shape }) => new Tensor(upload(data, dtypeOf(data), shape)));
+      for (const stage of normalizations) stage.apply(batch);
+      return batch;
+    }),
+  );
 }
 
 /** Functions, and objects with methods, cannot be sent to a worker. */
@@ -277,15 +284,6 @@ function toShared({ data, shape }: HostArray): HostArray {
   );
   shared.set(data);
   return { data: shared, shape };
-}
-
-function imagesOf(images: Tensor | undefined): Tensor {
-  if (images && images.ndim >= 3) return images;
-  throw new FluxionError(
-    'FLUXION_SHAPE_MISMATCH',
-    'normalize',
-    `the array of a batch must be images [N, H, W] or [N, C, H, W], got ${show(images && [...images.shape])}`,
-  );
 }
 
 function requireInteger(name: string, value: number, least: number): void {

@@ -24,6 +24,9 @@ export function countOf(shape: readonly number[]): number {
   return shape.reduce((product, n) => product * n, 1);
 }
 
+/** Elements of a row from which on a call of `set` for each costs less than a loop. */
+const LONG_ROW = 48;
+
 /** Rows of an array, gathered. */
 export function takeRows(
   { data, shape }: HostArray,
@@ -32,8 +35,9 @@ export function takeRows(
 ): HostArray {
   const row = countOf(shape.slice(1));
   const taken = allocate(data, indices.length * row);
-  if (row < 32) takeShortRows(data, taken, indices, row);
-  else {
+  if (row < LONG_ROW) {
+    copyShortRows(data, taken, indices, row);
+  } else {
     for (let i = 0; i < indices.length; i++) {
       const from = indices[i]! * row;
       taken.set(data.subarray(from, from + row), i * row);
@@ -42,8 +46,7 @@ export function takeRows(
   return { data: taken, shape: [indices.length, ...shape.slice(1)] };
 }
 
-/** A call for each row would cost more than its elements. */
-function takeShortRows(
+function copyShortRows(
   from: Elements,
   to: Elements,
   indices: ArrayLike<number>,
@@ -52,7 +55,7 @@ function takeShortRows(
   let at = 0;
   for (let i = 0; i < indices.length; i++) {
     const begin = indices[i]! * row;
-    for (let k = 0; k < row; k++) to[at++] = from[begin + k]!;
+    for (let k = begin; k < begin + row; k++) to[at++] = from[k]!;
   }
 }
 

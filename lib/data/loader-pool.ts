@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { FluxionError } from '../errors';
 import type { HostArray } from './host-array';
 import type { BatchReply, BatchRequest, WorkerStart } from './loader-messages';
+import { buffersOf } from './spare-buffers';
 
 interface Pending {
   resolve(arrays: HostArray[]): void;
@@ -45,7 +46,7 @@ class LoaderWorker {
 
   /** Takes back buffers that have been read. */
   recycle(arrays: readonly HostArray[]): void {
-    this.used.push(...arrays.map(({ data }) => data.buffer as ArrayBuffer));
+    this.used.push(...buffersOf(arrays));
   }
 
   async close(): Promise<void> {

@@ -2,43 +2,23 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { FluxionError } from '../errors';
 import { BatchMaker } from './batch-maker';
-import type { Allocate, HostArray } from './host-array';
+import type { HostArray } from './host-array';
 import type { BatchReply, BatchRequest, WorkerStart } from './loader-messages';
+import { SpareBuffers, buffersOf } from './spare-buffers';
 
 const port = parentPort!;
 const { source, stages } = workerData as WorkerStart;
 const maker = new BatchMaker(source, stages);
 
-/** More buffers than any chain of transforms needs at a time would only hold memory. */
-const MOST_SPARE = 32;
-
-/** Buffers that the main thread has sent back, to be used again: fresh ones cost page faults. */
-const spare: ArrayBuffer[] = [];
-
-function takeBuffer(bytes: number): ArrayBuffer {
-  const fits = (buffer: ArrayBuffer) =>
-    buffer.byteLength >= bytes && buffer.byteLength <= 2 * bytes;
-  const at = spare.findIndex(fits);
-  return at < 0 ? new ArrayBuffer(bytes) : spare.splice(at, 1)[0]!;
-}
-
-function keepSpare(buffers: readonly ArrayBuffer[]): void {
-  spare.push(...buffers);
-  if (spare.length > MOST_SPARE) spare.splice(0, spare.length - MOST_SPARE);
-}
+const spare = new SpareBuffers();
 
 async function answer({ id, place, batch, stop, used }: BatchRequest): Promise<void> {
-  keepSpare(used);
+  spare.keep(used);
   if (Atomics.load(stop, 0) !== 0) {
     port.postMessage({ id, arrays: [] } satisfies BatchReply);
     return;
   }
-  const issued = new Set<ArrayBuffer>();
-  const allocate: Allocate = (like, length) => {
-    const buffer = takeBuffer(length * like.BYTES_PER_ELEMENT);
-    issued.add(buffer);
-    return new (like.constructor as new (...args: unknown[]) => typeof like)(buffer, 0, length);
-  };
+  const { allocate, issued } = spare.lend();
   const arrays = (await maker.make(place, batch, allocate)).map(({ data, shape }): HostArray => {
     const own = issued.has(data.buffer as ArrayBuffer);
     if (own) return { data, shape };
@@ -47,8 +27,8 @@ async function answer({ id, place, batch, stop, used }: BatchRequest): Promise<v
     copy.set(data);
     return { data: copy, shape };
   });
-  const sent = new Set(arrays.map(({ data }) => data.buffer as ArrayBuffer));
-  keepSpare([...issued].filter((buffer) => !sent.has(buffer)));
+  const sent = buffersOf(arrays);
+  spare.keep([...issued].filter((buffer) => !sent.has(buffer)));
   port.postMessage({ id, arrays } satisfies BatchReply, [...sent]);
 }
 

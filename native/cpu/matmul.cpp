@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "cpu/kernel.h"
-#include "ops/linalg.h"
+#include "ops/gemm_blocking.h"
 
 #define FLUXION_KERNELS "cpu/matmul.cpp"
 #include "cpu/targets.h"

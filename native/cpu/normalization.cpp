@@ -12,7 +12,8 @@
 #include <utility>
 
 #include "cpu/kernel.h"
-#include "ops/linalg.h"
+#include "ops/gemm_blocking.h"
+#include "ops/normalization.h"
 
 #define FLUXION_KERNELS "cpu/normalization.cpp"
 #include "cpu/targets.h"

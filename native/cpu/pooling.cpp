@@ -11,8 +11,9 @@
 #include <cstdint>
 #include <utility>
 
+#include "core/rounding.h"
 #include "cpu/kernel.h"
-#include "ops/linalg.h"
+#include "ops/pooling.h"
 
 #define FLUXION_KERNELS "cpu/pooling.cpp"
 #include "cpu/targets.h"

@@ -1,4 +1,4 @@
-// Geometry of 2-d convolutions, one axis at a time, and their blocking. Used by infer and the kernels.
+// Parameters of 2-d convolutions, their geometry, one axis at a time, and their blocking. Used by infer and the kernels.
 //
 // Forward pass and input gradient are one operation, a correlation along both axes
 //     out[first_out + i * out_step] = sum_t weight[first_kernel + t * kernel_step] * in[i * step + offset + t * tap_step]
@@ -10,9 +10,40 @@
 #include <algorithm>
 #include <numeric>
 
-#include "ops/linalg.h"
+#include "ops/gemm_blocking.h"
+#include "ops/pair.h"
 
 namespace fluxion {
+
+struct Conv2dParams {
+  Pair stride, padding, dilation;
+  int64_t groups = 1;
+  template <class V>
+  void visit(V& v) {
+    stride.visit(v, "stride");
+    padding.visit(v, "padding");
+    dilation.visit(v, "dilation");
+    v("groups", groups);
+  }
+};
+
+struct Conv2dInputVjpParams : Conv2dParams {
+  Shape inputShape;
+  template <class V>
+  void visit(V& v) {
+    Conv2dParams::visit(v);
+    v("inputShape", inputShape);
+  }
+};
+
+struct Conv2dWeightVjpParams : Conv2dParams {
+  Shape weightShape;
+  template <class V>
+  void visit(V& v) {
+    Conv2dParams::visit(v);
+    v("weightShape", weightShape);
+  }
+};
 
 struct ConvAxis {
   int64_t in = 0, out = 0, taps = 0;

@@ -1,7 +1,11 @@
 import type { Case } from './case';
 import { DIFFUSION } from './diffusion';
 import { ELEMENTWISE } from './elementwise';
-import { LINALG } from './linalg';
+import { CONVOLUTION } from './convolution';
+import { LOSS } from './loss';
+import { MATRIX_PRODUCT } from './matmul';
+import { NORMALIZATION } from './normalization';
+import { POOLING } from './pooling';
 import { RANDOM } from './random';
 import { REDUCE } from './reduce';
 import { SHAPE } from './shape';
@@ -21,7 +25,11 @@ export const FAMILIES: Record<string, Case[]> = {
   reduce: REDUCE,
   shape: [...SHAPE, ...SHAPE_INDEX],
   random: RANDOM,
-  linalg: LINALG,
+  matmul: MATRIX_PRODUCT,
+  convolution: CONVOLUTION,
+  pooling: POOLING,
+  normalization: NORMALIZATION,
+  loss: LOSS,
   complex: COMPLEX,
   diffusion: [...DIFFUSION, ...VARIABLE_DIFFUSION],
   fourier: FOURIER,

@@ -2,6 +2,7 @@ import type { Tensor } from '../tensor/tensor';
 import { adrStep2d, type AdrStep2dOptions } from '../ops/advection-adr-step';
 import { advectSemiLagrangian2d } from '../ops/advection-semi-lagrangian';
 import { withDefaults } from '../ops/define';
+import { implicitDiffusion2d } from '../ops/diffusion';
 import { add, mul } from '../ops/elementwise';
 import { conv2d } from '../ops/linalg';
 import { reshape } from '../ops/shape';
@@ -111,11 +112,26 @@ export class AdvectionDiffusionReaction2d extends Module {
   }
 
   private composed(u: Tensor, displacement: Tensor): Tensor {
-    const moved = advectSemiLagrangian2d(u, displacement, { boundary: this.advectionBoundary });
-    const v = this.diffusion.forward(moved);
+    return this.react(this.diffuse(this.advect(u, displacement)));
+  }
+
+  /** The advection alone: 'color' gathers at x + d, 'mass' scatters to x + d. */
+  advect(u: Tensor, displacement: Tensor, transport: 'color' | 'mass' = 'color'): Tensor {
+    return advectSemiLagrangian2d(u, displacement, { boundary: this.advectionBoundary, transport });
+  }
+
+  /** The diffusion alone, over `fraction` of the step. */
+  diffuse(u: Tensor, fraction = 1): Tensor {
+    const { settings } = this.diffusion;
+    const dt = fraction * settings.dt;
+    return implicitDiffusion2d(u, this.diffusion.diffusivity(), { ...settings, dt });
+  }
+
+  /** The reaction alone, over `fraction` of the step: v + fraction dt R(v). */
+  react(v: Tensor, fraction = 1): Tensor {
     const pointwise = (x: Tensor, { weight, bias }: Linear) =>
       conv2d(x, reshape(weight, [...weight.shape, 1, 1]), { bias });
     const hidden = ACTIVATIONS[this.activation](pointwise(v, this.first));
-    return add(v, mul(pointwise(hidden, this.second), this.dt));
+    return add(v, mul(pointwise(hidden, this.second), fraction * this.dt));
   }
 }

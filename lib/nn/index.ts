@@ -2,6 +2,7 @@ export { type LoadStateOptions, Module, parameter, type StateDict } from './modu
 export * as init from './init';
 export { Linear } from './linear';
 export { Conv2d, type Conv2dOptions } from './convolution';
+export { normalParameter } from './initialization';
 export {
   BatchNorm1d,
   BatchNorm2d,
@@ -11,6 +12,7 @@ export {
   type LayerNormOptions,
 } from './normalization';
 export {
+  ACTIVATIONS,
   Activation,
   type ActivationName,
   ELU,

@@ -88,7 +88,8 @@ export function ones(x: Tensor): Tensor {
 
 function requireDimensions(op: string, x: Tensor, least: number, most: number): void {
   if (x.ndim >= least && x.ndim <= most) return;
-  const range = least === most ? `${least}` : most === Infinity ? `>= ${least}` : `${least} to ${most}`;
+  const range =
+    least === most ? `${least}` : most === Infinity ? `>= ${least}` : `${least} to ${most}`;
   throw new FluxionError(
     'FLUXION_SHAPE_MISMATCH',
     op,

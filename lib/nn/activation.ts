@@ -36,7 +36,7 @@ export class Activation extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return (ACTIVATIONS[this.name] as (x: Tensor) => Tensor)(x);
+    return ACTIVATIONS[this.name](x);
   }
 }
 

@@ -115,7 +115,9 @@ describe('what PyTorch refuses is refused', () => {
           // What only the data show is raised by the read.
           for (const t of Array.isArray(result) ? result : [result]) t.dataSync();
         });
-      expect(attempt).toThrow(expect.objectContaining({ name: 'FluxionError', op: call.op }));
+      expect(attempt).toThrow(
+        expect.objectContaining({ name: 'FluxionError', op: call.op }) as Error,
+      );
     });
   }
 });

@@ -7,7 +7,8 @@ import { type DType, Tensor, tensor } from '../../lib';
 
 export type Precision = 'float64' | 'float32';
 
-type NumberText = number | 'NaN' | 'Infinity' | '-Infinity';
+/** 'NaN', 'Infinity' and '-Infinity' are text. */
+type NumberText = number | string;
 
 export interface GoldenTensor {
   shape: number[];
@@ -20,7 +21,7 @@ export interface GoldenTensor {
   after?: NumberText[];
 }
 
-type Argument = GoldenTensor | NumberText | string | boolean | null | Argument[];
+type Argument = GoldenTensor | NumberText | boolean | null | Argument[];
 
 export interface GoldenCall {
   /** Name of the public function. */

@@ -88,9 +88,9 @@ function loaded(dtype: 'float32' | 'float64'): Network {
 /** Largest difference relative to the largest value; gradients that vanish (biases before a norm) are rounding alone. */
 function distance(actual: Tensor, expected: Tensor): number {
   expect(actual.shape).toEqual(expected.shape);
-  const [a, e] = [actual.dataSync(), expected.dataSync()];
-  const largest = e.reduce((most: number, value: number) => Math.max(most, Math.abs(value)), 1e-2);
-  return a.reduce((most: number, v: number, i: number) => Math.max(most, Math.abs(v - e[i]!)), 0) / largest;
+  const [a, e] = [actual, expected].map((t) => Array.from(t.dataSync())) as [number[], number[]];
+  const largest = e.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-2);
+  return a.reduce((most, value, i) => Math.max(most, Math.abs(value - e[i]!)), 0) / largest;
 }
 
 test('the state dict has the names that PyTorch saves, except its counters', () => {

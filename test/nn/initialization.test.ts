@@ -200,7 +200,7 @@ describe('wrong arguments are errors', () => {
     ['orthogonal', () => init.orthogonal(zeros([3]))],
     ['calculateGain', () => init.calculateGain('none')],
   ])('%s (%#)', (op, fn) => {
-    expect(fn).toThrow(expect.objectContaining({ name: 'FluxionError', op }));
+    expect(fn).toThrow(expect.objectContaining({ name: 'FluxionError', op }) as Error);
   });
 });
 

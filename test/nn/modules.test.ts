@@ -107,7 +107,7 @@ describe('names', () => {
 describe('loadStateDict', () => {
   test('camelCase and snake_case are the same name; counters are passed over', () => {
     const [a, b] = [new nn.BatchNorm2d(2), new nn.BatchNorm2d(2)];
-    nn.init.uniform(a.weight);
+    nn.init.uniform(a.weight!);
     const { running_mean: runningMean, ...rest } = a.stateDict();
     const counter = tensor(3, { dtype: 'int32' });
     b.loadStateDict({ ...rest, runningMean: runningMean!, num_batches_tracked: counter });

@@ -45,3 +45,5 @@ export {
   AdvectionDiffusionReaction2d,
   type AdvectionDiffusionReaction2dOptions,
 } from './advection-diffusion-reaction';
+export { Advection2d, type Advection2dOptions } from './advection';
+export { MeshFreeConv2d, type MeshFreeConv2dOptions } from './mesh-free';

@@ -39,7 +39,7 @@ export class AvgPool2d extends Module {
 
 /** Means over a grid of outputSize cells, whatever the size of the input. */
 export class AdaptiveAvgPool2d extends Module {
-  constructor(readonly outputSize: Size2d) {
+  constructor(readonly outputSize: number | null | readonly [number | null, number | null]) {
     super();
   }
 

@@ -15,3 +15,11 @@ export { addNoise, scaleImages, shiftFlip, type ShiftFlipOptions } from './image
 export { loadNpy, loadNpz, saveNpy } from './npy';
 export { Random } from './random';
 export { loadSafetensors, type Safetensors, saveSafetensors } from './safetensors';
+export { grayScott, type GrayScottOptions } from './gray-scott';
+export { qTips, type QTipsOptions } from './q-tips';
+export { shallowWater, type ShallowWaterOptions } from './shallow-water';
+export {
+  type ShallowWaterBoundary,
+  ShallowWaterSolver,
+  type ShallowWaterSolverOptions,
+} from './shallow-water-solver';

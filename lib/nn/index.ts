@@ -36,7 +36,13 @@ export {
   ModuleList,
   Sequential,
 } from './container';
-export { GroupNorm, type GroupNormOptions } from './sample-normalization';
+export {
+  GroupNorm,
+  type GroupNormOptions,
+  InstanceNorm1d,
+  InstanceNorm2d,
+  InstanceNorm3d,
+} from './sample-normalization';
 export { AdaptiveAvgPool2d, AvgPool2d, MaxPool2d } from './pooling';
 export { CrossEntropyLoss, MSELoss, NLLLoss } from './loss';
 export { Diffusion2d, type Diffusion2dOptions } from './diffusion';

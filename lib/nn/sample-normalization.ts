@@ -1,12 +1,42 @@
 import { requireArgument } from '../errors';
 import type { Tensor } from '../tensor/tensor';
 import { withDefaults } from '../ops/define';
-import { add, mul } from '../ops/elementwise';
-import { layerNorm } from '../ops/linalg';
-import { reshape } from '../ops/shape';
+import { groupNorm, instanceNorm } from '../ops/linalg';
 import { constantParameter } from './initialization';
 import { requireSizes } from './linear';
 import { Module } from './module';
+import { type BatchNormOptions, ChannelNorm } from './normalization';
+
+/** Normalisation of each channel of each sample. Ulyanov, Vedaldi and Lempitsky (2016). */
+abstract class InstanceNorm extends ChannelNorm {
+  forward(x: Tensor): Tensor {
+    this.requireInput(x);
+    const { runningMean, runningVar, weight, bias, momentum, eps } = this;
+    const useInputStats = this.training || runningMean === null;
+    return instanceNorm(x, { runningMean, runningVar, weight, bias, useInputStats, momentum, eps });
+  }
+}
+
+/** Normalises each row of [N, C, L]; see {@link InstanceNorm2d}. */
+export class InstanceNorm1d extends InstanceNorm {
+  constructor(numFeatures: number, options?: BatchNormOptions) {
+    super('InstanceNorm1d', numFeatures, [3], options, false);
+  }
+}
+
+/** Normalises each plane of [N, C, H, W]. Without weight, bias and running statistics unless asked for. */
+export class InstanceNorm2d extends InstanceNorm {
+  constructor(numFeatures: number, options?: BatchNormOptions) {
+    super('InstanceNorm2d', numFeatures, [4], options, false);
+  }
+}
+
+/** Normalises each volume of [N, C, D, H, W]; see {@link InstanceNorm2d}. */
+export class InstanceNorm3d extends InstanceNorm {
+  constructor(numFeatures: number, options?: BatchNormOptions) {
+    super('InstanceNorm3d', numFeatures, [5], options, false);
+  }
+}
 
 export interface GroupNormOptions {
   /** Added to the variance. Default 1e-5. */
@@ -15,7 +45,7 @@ export interface GroupNormOptions {
   affine?: boolean;
 }
 
-/** Normalises groups of channels of each sample, [N, C, ...]. Wu and He (2018). */
+/** Normalises groups of channels of each sample. Wu and He (2018). */
 export class GroupNorm extends Module {
   readonly weight: Tensor | null;
   readonly bias: Tensor | null;
@@ -40,17 +70,7 @@ export class GroupNorm extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    const [batch, channels = 0, ...rest] = x.shape;
-    requireArgument(
-      x.ndim >= 2 && channels === this.numChannels,
-      'GroupNorm',
-      () => `input must have shape [N, ${this.numChannels}, ..], got [${x.shape.join(', ')}]`,
-    );
-    const row = rest.reduce((a, b) => a * b, channels / this.numGroups);
-    const rows = reshape(x, [batch!, this.numGroups, row]);
-    const y = reshape(layerNorm(rows, [row], { eps: this.eps }), x.shape);
-    if (!this.weight || !this.bias) return y;
-    const perChannel = (t: Tensor) => reshape(t, [channels, ...rest.map(() => 1)]);
-    return add(mul(y, perChannel(this.weight)), perChannel(this.bias));
+    const { weight, bias, eps } = this;
+    return groupNorm(x, this.numGroups, { weight, bias, eps });
   }
 }

@@ -11,6 +11,7 @@
 #include "ops/normalization.h"
 #include "ops/pooling.h"
 #include "ops/mesh_free.h"
+#include "ops/optimizer.h"
 #include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/semi_lagrangian.h"

@@ -142,7 +142,9 @@ test('stops at a signal', async () => {
       optimizer,
       iterations: [5, 5],
       signal: controller.signal,
-      onStep: ({ step }) => step === 3 && controller.abort(),
+      onStep: ({ step }) => {
+        if (step === 3) controller.abort();
+      },
     },
   );
   expect(losses).toHaveLength(3);

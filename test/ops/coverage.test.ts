@@ -129,6 +129,7 @@ describe('lib/ops', () => {
       'reluVjp',
       'requireDiffusivity',
       'sigmoidVjp',
+      'sliceOp',
       'tanhVjp',
       'throughActivation',
       'transformGrid',

@@ -91,15 +91,6 @@ inline void activation_vjp(Activation kind, const T* __restrict g, T* __restrict
   }
 }
 
-template <class T>
-struct Copied {
-  const T* from;
-  inline __attribute__((always_inline)) Vec<T> full(int64_t i) const { return load(from + i); }
-  inline __attribute__((always_inline)) Vec<T> part(int64_t i, int n) const {
-    return load_partial(from + i, n);
-  }
-};
-
 template <class T, bool kRelu>
 struct Normalized {
   const T* x;

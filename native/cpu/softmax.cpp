@@ -1,4 +1,4 @@
-// Softmax and log-softmax along one dimension, and their adjoints:
+// Softmax, log-softmax and log-sum-exp along one dimension, and the adjoints of the first two:
 //   y = e^(x - m) / s,  y = x - m - log s   with m = max x, s = sum e^(x - m)
 //   y (g - sum g y),    g - e^y sum g
 // Layout: contiguous, seen as [outer, size, inner]. With inner = 1 a row is handled at a time, or a group of
@@ -274,7 +274,91 @@ void run(const AxisParams& p, const Kernel& k) {
   });
 }
 
+// An infinite maximum is the result, and a NaN beside it too.
+template <class T>
+T extreme_of(const T* x, int64_t rows, int64_t inner, T largest) {
+  for (int64_t r = 0; r < rows; ++r)
+    if (x[r * inner] != x[r * inner]) return x[r * inner];
+  return largest;
+}
+
+template <class T>
+void log_sum_columns(const T* x, int64_t rows, int64_t inner, int64_t width, T* out) {
+  T largest[kTile];
+  double sum[kTile];
+  std::fill(largest, largest + width, -std::numeric_limits<T>::infinity());
+  std::fill(sum, sum + width, 0.0);
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* __restrict row = x + r * inner;
+    for (int64_t j = 0; j < width; ++j) largest[j] = larger(largest[j], row[j]);
+  }
+  int64_t done = 0;
+  for (; done + 4 <= rows; done += 4)
+    add_rows<LogSoftmax, 4, T>(x + done * inner, x + done * inner, nullptr, inner, width, largest,
+                               sum);
+  for (; done < rows; ++done)
+    add_rows<LogSoftmax, 1, T>(x + done * inner, x + done * inner, nullptr, inner, width, largest,
+                               sum);
+  for (int64_t j = 0; j < width; ++j) out[j] = largest[j] + vlog(static_cast<T>(sum[j]));
+  for (int64_t j = 0; j < width; ++j)
+    if (!(std::fabs(largest[j]) <= std::numeric_limits<T>::max()))
+      out[j] = extreme_of(x + j, rows, inner, largest[j]);
+}
+
+template <class T>
+void log_sum_short_rows(const T* x, int64_t rows, int64_t size, T* out) {
+  constexpr int w = kLanes<T>;
+  alignas(64) T lines[kShortRow * kGroup];
+  for (int64_t i = 0; i < rows; i += kGroup) {
+    const int64_t count = std::min(kGroup, rows - i);
+    for (int64_t r = 0; r < count; r += w)
+      load_transposed(x + (i + r) * size, size, static_cast<int>(std::min<int64_t>(w, count - r)),
+                      size, lines + r, kGroup);
+    log_sum_columns(lines, size, kGroup, count, out + i);
+  }
+}
+
+template <class T>
+T log_sum_row(const T* x, int64_t n) {
+  const T largest = max_of_row(x, n);
+  if (!(std::fabs(largest) <= std::numeric_limits<T>::max())) return extreme_of(x, n, 1, largest);
+  return largest + vlog(static_cast<T>(exp_sum_of_row<false, T>(x, n, largest, nullptr)));
+}
+
+template <class T>
+void log_sum_exp(const AxisParams& p, const Kernel& k) {
+  const Shape& shape = k.in(0).shape;
+  const int dim = static_cast<int>(p.dim);
+  int64_t outer = 1, inner = 1;
+  for (int i = 0; i < dim; ++i) outer *= shape[i];
+  for (int i = dim + 1; i < shape.ndim; ++i) inner *= shape[i];
+  const int64_t size = shape[dim], tiles = blocks_of(inner, kTile), total = outer * tiles;
+  const int64_t per_block = std::max<int64_t>(
+      1, kElementsPerBlock / 2 / std::max<int64_t>(1, size * std::min(inner, kTile)));
+  const T* const x = k.in(0).as<T>();
+  T* const out = k.out(0).as<T>();
+  k.parallel_for(blocks_of(total, per_block), [&](int64_t block, int) {
+    const int64_t begin = block * per_block, end = std::min(total, begin + per_block);
+    if (inner == 1 && size <= kShortRow)
+      return log_sum_short_rows(x + begin * size, end - begin, size, out + begin);
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t column = t % tiles * kTile, at = t / tiles * size * inner + column;
+      if (inner == 1) {
+        out[t] = log_sum_row(x + at, size);
+      } else {
+        log_sum_columns(x + at, size, inner, std::min(kTile, inner - column),
+                        out + t / tiles * inner + column);
+      }
+    }
+  });
+}
+
 }  // namespace
+
+void k_log_sum_exp(const AxisParams& p, const Kernel& k) {
+  dispatch_floating(k.in(0).dtype,
+                    [&](auto tag) { log_sum_exp<typename decltype(tag)::type>(p, k); });
+}
 
 void k_softmax(const AxisParams& p, const Kernel& k) { run<Softmax>(p, k); }
 void k_log_softmax(const AxisParams& p, const Kernel& k) { run<LogSoftmax>(p, k); }

@@ -34,5 +34,14 @@ inline __attribute__((always_inline)) void write_out(T* to, int64_t n, bool stre
   }
 }
 
+template <class T>
+struct Copied {
+  const T* from;
+  inline __attribute__((always_inline)) Vec<T> full(int64_t i) const { return load(from + i); }
+  inline __attribute__((always_inline)) Vec<T> part(int64_t i, int n) const {
+    return load_partial(from + i, n);
+  }
+};
+
 }  // namespace
 }  // namespace fluxion::cpu::FLUXION_TARGET

@@ -148,7 +148,8 @@ function inheritCut(inputs: readonly Operand[], outputs: readonly (Tensor | null
   }
 }
 
-function lookUp(id: string): number {
+/** The number of an op that TypeScript defines. */
+export function lookUp(id: string): number {
   definedOps.add(id);
   return opNumber(id);
 }

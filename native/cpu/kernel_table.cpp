@@ -9,6 +9,7 @@
 #include "ops/diffusion.h"
 #include "ops/elementwise.h"
 #include "ops/fourier.h"
+#include "ops/loss.h"
 #include "ops/mesh_free.h"
 #include "ops/pad.h"
 #include "ops/normalization.h"

@@ -11,6 +11,7 @@
 #include "ops/convolution.h"
 #include "ops/normalization.h"
 #include "ops/pooling.h"
+#include "ops/loss.h"
 #include "ops/mesh_free.h"
 #include "ops/optimizer.h"
 #include "ops/pad.h"

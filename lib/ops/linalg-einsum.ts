@@ -215,7 +215,6 @@ export function einsum(equation: string, operands: readonly Tensor[]): Tensor {
   const [inputs, output] = parse(equation, operands);
   const sizes = sizesOf(inputs, operands);
   const dtype = operands.map((t) => t.dtype).reduce(promote);
-  const start = 0;
   let open = operands.map((t, i) => prepared(cast(t, dtype), inputs[i]!, sizes));
   const neededBeside = (...taken: Labelled[]) =>
     new Set([...output, ...open.filter((o) => !taken.includes(o)).flatMap((o) => o.labels)]);

@@ -4,3 +4,6 @@ export { type Conv2dOptions, type Size2d, conv2d } from './linalg-convolution';
 export * from './linalg-pooling';
 export * from './linalg-normalization';
 export * from './linalg-loss';
+export * from './linalg-einsum';
+export * from './linalg-interpolate';
+export * from './linalg-solve';

@@ -49,6 +49,7 @@ const FAMILIES = {
 const NOT_METHODS = [
   'cat',
   'stack',
+  'einsum',
   'embedding',
   'rand',
   'randn',

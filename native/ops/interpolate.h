@@ -14,19 +14,19 @@
 
 namespace fluxion {
 
-enum class Interpolation : int32_t { Nearest, NearestExact, Linear, Cubic, Area };
-inline constexpr const char* kInterpolationNames[] = {"nearest", "nearest-exact", "linear", "cubic",
+enum class Resampling : int32_t { Nearest, NearestExact, Linear, Cubic, Area };
+inline constexpr const char* kResamplingNames[] = {"nearest", "nearest-exact", "linear", "cubic",
                                                       "area"};
 
 struct InterpolateParams {
   Shape size;  // of the output: the last one, two or three dimensions
-  Interpolation mode = Interpolation::Nearest;
+  Resampling mode = Resampling::Nearest;
   bool align_corners = false;
   double scale_d = 0, scale_h = 0, scale_w = 0;  // 0: the quotient of the sizes
   template <class V>
   void visit(V& v) {
     v("size", size);
-    v.choice("mode", mode, kInterpolationNames);
+    v.choice("mode", mode, kResamplingNames);
     v("alignCorners", align_corners);
     v("scaleD", scale_d);
     v("scaleH", scale_h);
@@ -46,7 +46,7 @@ struct InterpolateVjpParams : InterpolateParams {
 struct InterpolationAxis {
   int64_t in, out;
   double ratio;
-  int32_t mode;  // Interpolation, as a plain integer: the struct is part of a key, byte by byte
+  int32_t mode;  // Resampling, as a plain integer: the struct is part of a key, byte by byte
   int16_t aligned;
   int16_t single;  // coordinates of the nearest element in float32, as PyTorch finds them
 
@@ -60,19 +60,19 @@ struct InterpolationAxis {
     }
   }
 
-  Interpolation kind() const { return static_cast<Interpolation>(mode); }
+  Resampling kind() const { return static_cast<Resampling>(mode); }
   bool identity() const {
-    return in == out && (ratio == 1 || kind() == Interpolation::Area || in == 1);
+    return in == out && (ratio == 1 || kind() == Resampling::Area || in == 1);
   }
 
   // Elements that an output reads at most.
   int64_t width() const {
     switch (kind()) {
-      case Interpolation::Linear:
+      case Resampling::Linear:
         return std::min<int64_t>(2, in);
-      case Interpolation::Cubic:
+      case Resampling::Cubic:
         return std::min<int64_t>(4, in);
-      case Interpolation::Area:
+      case Resampling::Area:
         return std::min((in + out - 1) / out + 1, in);
       default:
         return 1;
@@ -85,15 +85,15 @@ struct InterpolationAxis {
   // The weight of element j in output i, for j in its window.
   double weight(int64_t i, int64_t j) const {
     const int64_t begin = first(i);
-    if (kind() == Interpolation::Area) {
+    if (kind() == Resampling::Area) {
       const int64_t end = ((i + 1) * in + out - 1) / out;
       return j >= begin && j < end ? 1 / static_cast<double>(end - begin) : 0;
     }
-    if (kind() == Interpolation::Linear) {
+    if (kind() == Resampling::Linear) {
       const double t = std::clamp(coordinate(i) - static_cast<double>(begin), 0.0, 1.0);
       return begin + 1 < in ? (j == begin ? 1 - t : j == begin + 1 ? t : 0) : (j == begin ? 1 : 0);
     }
-    if (kind() != Interpolation::Cubic) return 1;
+    if (kind() != Resampling::Cubic) return 1;
     const double t = coordinate(i) - static_cast<double>(begin + 1);
     const double taps[4] = {far(t + 1), near(t), near(1 - t), far(2 - t)};
     double sum = 0;  // beyond the ends stands the outermost element
@@ -110,23 +110,23 @@ struct InterpolationAxis {
   double coordinate(int64_t i) const {
     if (aligned) return ratio * static_cast<double>(i);
     const double s = ratio * (static_cast<double>(i) + 0.5) - 0.5;
-    return s < 0 && kind() != Interpolation::Cubic ? 0 : s;
+    return s < 0 && kind() != Resampling::Cubic ? 0 : s;
   }
   // The first element read, before windows are shifted inside.
   int64_t first(int64_t i) const {
     switch (kind()) {
-      case Interpolation::Linear:
+      case Resampling::Linear:
         return std::min(static_cast<int64_t>(std::floor(coordinate(i))), in - 1);
-      case Interpolation::Cubic:
+      case Resampling::Cubic:
         return static_cast<int64_t>(std::floor(coordinate(i))) - 1;
-      case Interpolation::Area:
+      case Resampling::Area:
         return i * in / out;
       default:
         return nearest(i);
     }
   }
   int64_t nearest(int64_t i) const {
-    const bool exact = kind() == Interpolation::NearestExact;
+    const bool exact = kind() == Resampling::NearestExact;
     float at;
     if (single) {
       const float r = static_cast<float>(ratio), position = static_cast<float>(i);

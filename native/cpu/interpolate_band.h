@@ -4,14 +4,15 @@
 //   out_i = sum over t < taps of weight[t][i] in_(start_i + t)
 //
 // Along contiguous rows (stretch) a vector of outputs picks its elements out of two vectors of the row where
-// they lie that close, as they do unless the axis shrinks by more than about two, else gathers them.
+// they lie that close, as they do where the axis grows; with AVX-512 out of four, as they do unless it shrinks
+// by more than about three; else it gathers them.
 
 namespace fluxion::cpu::FLUXION_TARGET {
 namespace {
 
 #if defined(__x86_64__) && FLUXION_VECTOR_BYTES == 64
 template <class T>
-inline constexpr bool kPicks = true;
+inline constexpr int kWindow = 4;  // vectors to pick from
 inline __attribute__((always_inline)) Vec<float> pick(Vec<float> a, Vec<float> b,
                                                       CellVec<float> at) {
   return reinterpret_cast<Vec<float>>(_mm512_permutex2var_ps(
@@ -24,7 +25,7 @@ inline __attribute__((always_inline)) Vec<double> pick(Vec<double> a, Vec<double
 }
 #elif defined(__x86_64__) && FLUXION_VECTOR_BYTES == 32
 template <class T>
-inline constexpr bool kPicks = sizeof(T) == 4;
+inline constexpr int kWindow = sizeof(T) == 4 ? 2 : 0;
 inline __attribute__((always_inline)) Vec<float> pick(Vec<float> a, Vec<float> b,
                                                       CellVec<float> at) {
   const __m256i lanes = reinterpret_cast<__m256i>(at);
@@ -36,7 +37,7 @@ inline __attribute__((always_inline)) Vec<float> pick(Vec<float> a, Vec<float> b
 inline Vec<double> pick(Vec<double> a, Vec<double>, CellVec<double>) { return a; }
 #else
 template <class T>
-inline constexpr bool kPicks = false;
+inline constexpr int kWindow = 0;
 inline Vec<float> pick(Vec<float> a, Vec<float>, CellVec<float>) { return a; }
 inline Vec<double> pick(Vec<double> a, Vec<double>, CellVec<double>) { return a; }
 #endif
@@ -46,7 +47,8 @@ struct Band {
   int64_t in = 1, out = 1, taps = 1, pitch = 0;
   bool identity = false;
   const int64_t* start = nullptr;   // [out]
-  const int64_t* window = nullptr;  // [pitch / lanes]: where the two vectors of a group begin; -1: gather
+  // [pitch / lanes]: where the two vectors of a group begin; -2 - that: of four; -1: it gathers.
+  const int64_t* window = nullptr;
   const Cell<T>* lane = nullptr;    // [pitch]: the first element, from the window (or the row)
   const T* weight = nullptr;        // [taps][pitch]
 };
@@ -103,11 +105,15 @@ void fill_band(const InterpolationAxis& axis, bool adjoint, const BandTable<T>& 
   constexpr int64_t w = kLanes<T>;
   for (int64_t group = 0; group < table.groups; ++group) {
     const int64_t begin = group * w, end = std::min(table.out, begin + w);
-    const int64_t base = std::min(start[begin], std::max<int64_t>(0, in - 2 * w));
-    const bool close = kPicks<T> && start[end - 1] + table.taps - base <= 2 * w;
-    window[group] = close ? base : -1;
-    for (int64_t i = begin; i < end; ++i)
-      lane[i] = static_cast<Cell<T>>(close ? start[i] - base : start[i]);
+    int64_t base = 0;
+    window[group] = -1;
+    for (int vectors = kWindow<T>; vectors > 0; vectors -= 2) {
+      const int64_t from = std::min(start[begin], std::max<int64_t>(0, in - vectors * w));
+      if (start[end - 1] + table.taps - from > vectors * w) break;
+      base = from;
+      window[group] = vectors == 2 ? base : -2 - base;
+    }
+    for (int64_t i = begin; i < end; ++i) lane[i] = static_cast<Cell<T>>(start[i] - base);
   }
 }
 
@@ -154,7 +160,7 @@ inline __attribute__((always_inline)) void load_window(const T* row, int64_t n, 
     *a = load(row);
     *b = load(row + w);
   } else {
-    *a = load_partial(row, static_cast<int>(std::min(n, w)));
+    *a = load_partial(row, static_cast<int>(std::clamp<int64_t>(n, 0, w)));
     *b = n > w ? load_partial(row + w, static_cast<int>(n - w)) : Vec<T>{};
   }
 }
@@ -175,6 +181,18 @@ void stretch_taps(const Band<T>& band, const T* row, T* to) {
       for (int64_t t = 0; t < taps; ++t)
         sum += load(band.weight + t * band.pitch + i) *
                pick(a, b, at + static_cast<Cell<T>>(t));
+    } else if (base < -1) {
+      const int64_t from = -2 - base;
+      Vec<T> a, b, c, d;
+      load_window(row + from, band.in - from, &a, &b);
+      load_window(row + from + 2 * w, band.in - from - 2 * w, &c, &d);
+#pragma GCC unroll 4
+      for (int64_t t = 0; t < taps; ++t) {
+        const CellVec<T> lanes = at + static_cast<Cell<T>>(t);
+        const Vec<T> near = pick(a, b, lanes), far = pick(c, d, lanes);
+        sum += load(band.weight + t * band.pitch + i) *
+               (lanes < static_cast<Cell<T>>(2 * w) ? near : far);
+      }
     } else {
 #pragma GCC unroll 4
       for (int64_t t = 0; t < taps; ++t)

@@ -7,7 +7,10 @@ type Index = readonly number[];
 function summedProducts(terms: readonly string[], output: string, operands: readonly Values[]): Values {
   const sizes = new Map<string, number>();
   terms.forEach((term, i) =>
-    [...term].forEach((l, d) => sizes.set(l, Math.max(sizes.get(l) ?? 1, operands[i]!.shape[d]!))),
+    [...term].forEach((l, d) => {
+      const n = operands[i]!.shape[d]!;
+      if ((sizes.get(l) ?? 1) === 1) sizes.set(l, n);
+    }),
   );
   const inner = [...sizes.keys()].filter((l) => !output.includes(l));
   return build(

@@ -10,6 +10,7 @@ export * from './creation';
 export * from './diffusion';
 export * from './elementwise';
 export * from './elementwise-activation';
+export * from './elementwise-normalize-bytes';
 export * from './linalg';
 export * from './random';
 export * from './reduce';

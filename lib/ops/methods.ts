@@ -9,6 +9,7 @@ import * as complex from './complex';
 import * as diffusion from './diffusion';
 import * as elementwise from './elementwise';
 import * as activation from './elementwise-activation';
+import * as normalizeBytes from './elementwise-normalize-bytes';
 import * as linalg from './linalg';
 import * as random from './random';
 import * as reduce from './reduce';
@@ -26,6 +27,7 @@ import * as meshFree from './spectral-mesh-free';
 const FAMILIES = {
   ...elementwise,
   ...activation,
+  ...normalizeBytes,
   ...reduce,
   ...complex,
   ...shape,

@@ -15,6 +15,7 @@
 #include "ops/pad.h"
 #include "ops/normalization.h"
 #include "ops/pooling.h"
+#include "ops/optimizer.h"
 #include "ops/random.h"
 #include "ops/reduce.h"
 #include "ops/semi_lagrangian.h"

@@ -12,6 +12,9 @@ import { REDUCE } from './reduce';
 import { SHAPE } from './shape';
 import { SHAPE_INDEX } from './shape-index';
 import { SHAPE_PAD } from './shape-pad';
+import { DENSE_SOLVE } from './dense-solve';
+import { EINSUM } from './einsum';
+import { INTERPOLATE } from './interpolate';
 import { ADR_STEP } from './adr-step';
 import { COMPLEX } from './complex';
 import { FOURIER } from './fourier';
@@ -33,6 +36,9 @@ export const FAMILIES: Record<string, Case[]> = {
   normalization: NORMALIZATION,
   loss: LOSS,
   complex: COMPLEX,
+  interpolate: INTERPOLATE,
+  denseSolve: DENSE_SOLVE,
+  einsum: EINSUM,
   diffusion: [...DIFFUSION, ...VARIABLE_DIFFUSION],
   fourier: FOURIER,
   spectralDiffusion: SPECTRAL_DIFFUSION,

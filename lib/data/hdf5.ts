@@ -163,7 +163,8 @@ function rangesOf(
   requireArgument(
     slice.length <= shape.length,
     'loadHdf5',
-    () => `slice must have at most the ${shape.length} dimensions of ${show(name)}, got ${slice.length}`,
+    () =>
+      `slice must have at most the ${shape.length} dimensions of ${show(name)}, got ${slice.length}`,
   );
   return shape.map((size, axis) => {
     const [begin, end, step = 1] = slice[axis] ?? [0, size];
@@ -207,7 +208,11 @@ async function readDataset(
     await setImmediate();
   }
   if (at !== values.length) {
-    throw corruptFile('loadHdf5', path, `${show(name)} must have ${values.length} elements, got ${at}`);
+    throw corruptFile(
+      'loadHdf5',
+      path,
+      `${show(name)} must have ${values.length} elements, got ${at}`,
+    );
   }
   return new Tensor(upload(values, dtype, shape));
 }

@@ -10,7 +10,14 @@ import { clone, permute } from '../ops/shape';
 import { corruptFile, unsupportedFile } from './corrupt-file';
 import { type ByteSource, fileSource, memorySource } from './byte-source';
 import { bytesOf, replaceFile, swapByteOrder } from './file-bytes';
-import { type FileType, type WideIntegerOptions, fileBytesOf, isNarrow, widen, widenedDType } from './widen';
+import {
+  type FileType,
+  type WideIntegerOptions,
+  fileBytesOf,
+  isNarrow,
+  widen,
+  widenedDType,
+} from './widen';
 import { ZipReader } from './zip';
 import { zipParts } from './zip-writer';
 

@@ -8,7 +8,14 @@ import { Tensor, isTensor } from '../tensor/tensor';
 import { withDefaults } from '../ops/define';
 import { corruptFile, unsupportedFile } from './corrupt-file';
 import { bytesOf, readFully, replaceFile } from './file-bytes';
-import { type FileType, type WideIntegerOptions, fileBytesOf, isNarrow, widen, widenedDType } from './widen';
+import {
+  type FileType,
+  type WideIntegerOptions,
+  fileBytesOf,
+  isNarrow,
+  widen,
+  widenedDType,
+} from './widen';
 
 const OP = 'loadSafetensors';
 /** The limit of the format's own implementation. */
@@ -83,7 +90,9 @@ export async function loadSafetensors(
     const { entries, metadata, start } = await readHeader(path, handle);
     const tensors: [string, Tensor][] = [];
     for (const { name, type, shape, begin, end } of entries) {
-      const values = isNarrow(type) ? new Uint8Array(end - begin) : newTypedArray(type, sizeOf(shape));
+      const values = isNarrow(type)
+        ? new Uint8Array(end - begin)
+        : newTypedArray(type, sizeOf(shape));
       await readFully(OP, path, handle, bytesOf(values), start + begin);
       const wide = isNarrow(type)
         ? await widen(OP, `${path}: ${name}`, type, bytesOf(values), given)

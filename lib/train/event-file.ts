@@ -64,7 +64,11 @@ export class Message {
   /** Bytes, a string, or a message within. */
   bytes(field: number, value: Uint8Array | string | Message): this {
     const data =
-      value instanceof Message ? value.encode() : typeof value === 'string' ? Buffer.from(value) : value;
+      value instanceof Message
+        ? value.encode()
+        : typeof value === 'string'
+          ? Buffer.from(value)
+          : value;
     this.tag(field, 2);
     this.parts.push(varint(BigInt(data.length)), data);
     return this;
@@ -123,7 +127,9 @@ export function histogramValue(value: Message, numbers: ArrayLike<number>, bins:
   const width = (high - low) / bins || 1;
   const counts = new Array<number>(bins).fill(0);
   for (const x of finite) counts[Math.min(bins - 1, Math.floor((x - low) / width))]!++;
-  const limits = counts.map((_, i) => (i === bins - 1 ? Math.max(high, low + bins * width) : low + (i + 1) * width));
+  const limits = counts.map((_, i) =>
+    i === bins - 1 ? Math.max(high, low + bins * width) : low + (i + 1) * width,
+  );
   const proto = new Message().double(1, low).double(2, high).double(3, finite.length);
   proto.double(4, sum).double(5, squares).doubles(6, limits).doubles(7, counts);
   return value.bytes(5, proto);

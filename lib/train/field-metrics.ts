@@ -87,10 +87,7 @@ export function ssim(output: Tensor, target: Tensor, options?: RangeOptions): Te
   const covariance = (p: Tensor, q: Tensor, up: Tensor, uq: Tensor) =>
     mul(sub(local(mul(p, q)), mul(up, uq)), sample);
   const [c1, c2] = [(0.01 * range) ** 2, (0.03 * range) ** 2];
-  const luminance = div(
-    add(mul(mul(ux, uy), 2), c1),
-    add(add(square(ux), square(uy)), c1),
-  );
+  const luminance = div(add(mul(mul(ux, uy), 2), c1), add(add(square(ux), square(uy)), c1));
   const structure = div(
     add(mul(covariance(x, y, ux, uy), 2), c2),
     add(add(covariance(x, x, ux, ux), covariance(y, y, uy, uy)), c2),

@@ -62,7 +62,9 @@ export function jsonLog(file: string, options?: JsonLogOptions): Callbacks {
       started = performance.now();
       last = { step };
       await mkdir(path.dirname(file), { recursive: true });
-      await replaceFile(file, [Buffer.from(kept.map((line) => `${JSON.stringify(line)}\n`).join(''))]);
+      await replaceFile(file, [
+        Buffer.from(kept.map((line) => `${JSON.stringify(line)}\n`).join('')),
+      ]);
     },
     onStep(record) {
       last = record;

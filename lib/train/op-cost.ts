@@ -26,7 +26,7 @@ const convolution = (field: readonly number[] | undefined, weight: readonly numb
 
 const forwardConvolution = ({ inputs, output }: OpShapes) => convolution(output, inputs[1]);
 const inputGradient = ({ inputs }: OpShapes) => convolution(inputs[0], inputs[1]);
-const weightGradient = ({ inputs, output }: OpShapes) => convolution(inputs[1], output);
+const weightGradient = ({ inputs, output }: OpShapes) => convolution(inputs[0], output);
 
 /**
  * Floating-point operations of an op, counted from its shapes: a multiply-add is two, an elementwise function
@@ -36,8 +36,33 @@ const weightGradient = ({ inputs, output }: OpShapes) => convolution(inputs[1], 
 const FLOPS: Record<string, (shapes: OpShapes) => number> = {
   ...Object.fromEntries(
     [
-      ...['add', 'sub', 'mul', 'div', 'pow', 'maximum', 'minimum', 'neg', 'abs', 'exp', 'log', 'log1p'],
-      ...['sqrt', 'sin', 'cos', 'tanh', 'sigmoid', 'relu', 'leaky_relu', 'elu', 'gelu', 'silu', 'softplus'],
+      ...[
+        'add',
+        'sub',
+        'mul',
+        'div',
+        'pow',
+        'maximum',
+        'minimum',
+        'neg',
+        'abs',
+        'exp',
+        'log',
+        'log1p',
+      ],
+      ...[
+        'sqrt',
+        'sin',
+        'cos',
+        'tanh',
+        'sigmoid',
+        'relu',
+        'leaky_relu',
+        'elu',
+        'gelu',
+        'silu',
+        'softplus',
+      ],
       ...['clamp', 'relu_vjp', 'tanh_vjp', 'sigmoid_vjp', 'gelu_vjp', 'silu_vjp', 'elu_vjp'],
       ...['leaky_relu_vjp', 'clamp_vjp', 'eq', 'ne', 'lt', 'le', 'gt', 'ge'],
     ].map((name) => [name, perOutput(1)]),

@@ -1,12 +1,7 @@
 import { requireArgument, show } from '../errors';
 import { withDefaults } from '../ops/define';
 import { replaceFile } from '../data/file-bytes';
-import {
-  type QueueRecord,
-  recordCount,
-  startRecording,
-  stopRecording,
-} from './queue-records';
+import { type QueueRecord, recordCount, startRecording, stopRecording } from './queue-records';
 import { shortCount, textTable } from './text-table';
 
 export interface ProfileOptions {

@@ -1,5 +1,5 @@
 import { FluxionError } from '../errors';
-import { native } from '../native';
+import { profiling } from '../tensor/profiling';
 import { type OpShapes, flopsOf } from './op-cost';
 
 /** A kernel or a copy as the device's queue ran it. */
@@ -31,19 +31,19 @@ export function startRecording(op: string, capacity: number): void {
       'another profile or summary is being taken',
     );
   }
-  native.profileStart(capacity);
+  profiling.start(capacity);
   recording = true;
 }
 
 /** Waits for the queue: the number of records so far. */
 export function recordCount(): number {
-  return native.profileMark();
+  return profiling.mark();
 }
 
 /** Ends the recording; `dropped` counts what did not fit. */
 export function stopRecording(): { records: QueueRecord[]; dropped: number } {
   recording = false;
-  const { records, stride, dropped } = native.profileStop();
+  const { records, stride, dropped } = profiling.stop();
   const list: QueueRecord[] = [];
   for (let at = 0; at < records.length; at += stride)
     list.push(parse(records.subarray(at, at + stride)));
@@ -57,7 +57,7 @@ function parse(numbers: Float64Array): QueueRecord {
     const ndim = numbers[at]!;
     return ndim < 0 ? undefined : Array.from(numbers.subarray(at + 1, at + 1 + ndim));
   });
-  const op = number === -1 ? 'read' : number === -2 ? 'write' : native.ops[number!]!.name;
+  const op = number === -1 ? 'read' : number === -2 ? 'write' : profiling.nameOf(number!);
   const known: OpShapes = { inputs: shapes.slice(0, -1), output: shapes.at(-1) };
   const flops = flopsOf(op, known);
   return { op, begin: begin!, end: end!, inlined: inlined === 1, bytes: bytes!, ...known, flops };

@@ -42,7 +42,6 @@ export interface Summary {
 interface Entry extends SummaryRow {
   /** Records [begin, end) of each call, children included. */
   spans: [number, number][];
-  parent: Entry | null;
 }
 
 /** Records of one forward pass. */
@@ -107,7 +106,7 @@ function entriesOf(model: Module): Map<Module, Entry> {
     for (const tensor of own) seen.add(tensor);
     entries.set(module, {
       ...{ name, type: module.constructor.name, outputShape: undefined, calls: 0 },
-      ...{ flops: 0, bytes: 0, spans: [], parent: null },
+      ...{ flops: 0, bytes: 0, spans: [] },
       parameters: own.reduce((sum, tensor) => sum + tensor.size, 0),
     });
     for (const [child, value] of module.namedChildren())
@@ -125,23 +124,19 @@ function ownParameters(module: Module): Tensor[] {
   return module.parameters().filter((tensor) => !children.has(tensor));
 }
 
-let running: Entry | null = null;
-
 /** Notes the calls of a module's forward; gives back how to undo it. */
 function watch(module: Module, entry: Entry, order: Entry[]): () => void {
   const own = Object.getOwnPropertyDescriptor(module, 'forward');
-  const forward = module.forward as (...inputs: unknown[]) => unknown;
+  const watchedModule: { forward: unknown } = module;
+  const forward = watchedModule.forward as (this: Module, ...inputs: unknown[]) => unknown;
   const watched = (...inputs: unknown[]) => {
     if (entry.calls++ === 0) order.push(entry);
-    entry.parent = running;
-    running = entry;
     const begin = recordCount();
     try {
-      const output = forward.apply(module, inputs);
+      const output = forward.call(module, ...inputs);
       if (isTensor(output)) entry.outputShape = output.shape;
       return output;
     } finally {
-      running = entry.parent;
       entry.spans.push([begin, recordCount()]);
     }
   };
@@ -168,9 +163,7 @@ function total(
     entry.flops += flops;
     entry.bytes += bytes;
   });
-  const rows = order.map(
-    ({ spans: _spans, parent: _parent, ...row }): SummaryRow => row,
-  );
+  const rows = order.map(({ spans: _spans, ...row }): SummaryRow => row);
   const sum = (of: (row: SummaryRow) => number) => rows.reduce((all, row) => all + of(row), 0);
   const result = {
     rows,

@@ -12,6 +12,7 @@ import { SHAPE } from './shape';
 import { SHAPE_INDEX } from './shape-index';
 import { ADR_STEP } from './adr-step';
 import { COMPLEX } from './complex';
+import { NORMALIZE_BYTES } from './normalize-bytes';
 import { FOURIER } from './fourier';
 import { MESH_FREE } from './mesh-free';
 import { SEMI_LAGRANGIAN } from './semi-lagrangian';
@@ -22,6 +23,7 @@ import { VARIABLE_DIFFUSION } from './variable-diffusion';
 /** The case tables by family. */
 export const FAMILIES: Record<string, Case[]> = {
   elementwise: ELEMENTWISE,
+  images: NORMALIZE_BYTES,
   reduce: REDUCE,
   shape: [...SHAPE, ...SHAPE_INDEX],
   random: RANDOM,

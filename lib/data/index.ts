@@ -41,3 +41,11 @@ export { loadNpy, loadNpz, saveNpy, saveNpz } from './npy';
 export { Random } from './random';
 export { loadSafetensors, type Safetensors, saveSafetensors } from './safetensors';
 export type { WideIntegerOptions } from './widen';
+export { grayScott, type GrayScottOptions } from './gray-scott';
+export { qTips, type QTipsOptions } from './q-tips';
+export { shallowWater, type ShallowWaterOptions } from './shallow-water';
+export {
+  type ShallowWaterBoundary,
+  ShallowWaterSolver,
+  type ShallowWaterSolverOptions,
+} from './shallow-water-solver';

@@ -7,4 +7,6 @@ export {
   VelocityNet,
 } from './adrnn';
 export { OfficialADRNet, type OfficialADRNetOptions } from './adrnn-official';
+export { IMEXLayer, IMEXNet, type IMEXNetOptions, type IMEXVariant } from './imexnet';
+export { MFCNet, type MFCNetOptions, type SpatialConvolution, TimeEmbedding } from './mfc-net';
 export { RDLayer, type RDLayerOptions, RDNN, type RDNNOptions } from './rdnn';

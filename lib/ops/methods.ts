@@ -14,7 +14,9 @@ import * as linalg from './linalg';
 import * as random from './random';
 import * as reduce from './reduce';
 import * as shape from './shape';
+import * as cumsum from './reduce-cumsum';
 import * as shapeIndex from './shape-index';
+import * as shapePad from './shape-pad';
 import * as spectralDiffusion from './spectral-diffusion';
 import * as fourier from './spectral-fourier';
 import * as meshFree from './spectral-mesh-free';
@@ -29,7 +31,9 @@ const FAMILIES = {
   ...reduce,
   ...complex,
   ...shape,
+  ...cumsum,
   ...shapeIndex,
+  ...shapePad,
   ...random,
   ...linalg,
   ...diffusion,
@@ -47,6 +51,7 @@ const FAMILIES = {
 const NOT_METHODS = [
   'cat',
   'stack',
+  'embedding',
   'rand',
   'randn',
   'randint',

@@ -31,3 +31,15 @@ export {
   relativeL2,
   ssim,
 } from './field-metrics';
+export {
+  type FullMultiscaleOptions,
+  fullMultiscale,
+  type LevelLoss,
+  type MultiscaleOptions,
+  type MultiscaleStep,
+  multiscaleLoss,
+  restrict,
+  type Restriction,
+  type Sampler,
+  WorkUnits,
+} from './multiscale';

@@ -2,6 +2,7 @@ import type { Case } from './case';
 import { DIFFUSION } from './diffusion';
 import { ELEMENTWISE } from './elementwise';
 import { CONVOLUTION } from './convolution';
+import { EPILOGUE } from './epilogue';
 import { LOSS } from './loss';
 import { MATRIX_PRODUCT } from './matmul';
 import { NORMALIZATION } from './normalization';
@@ -10,6 +11,7 @@ import { RANDOM } from './random';
 import { REDUCE } from './reduce';
 import { SHAPE } from './shape';
 import { SHAPE_INDEX } from './shape-index';
+import { SHAPE_PAD } from './shape-pad';
 import { ADR_STEP } from './adr-step';
 import { COMPLEX } from './complex';
 import { NORMALIZE_BYTES } from './normalize-bytes';
@@ -25,10 +27,10 @@ export const FAMILIES: Record<string, Case[]> = {
   elementwise: ELEMENTWISE,
   images: NORMALIZE_BYTES,
   reduce: REDUCE,
-  shape: [...SHAPE, ...SHAPE_INDEX],
+  shape: [...SHAPE, ...SHAPE_INDEX, ...SHAPE_PAD],
   random: RANDOM,
   matmul: MATRIX_PRODUCT,
-  convolution: CONVOLUTION,
+  convolution: [...CONVOLUTION, ...EPILOGUE],
   pooling: POOLING,
   normalization: NORMALIZATION,
   loss: LOSS,

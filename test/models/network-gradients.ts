@@ -1,5 +1,5 @@
 // Gradients of a whole network in float64 against central differences.
-import type { nn} from '../../lib';
+import type { nn } from '../../lib';
 import { type Tensor, noGrad, randn, tidy } from '../../lib';
 import { assign } from '../../lib/tensor/assign';
 

@@ -17,6 +17,7 @@ const root = path.join(__dirname, '../..');
 const TESTED_ELSEWHERE: Record<string, string> = {
   adam_step: 'test/optim',
   sgd_step: 'test/optim',
+  clip_grad_norm: 'test/optim',
 };
 
 /** Runs a case forward, and backward to each input that has a gradient. */
@@ -120,12 +121,20 @@ describe('lib/ops', () => {
     // Shared between files of one family.
     expect(sorted(internal)).toEqual([
       'diffusivityTable',
+      'epilogueOf',
       'floatingPair',
+      'isEpilogueActivation',
       'normFactor',
       'pairOf',
+      'reluVjp',
       'requireDiffusivity',
+      'sigmoidVjp',
+      'sliceOp',
+      'tanhVjp',
+      'throughActivation',
       'transformGrid',
       'variableDiffusion',
+      'withActivation',
     ]);
   });
 

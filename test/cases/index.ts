@@ -17,6 +17,7 @@ import { EINSUM } from './einsum';
 import { INTERPOLATE } from './interpolate';
 import { ADR_STEP } from './adr-step';
 import { COMPLEX } from './complex';
+import { NORMALIZE_BYTES } from './normalize-bytes';
 import { FOURIER } from './fourier';
 import { MESH_FREE } from './mesh-free';
 import { SEMI_LAGRANGIAN } from './semi-lagrangian';
@@ -27,6 +28,7 @@ import { VARIABLE_DIFFUSION } from './variable-diffusion';
 /** The case tables by family. */
 export const FAMILIES: Record<string, Case[]> = {
   elementwise: ELEMENTWISE,
+  images: NORMALIZE_BYTES,
   reduce: REDUCE,
   shape: [...SHAPE, ...SHAPE_INDEX, ...SHAPE_PAD],
   random: RANDOM,

@@ -37,7 +37,6 @@ export {
   mseLoss,
   smoothL1Loss,
 } from './linalg-loss';
-export * from './linalg-loss';
 export * from './linalg-einsum';
 export * from './linalg-interpolate';
 export * from './linalg-solve';

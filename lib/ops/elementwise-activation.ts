@@ -1,6 +1,7 @@
+import { requireArgument, show } from '../errors';
 import type { Tensor } from '../tensor/tensor';
 import { type OpFunction, defineOp, withDefaults } from './define';
-import { mul } from './elementwise';
+import { add, gt, mul, where } from './elementwise';
 import { reluVjp, sigmoidVjp, tanhVjp } from './elementwise-activation-vjp';
 import { floating, unary } from './promote';
 
@@ -63,11 +64,32 @@ export function elu(x: Tensor, options?: EluOptions): Tensor {
 }
 
 const geluVjp = defineOp('gelu_vjp', {});
-/** x Phi(x), Phi the normal distribution function (the exact form, by erf). */
-export const gelu = unary('gelu', {
+const geluOp = unary('gelu', {
   saveInputs: [0],
   vjp: ({ g, input }) => [geluVjp([g, input(0)], undefined)],
 });
+
+export interface GeluOptions {
+  /** 'tanh': x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)), in several passes. Default 'none': exact, in one. */
+  approximate?: 'none' | 'tanh';
+}
+
+/** x Phi(x), Phi the normal distribution function (by erf), or its approximation by tanh. */
+export function gelu(x: Tensor, options?: GeluOptions): Tensor {
+  if (options === undefined) return geluOp(x);
+  const { approximate } = withDefaults<Required<GeluOptions>>('gelu', options, {
+    approximate: 'none',
+  });
+  requireArgument(
+    approximate === 'none' || approximate === 'tanh',
+    'gelu',
+    () => `approximate must be 'none' or 'tanh', got ${show(approximate)}`,
+  );
+  if (approximate === 'none') return geluOp(x);
+  const u = floating('gelu', x);
+  const cubic = mul(u, add(mul(mul(u, u), 0.044715), 1));
+  return mul(u, sigmoid(mul(cubic, 2 * Math.sqrt(2 / Math.PI))));
+}
 
 const siluVjp = defineOp('silu_vjp', {});
 /** x sigmoid(x), also called swish. */
@@ -76,8 +98,38 @@ export const silu = unary('silu', {
   vjp: ({ g, input }) => [siluVjp([g, input(0)], undefined)],
 });
 
-/** log(1 + e^x), computed without overflow. */
-export const softplus = unary('softplus', {
+const softplusOp = unary('softplus', {
   saveInputs: [0],
   vjp: ({ g, input }) => [mul(g, sigmoid(input(0)))],
 });
+
+export interface SoftplusOptions {
+  /** Default 1. */
+  beta?: number;
+  /** Where beta x is above it, the result is x. Default Infinity: never. */
+  threshold?: number;
+}
+
+/**
+ * log(1 + e^(beta x)) / beta, computed without overflow and exact to rounding for every x. Options other than
+ * the defaults take several passes.
+ */
+export function softplus(x: Tensor, options?: SoftplusOptions): Tensor {
+  if (options === undefined) return softplusOp(x);
+  const op = 'softplus';
+  const { beta, threshold } = withDefaults(op, options, { beta: 1, threshold: Infinity });
+  requireArgument(
+    Number.isFinite(beta) && beta !== 0,
+    op,
+    () => `beta must be a finite number other than 0, got ${show(beta)}`,
+  );
+  requireArgument(
+    typeof threshold === 'number' && !Number.isNaN(threshold),
+    op,
+    () => `threshold must be a number, got ${show(threshold)}`,
+  );
+  const u = floating(op, x);
+  const scaled = beta === 1 ? u : mul(u, beta);
+  const y = beta === 1 ? softplusOp(scaled) : mul(softplusOp(scaled), 1 / beta);
+  return threshold === Infinity ? y : where(gt(scaled, threshold), u, y);
+}

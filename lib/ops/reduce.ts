@@ -1,5 +1,5 @@
 import { FluxionError, requireArgument, show } from '../errors';
-import { isComplex } from '../tensor/dtype';
+import { carriesGradients, isComplex } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
 import { noGrad } from '../autograd/tidy';
 import { expandReduced, reshapeOp, sumOp } from './broadcast';
@@ -13,7 +13,7 @@ import {
   withDefaults,
 } from './define';
 import { abs, add, cast, div, eq, exp, log, mul, sqrt, square, sub, where } from './elementwise';
-import { floating, inexact, mulConjOp, realOp } from './promote';
+import { floating, mulConjOp, realOp } from './promote';
 
 // Dimensions count from the back when negative. Sums are cut into slices by the shape alone, so every
 // reduction has the same bits for any number of threads.
@@ -88,13 +88,29 @@ const meanOp = defineOp<Reduction>('mean', {
   ],
 });
 
-/** Mean over dimensions; NaN over none. Integers are taken as float32, complex numbers as they are. Differentiable. Cost: one read. */
-export function mean(x: Tensor, options?: ReduceOptions): Tensor {
-  return meanOp([inexact('mean', x)], reductionOf('mean', x, options));
+/** Means and deviations of integers are no integers: the caller says which float they are to be. */
+function requireInexact(op: string, x: Tensor): void {
+  requireTensor(op, x);
+  if (carriesGradients(x.dtype)) return;
+  throw new FluxionError(
+    'FLUXION_DTYPE_MISMATCH',
+    op,
+    `input must be floating-point or complex, got ${x.dtype}; cast(x, 'float32') converts it`,
+  );
 }
 
-function varianceOf(op: string, input: Tensor, options: VarianceOptions | undefined): Tensor {
-  const x = inexact(op, input);
+/**
+ * Mean over dimensions; NaN over none. Differentiable. Cost: one read.
+ *
+ * Errors: FLUXION_DTYPE_MISMATCH for integers, here and for variance, std and norm, as in PyTorch.
+ */
+export function mean(x: Tensor, options?: ReduceOptions): Tensor {
+  requireInexact('mean', x);
+  return meanOp([x], reductionOf('mean', x, options));
+}
+
+function varianceOf(op: string, x: Tensor, options: VarianceOptions | undefined): Tensor {
+  requireInexact(op, x);
   const { dim, keepdim, correction } = withDefaults<Required<VarianceOptions>>(op, options, {
     dim: [],
     keepdim: false,
@@ -116,7 +132,7 @@ function varianceOf(op: string, input: Tensor, options: VarianceOptions | undefi
 
 /**
  * Variance over dimensions: sum |x - mean|^2 / (n - correction), in two passes. NaN or Infinity where
- * n <= correction. Integers are taken as float32. Differentiable.
+ * n <= correction. Differentiable. Errors: as {@link mean}.
  *
  * Also exported as `var`, a reserved word in JavaScript: `import { var as variance }`, or the method `x.var()`.
  */
@@ -125,19 +141,21 @@ export function variance(x: Tensor, options?: VarianceOptions): Tensor {
 }
 export { variance as var };
 
-/** Standard deviation: the square root of {@link variance}. Its gradient where the variance is 0 is NaN. */
+/** Standard deviation: the square root of {@link variance}. Its gradient where the variance is 0 is 0. */
 export function std(x: Tensor, options?: VarianceOptions): Tensor {
-  return sqrt(varianceOf('std', x, options));
+  const squares = varianceOf('std', x, options);
+  const zero = eq(squares, 0);
+  return where(zero, 0, sqrt(where(zero, 1, squares)));
 }
 
 /**
  * Vector norm over dimensions: (sum |x|^p)^(1/p) for p = 1 and 2, max |x| for p = Infinity. The gradient at
- * the zero vector is 0. Integers are taken as float32. No guard against overflow of x^2.
+ * the zero vector is 0. No guard against overflow of x^2.
  *
  * Errors: FLUXION_UNSUPPORTED for another p.
  */
 export function norm(input: Tensor, options?: NormOptions): Tensor {
-  requireTensor('norm', input);
+  requireInexact('norm', input);
   const x = floating('norm', isComplex(input.dtype) ? abs(input) : input);
   const { p, dim, keepdim } = withDefaults<Required<NormOptions>>('norm', options, {
     p: 2,
@@ -243,6 +261,8 @@ export function logsumexp(
   const dims = dimsOf('logsumexp', x, dim);
   // Any shift gives the same value, so it is a constant for the gradient. An infinite one would give NaN.
   const shift = noGrad(() => {
+    // Over no values there is nothing to shift by: the sum is 0, its logarithm -Infinity.
+    if (x.size === 0) return sumOp([x], { dims, keepdim: true });
     const top = maxOp([x], { dims, keepdim: true });
     return where(eq(abs(top), Infinity), 0, top);
   });

@@ -113,6 +113,9 @@ describe.each(ops)('%s', (op) => {
 });
 
 describe('what PyTorch refuses is refused', () => {
+  // var is a reserved word: the function has another name.
+  const named = (op: string) => (op === 'var' ? 'variance' : op);
+
   for (const call of golden.refused) {
     const label = `${labelOf(call)}: ${call.message}`;
     runnerOf(label, NOT_REFUSED)(label, () => {
@@ -124,7 +127,7 @@ describe('what PyTorch refuses is refused', () => {
           for (const t of Array.isArray(result) ? result : [result]) t.dataSync();
         });
       expect(attempt).toThrow(
-        expect.objectContaining({ name: 'FluxionError', op: call.op }) as Error,
+        expect.objectContaining({ name: 'FluxionError', op: named(call.op) }) as Error,
       );
     });
   }

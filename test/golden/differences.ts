@@ -16,8 +16,6 @@ export function isListed(label: string, list: Labels): boolean {
 export const PENDING: Labels = [
   'prod',
   'scatterAdd',
-  'tril',
-  'triu',
   'einsum',
   'conv1d',
   'conv3d',

@@ -1,6 +1,6 @@
 import { requireArgument, show } from '../errors';
 import { withDefaults } from '../ops/define';
-import type { HostArray } from './data-loader';
+import type { HostArray } from './host-array';
 import { Random } from './random';
 
 export interface QTipsOptions {

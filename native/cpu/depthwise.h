@@ -1,7 +1,9 @@
 // Depthwise correlation of planes: one weight per channel and tap, so there is no matrix product in it.
-// No include guard: read once per instruction set, after simd.h and transpose.h.
+// No include guard: read once per instruction set, after transpose.h and epilogue.h.
 //
-//     out[i, j] = bias + sum_{a, b} weight[a, b] in[i s + a d + top, j s + b d + left],   zero outside of `in`
+//     out[i, j] = act(sum_{a, b} weight[a, b] in[i s + a d + top, j s + b d + left] + bias + residual[i, j])
+//
+// with zeros outside of `in`.
 //
 // It is bound by memory: 8 bytes an element forward, against 18 flops. A plane is read where it lies, by
 // strips of vectors; lanes outside of a row are masked at the edges. Where the rows are dense (stride and
@@ -32,9 +34,20 @@ struct PlaneCorrelation {
   const T* in;
   T* out;
   int64_t out_width;
-  T bias;
-  bool add;        // to what `out` holds
+  const T* prior;  // what is added to the sums, laid out as `out` (which it may be), or null
+  T bias, floor;   // what is stored is at least `floor`
   bool streaming;  // whole vectors of a row of `out` may go around the caches
+  const T* next;   // the plane that is read after this one, or null
+
+  // Brings a part of the next plane to the cache: while a plane is worked on, the hardware does not see
+  // that its neighbour is next.
+  void fetch_next(int64_t y) const {
+    if (!next) return;
+    const int64_t plane = h.in * w.in, begin = plane * y / h.out;
+    const int64_t end = plane * std::min(h.out, y + kStripBand) / h.out;
+    for (int64_t i = begin; i < end; i += 64 / static_cast<int64_t>(sizeof(T)))
+      __builtin_prefetch(next + i, 0, 2);
+  }
 };
 
 // --- vectors of a row, for lanes j: row[(x + j) * step + shift], zero outside of the row
@@ -136,23 +149,25 @@ template <class T, int R, int V>
 inline __attribute__((always_inline)) void store_strip(const PlaneCorrelation<T>& c, int64_t y,
                                                        int64_t x, Vec<T> (&acc)[R][V]) {
   constexpr int n = kLanes<T>;
-  const Vec<T> bias = broadcast(c.bias);
+  const Vec<T> bias = broadcast(c.bias), floor = broadcast(c.floor);
 #pragma GCC unroll 4
   for (int i = 0; i < R; ++i) {
-    T* row = c.out + (c.h.first_out + (y + i) * c.h.out_step) * c.out_width + c.w.first_out;
+    const int64_t row = (c.h.first_out + (y + i) * c.h.out_step) * c.out_width + c.w.first_out;
 #pragma GCC unroll 2
     for (int v = 0; v < V; ++v) {
       const int64_t column = x + v * n, left = std::min<int64_t>(n, c.w.out - column);
       if (left <= 0) continue;
-      T* to = row + column * c.w.out_step;
+      const int64_t at = row + column * c.w.out_step;
+      T* to = c.out + at;
       Vec<T> value = acc[i][v] + bias;
       if (c.w.out_step != 1) {
-        if (c.add)
-          value += load_taps<T, 0, true>(to, lanes_between(0, left, n), c.w.out_step);
-        store_spread(to, value, left, c.w.out_step);
+        if (c.prior)
+          value += load_taps<T, 0, true>(c.prior + at, lanes_between(0, left, n), c.w.out_step);
+        store_spread(to, raise_to<T>(floor, value), left, c.w.out_step);
       } else {
         const int count = static_cast<int>(left);
-        if (c.add) value += load_partial(to, count);
+        if (c.prior) value += load_partial(c.prior + at, count);
+        value = raise_to<T>(floor, value);
         if (count < n) {
           store_partial(to, value, count);
         } else if (c.streaming) {
@@ -215,30 +230,38 @@ static __attribute__((noinline)) void dense_strips(const PlaneCorrelation<T>& c,
   }
 }
 
-// Any stride, dilation and number of taps: a row of outputs at a time.
-template <class T, int Step, int V>
-static __attribute__((noinline)) void sparse_strips(const PlaneCorrelation<T>& c, int64_t y,
-                                                    int64_t stop, int64_t x) {
+// Any stride, dilation and number of taps: R rows of outputs at a time, for the latency of the sums.
+template <class T, int Step, int R, int V>
+static __attribute__((noinline)) void sparse_strip(const PlaneCorrelation<T>& c, int64_t y,
+                                                   int64_t x) {
   constexpr int n = kLanes<T>;
-  for (; y < stop; ++y) {
-    Vec<T> acc[1][V] = {};
-    for (int64_t tw = 0; tw < c.w.taps; ++tw) {
-      uint64_t windows[V];
-      for (int v = 0; v < V; ++v) windows[v] = window_of<T, Step>(c.w, x + v * n, tw);
-      const int64_t column = x * c.w.step + c.w.offset + tw * c.w.tap_step;
-      for (int64_t th = 0; th < c.h.taps; ++th) {
-        const int64_t r = y * c.h.step + c.h.offset + th * c.h.tap_step;
-        if (r < 0 || r >= c.h.in) continue;
-        const T* row = c.in + r * c.w.in + column;
-        const Vec<T> weight = broadcast(c.weights[th * c.w.taps + tw]);
+  Vec<T> acc[R][V] = {};
+  for (int64_t tw = 0; tw < c.w.taps; ++tw) {
+    uint64_t windows[V];
+    for (int v = 0; v < V; ++v) windows[v] = window_of<T, Step>(c.w, x + v * n, tw);
+    const int64_t column = x * c.w.step + c.w.offset + tw * c.w.tap_step;
+    for (int64_t th = 0; th < c.h.taps; ++th) {
+      const Vec<T> weight = broadcast(c.weights[th * c.w.taps + tw]);
+      const int64_t top = y * c.h.step + c.h.offset + th * c.h.tap_step;
+      const T* row = c.in + top * c.w.in + column;
+#pragma GCC unroll 4
+      for (int i = 0; i < R; ++i) {
+        if (top + i * c.h.step < 0 || top + i * c.h.step >= c.h.in) continue;
+        const T* from = row + i * c.h.step * c.w.in;
 #pragma GCC unroll 2
         for (int v = 0; v < V; ++v)
-          acc[0][v] +=
-              weight * load_taps<T, Step, true>(row + v * n * c.w.step, windows[v], c.w.step);
+          acc[i][v] +=
+              weight * load_taps<T, Step, true>(from + v * n * c.w.step, windows[v], c.w.step);
       }
     }
-    store_strip<T, 1, V>(c, y, x, acc);
   }
+  store_strip<T, R, V>(c, y, x, acc);
+}
+
+template <class T, int Step, int V>
+static void sparse_strips(const PlaneCorrelation<T>& c, int64_t y, int64_t stop, int64_t x) {
+  for (; y + kStripRows <= stop; y += kStripRows) sparse_strip<T, Step, kStripRows, V>(c, y, x);
+  for (; y < stop; ++y) sparse_strip<T, Step, 1, V>(c, y, x);
 }
 
 template <class T, int KH, int KW>
@@ -246,6 +269,7 @@ static void dense_plane(const PlaneCorrelation<T>& c) {
   constexpr int n = kLanes<T>;
   for (int64_t y = 0; y < c.h.out; y += kStripBand) {
     const int64_t stop = std::min(c.h.out, y + kStripBand);
+    c.fetch_next(y);
     for (int64_t x = 0; x < c.w.out; x += 2 * n) {
       const int64_t first = x + c.w.offset;
       const bool inside = first >= 0 && first + (KW - 1) * c.w.tap_step + 2 * n <= c.w.in;
@@ -265,6 +289,7 @@ static void sparse_plane(const PlaneCorrelation<T>& c) {
   constexpr int n = kLanes<T>;
   for (int64_t y = 0; y < c.h.out; y += kStripBand) {
     const int64_t stop = std::min(c.h.out, y + kStripBand);
+    c.fetch_next(y);
     for (int64_t x = 0; x < c.w.out; x += 2 * n) {
       if (x + n >= c.w.out) {
         sparse_strips<T, Step, 1>(c, y, stop, x);
@@ -295,7 +320,6 @@ template <class T>
 struct Depthwise {
   DepthwiseShape shape;
   const T* weights;  // [channels * multiplier][kernel height][kernel width]
-  const T* bias;     // forward, or null
 
   int64_t taps() const { return shape.kernel_height * shape.kernel_width; }
 };
@@ -333,38 +357,48 @@ struct PlaneWriter {
 };
 
 template <class T>
-static void depthwise_forward(const Kernel& kernel, const Depthwise<T>& c, const T* x, T* y) {
+static void depthwise_forward(const Kernel& kernel, const Depthwise<T>& c,
+                              const Epilogue<T>& epilogue, const T* x, T* y) {
   const DepthwiseShape& s = c.shape;
   const ConvAxis h = s.rows(), w = s.columns();
-  const PlaneWriter<T> writer(y, s.images * s.outputs(), h.out, w.out, true);
+  const PlaneWriter<T> writer(y, s.images * s.outputs(), h.out, w.out, !epilogue.smooth());
+  const int64_t last = s.images * s.channels - 1;
   kernel.parallel_for(s.images * s.outputs(), [&](int64_t plane, int thread) {
     const int64_t output = plane % s.outputs();
     const int64_t from = plane / s.outputs() * s.channels + output / s.multiplier;
+    const Epilogue<T> part = epilogue.at(output, 0, plane * writer.plane);
     T *to = y + plane * writer.plane, *buffer = kernel.scratch<T>(thread);
-    correlate_plane<T>({h, w, c.weights + output * c.taps(), x + from * h.in * w.in,
-                        writer.buffered ? buffer : to, w.out, c.bias ? c.bias[output] : T{}, false,
-                        writer.streaming});
+    T* out = writer.buffered ? buffer : to;
+    correlate_plane<T>({h, w, c.weights + output * c.taps(), x + from * h.in * w.in, out, w.out,
+                        part.residual, part.bias ? *part.bias : T{}, part.floor(),
+                        writer.streaming, x + std::min(from + 1, last) * h.in * w.in});
+    if (part.smooth()) activate_rows(part.activation, out, writer.plane, 1, writer.plane);
     writer.finish(buffer, to);
   });
 }
 
-// One plane of gx, from the outputs of its channel.
+// One plane of gx (+ bias), from the outputs of its channel.
 template <class T>
 static void depthwise_input_plane(const Depthwise<T>& c, const PlaneWriter<T>& writer, const T* g,
-                                  int64_t plane, T* scratch, T* gx) {
+                                  const T* bias, int64_t plane, T* scratch, T* gx) {
   const DepthwiseShape& s = c.shape;
+  const int64_t channel = plane % s.channels, last = s.images * s.outputs() - 1;
   T *ordered = scratch, *buffer = scratch + depthwise_taps_size(c.taps());
-  T* to = gx + plane * writer.plane;
+  T *to = gx + plane * writer.plane, *out = writer.buffered ? buffer : to;
   for (int64_t j = 0; j < s.multiplier; ++j) {
-    const int64_t output = plane % s.channels * s.multiplier + j;
+    const int64_t output = channel * s.multiplier + j;
     const int64_t from = plane / s.channels * s.outputs() + output;
     for (int64_t ph = 0; ph < s.stride_height; ++ph) {
       for (int64_t pw = 0; pw < s.stride_width; ++pw) {
         const ConvAxis h = ascending(s.rows_vjp(ph)), w = ascending(s.columns_vjp(pw));
-        const T* weights = ordered_weights(h, w, c.weights + output * c.taps(), s.kernel_width,
-                                           ordered);
-        correlate_plane<T>({h, w, weights, g + from * h.in * w.in, writer.buffered ? buffer : to,
-                            s.width, T{}, j > 0, writer.streaming});
+        const T* weights =
+            ordered_weights(h, w, c.weights + output * c.taps(), s.kernel_width, ordered);
+        const int64_t g_plane = h.in * w.in;
+        const bool prefetch = ph + pw == 0;
+        correlate_plane<T>({h, w, weights, g + from * g_plane, out, s.width, j > 0 ? out : nullptr,
+                            bias && j == 0 ? bias[channel] : T{},
+                            -std::numeric_limits<T>::infinity(), writer.streaming,
+                            prefetch ? g + std::min(from + 1, last) * g_plane : nullptr});
       }
     }
   }

@@ -112,10 +112,10 @@ static void add_taps(const ConvAxis& h, const ConvAxis& w, const T* x, const T* 
   }
 }
 
-// gx and gw; either may be null.
+// gx (+ bias) and gw; either may be null.
 template <class T>
 static void depthwise_vjp(const Kernel& kernel, const Depthwise<T>& c, const T* g, const T* x,
-                          T* gx, T* gw) {
+                          T* gx, T* gw, const T* bias = nullptr) {
   constexpr int n = kLanes<T>;
   const DepthwiseShape& s = c.shape;
   const ConvAxis h = s.rows(), w = s.columns();
@@ -137,7 +137,7 @@ static void depthwise_vjp(const Kernel& kernel, const Depthwise<T>& c, const T* 
          image < s.images * (slice + 1) / cut.slices; ++image) {
       for (int64_t channel = first; channel < last; ++channel) {
         const int64_t plane = image * s.channels + channel;
-        if (gx) depthwise_input_plane(c, writer, g, plane, kernel.scratch<T>(thread), gx);
+        if (gx) depthwise_input_plane(c, writer, g, bias, plane, kernel.scratch<T>(thread), gx);
         for (int64_t o = channel * s.multiplier; gw && o < (channel + 1) * s.multiplier; ++o) {
           add_taps(h, w, x + plane * h.in * w.in,
                    g + (image * s.outputs() + o) * h.out * w.out, sums + o * c.taps() * n);

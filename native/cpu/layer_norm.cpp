@@ -20,6 +20,7 @@
 #ifdef FLUXION_TARGET
 #include "cpu/simd.h"
 #include "cpu/vector_math.h"
+#include "cpu/activation.h"
 #include "cpu/wide_sum.h"
 #include "cpu/norm_plane.h"
 

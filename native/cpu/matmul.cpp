@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "cpu/kernel.h"
-#include "ops/epilogue.h"
+#include "ops/activation.h"
 #include "ops/gemm_blocking.h"
 
 #define FLUXION_KERNELS "cpu/matmul.cpp"
@@ -18,6 +18,7 @@
 #include "cpu/simd.h"
 #include "cpu/transpose.h"
 #include "cpu/vector_math.h"
+#include "cpu/activation.h"
 #include "cpu/epilogue.h"
 #include "cpu/gemm.h"
 

@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "ops/epilogue.h"
+#include "ops/activation.h"
 #include "ops/gemm_blocking.h"
 #include "ops/pair.h"
 

@@ -4,24 +4,10 @@
 #include <algorithm>
 
 #include "core/rounding.h"
+#include "ops/activation.h"
 #include "ops/op.h"
 
 namespace fluxion {
-
-// What follows a normalisation in the same pass: the functions of the same names, with their defaults.
-enum class Activation : int32_t {
-  none,
-  relu,
-  leaky_relu,
-  elu,
-  gelu,
-  silu,
-  softplus,
-  tanh,
-  sigmoid
-};
-inline constexpr const char* kActivationNames[] = {
-    "none", "relu", "leakyRelu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"};
 
 struct BatchNormParams {
   double eps = 1e-5;

@@ -51,7 +51,6 @@ const FAMILIES = {
 const NOT_METHODS = [
   'cat',
   'stack',
-  'embedding',
   'rand',
   'randn',
   'randint',

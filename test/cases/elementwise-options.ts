@@ -26,7 +26,6 @@ const binary = (
   inputs: [{ shape: [2, 1, 15] }, { shape: [3, 1] }],
   run,
   reference: (a, b) => build([2, 3, 15], (i) => f(at(a, i), at(b, i))),
-  linearIn: [0, 1],
 });
 
 const limited = ([x, low, high]: readonly Values[]) =>

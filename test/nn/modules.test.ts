@@ -250,13 +250,29 @@ describe('layers are their functions', () => {
     const mean = each.mean({ dim: [2, 3] }).dataSync();
     for (const value of mean) expect(value).toBeCloseTo(0, 6);
     expect(() => new nn.GroupNorm(3, 4)).toThrow(/must divide/);
-    expect(() => new nn.GroupNorm(2, 6).forward(x)).toThrow(/weight must have shape \[4\], got \[6\]/);
+    expect(() => new nn.GroupNorm(2, 6).forward(x)).toThrow(
+      /weight must have shape \[4\], got \[6\]/,
+    );
   });
 
   test('layer norm with a weight alone', () => {
     const norm = new nn.LayerNorm(5, { bias: false });
     expect(Object.keys(norm.stateDict())).toEqual(['weight']);
     expect(norm.forward(x).shape).toEqual(x.shape);
+  });
+
+  test('an embedding looks up rows; the padding row stays 0', () => {
+    const table = new nn.Embedding(5, 3, { paddingIdx: -1 });
+    expect([table.paddingIdx, table.weight.shape]).toEqual([4, [5, 3]]);
+    const indices = tensor([4, 0, 4, 2], { dtype: 'int32' });
+    const rows = table.forward(indices);
+    same(rows, table.weight.indexSelect(0, indices));
+    expect([...rows.dataSync().subarray(0, 3)].map(Math.abs)).toEqual([0, 0, 0]);
+    rows.sum().backward();
+    expect([...table.weight.grad!.dataSync()].map((v) => Math.round(v))).toEqual([
+      1, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0,
+    ]);
+    expect(() => new nn.Embedding(5, 3, { paddingIdx: 5 })).toThrow(/paddingIdx must be/);
   });
 
   test('losses', () => {

@@ -98,7 +98,12 @@ const ROWS: Row[] = [
   ['add', () => x.add('1' as unknown as number), ARGUMENT],
   ['relu', () => fluxion.relu([1] as unknown as Tensor), ARGUMENT],
   ['clamp', () => x.clamp(), ARGUMENT, /min or max must be given/],
-  ['div', () => (x.div as (...args: unknown[]) => Tensor)(2, { roundingMode: 'floor' }), ARGUMENT, /no option/],
+  [
+    'div',
+    () => (x.div as (...args: unknown[]) => Tensor)(2, { roundingMode: 'floor' }),
+    ARGUMENT,
+    /no option/,
+  ],
   ['add', () => x.add(2, { alpha: '2' as unknown as number }), ARGUMENT, /alpha/],
   ['dropout', () => x.dropout({ p: 2 }), ARGUMENT],
   ['item', () => x.item(), SHAPE],

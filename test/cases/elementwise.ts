@@ -382,7 +382,7 @@ const MIXED: Case[] = [
     name: 'add of int32 and a float tensor',
     ops: ['add', 'cast'],
     inputs: [{ ...int([17]) }, { shape: [17] }],
-    run: add,
+    run: (a, b) => add(a, b),
     reference: (a, b) => build([17], (i) => at(a, i) + at(b, i)),
   },
   {

@@ -1,6 +1,7 @@
 import type { Case } from './case';
 import { DIFFUSION } from './diffusion';
 import { ELEMENTWISE } from './elementwise';
+import { ELEMENTWISE_OPTIONS } from './elementwise-options';
 import { CONVOLUTION } from './convolution';
 import { EPILOGUE } from './epilogue';
 import { LOSS } from './loss';
@@ -29,6 +30,7 @@ import { VARIABLE_DIFFUSION } from './variable-diffusion';
 export const FAMILIES: Record<string, Case[]> = {
   elementwise: ELEMENTWISE,
   images: NORMALIZE_BYTES,
+  elementwise: [...ELEMENTWISE, ...ELEMENTWISE_OPTIONS],
   reduce: REDUCE,
   shape: [...SHAPE, ...SHAPE_INDEX, ...SHAPE_PAD],
   random: RANDOM,

@@ -39,6 +39,7 @@
       "native/cpu/upwind.cpp",
       "native/cpu/upwind_rate.cpp",
       "native/cpu/variable_diffusion.cpp",
+      "native/cpu/winograd.cpp",
       "native/ops/adr_step.cpp",
       "native/ops/classification.cpp",
       "native/ops/complex.cpp",

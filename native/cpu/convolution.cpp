@@ -12,6 +12,7 @@
 
 #include "cpu/kernel.h"
 #include "ops/convolution.h"
+#include "ops/winograd.h"
 
 #define FLUXION_KERNELS "cpu/convolution.cpp"
 #include "cpu/targets.h"
@@ -24,6 +25,11 @@
 #include "cpu/convolution_weight.h"
 
 namespace fluxion::cpu::FLUXION_TARGET {
+
+// cpu/winograd.cpp
+void winograd_conv2d(const Conv2dParams& params, const Kernel& kernel);
+void winograd_conv2d_input_vjp(const Conv2dInputVjpParams& params, const Kernel& kernel);
+void winograd_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, const Kernel& kernel);
 
 // --- correlation: forward pass and input gradient
 
@@ -334,17 +340,29 @@ static void conv2d_input_vjp(const Conv2dInputVjpParams& p, const Kernel& kernel
 }
 
 void k_conv2d(const Conv2dParams& params, const Kernel& kernel) {
+  const Shape& y = kernel.out(0).shape;
+  if (conv_is_winograd(params, kernel.in(1).shape, kernel.out(0).dtype, y[2], y[3])) {
+    return winograd_conv2d(params, kernel);
+  }
   dispatch_floating(kernel.out(0).dtype,
                     [&](auto tag) { conv2d<typename decltype(tag)::type>(params, kernel); });
 }
 
 void k_conv2d_input_vjp(const Conv2dInputVjpParams& params, const Kernel& kernel) {
+  const Shape& g = kernel.in(0).shape;
+  if (conv_is_winograd(params, kernel.in(1).shape, kernel.out(0).dtype, g[2], g[3])) {
+    return winograd_conv2d_input_vjp(params, kernel);
+  }
   dispatch_floating(kernel.out(0).dtype, [&](auto tag) {
     conv2d_input_vjp<typename decltype(tag)::type>(params, kernel);
   });
 }
 
 void k_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, const Kernel& kernel) {
+  const Shape& g = kernel.in(0).shape;
+  if (conv_is_winograd(params, params.weightShape, kernel.out(0).dtype, g[2], g[3])) {
+    return winograd_conv2d_weight_vjp(params, kernel);
+  }
   dispatch_floating(kernel.out(0).dtype, [&](auto tag) {
     conv2d_weight_vjp<typename decltype(tag)::type>(params, kernel);
   });

@@ -1,6 +1,8 @@
 // Validation, output shapes and memory of the convolutions.
 #include "ops/convolution.h"
 
+#include "ops/winograd.h"
+
 namespace fluxion {
 
 namespace {
@@ -59,6 +61,17 @@ void plan_correlation(Infer& infer, const ConvProblem& c, int64_t rows, int64_t 
   infer.scratch = static_cast<size_t>(scratch);
 }
 
+// Whether Winograd's algorithm takes the correlation, and then its memory.
+bool plan_winograd(Infer& infer, const Conv2dParams& p, const ConvProblem& c, int64_t rows,
+                   int64_t channels, int64_t out_height, int64_t out_width) {
+  if (!conv_is_winograd(p, c.weight, infer.dtype(0), c.h.out, c.w.out)) return false;
+  const WinogradPlan plan(c.x[0], c.groups, rows, channels, out_height, out_width);
+  infer.workspace = static_cast<size_t>(plan.weight_elements(c.groups, rows, channels)) * sizeof(float);
+  infer.scratch =
+      static_cast<size_t>(plan.input_elements() + plan.product_elements(rows)) * sizeof(float);
+  return true;
+}
+
 }  // namespace
 
 void infer_conv2d(const Conv2dParams& params, Infer& infer) {
@@ -74,7 +87,7 @@ void infer_conv2d(const Conv2dParams& params, Infer& infer) {
   infer.work = c.work();
   if (conv_is_depthwise(c.weight, c.groups)) {
     infer.scratch = static_cast<size_t>(depthwise_plane(c.h, c.w) * bytes_of(infer));
-  } else {
+  } else if (!plan_winograd(infer, params, c, c.weight[0] / c.groups, c.weight[1], c.h.out, c.w.out)) {
     plan_correlation(infer, c, c.weight[0] / c.groups, c.weight[1], false);
   }
 }
@@ -89,6 +102,7 @@ void infer_conv2d_input_vjp(const Conv2dInputVjpParams& params, Infer& infer) {
   infer.output(infer.dtype(0), params.inputShape);
   infer.work = c.work();
   if (!conv_is_depthwise(c.weight, c.groups)) {
+    if (plan_winograd(infer, params, c, c.weight[1], c.weight[0] / c.groups, c.x[2], c.x[3])) return;
     const bool scattered = params.stride.h > 1 || params.stride.w > 1;
     return plan_correlation(infer, c, c.weight[1], c.weight[0] / c.groups, scattered);
   }
@@ -118,6 +132,14 @@ void infer_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, Infer& infer) 
   const int64_t bytes = bytes_of(infer);
   if (conv_is_depthwise(c.weight, c.groups)) {
     infer.scratch = static_cast<size_t>(depthwise_plane(c.h, c.w) * bytes);
+    return;
+  }
+  if (conv_is_winograd(params, c.weight, infer.dtype(0), c.h.out, c.w.out)) {
+    const WinogradWeightPlan plan(c.x[0], c.groups, c.weight[0] / c.groups, c.weight[1], c.h.out,
+                                  c.w.out);
+    infer.workspace = static_cast<size_t>(plan.partial_elements(c.groups)) * sizeof(float);
+    infer.scratch =
+        static_cast<size_t>(plan.input_elements() + plan.cotangent_elements()) * sizeof(float);
     return;
   }
   const ConvWeightPlan plan(c.h, c.w, c.x[0], c.groups, c.weight, bytes);

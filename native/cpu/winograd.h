@@ -1,0 +1,215 @@
+// Convolution 3x3 without stride by Winograd's F(4 x 4, 3 x 3), in float32:
+//
+//   Y = A^T [sum_c (G w_c G^T) * (B^T d_c B)] A     of each 6 x 6 tile d of the input, tiles 4 apart
+//
+// The sums over the channels are 36 matrix products, one for each point of the transformed tile, with a
+// quarter of the multiplications of the direct form. A block of 48 tiles is transformed, multiplied and
+// transformed back within L2:
+//
+//   weights   [point][row panel][channel][kTileRows]      of all blocks, in the workspace
+//   inputs    [point][column panel][channel][kTileCols]   of one block, in scratch
+//   products  [point][row][48]
+//
+// No include guard: read once per instruction set, after gemm.h and winograd_input.h. Parallel over (block
+// of tiles, group, part of the rows). Construction: Lavin and Gray, arXiv:1509.09308.
+
+namespace fluxion::cpu::FLUXION_TARGET {
+
+struct WinogradProblem {
+  int64_t images, groups, rows, channels;  // output rows and input channels of a group
+  int64_t in_height, in_width, out_height, out_width, pad_h, pad_w;
+  const float* in;
+  float* out;
+  const float* bias;
+  // weight(group, row, channel, tap) = weights[.. * strides + tap], turned round for the input gradient
+  const float* weights;
+  int64_t group_stride, row_stride, channel_stride;
+  bool turned;
+
+  int64_t padded_rows() const { return round_up(rows, kTileRows); }
+  int64_t weight_point() const { return padded_rows() * channels + kWinogradGap; }
+};
+
+// G w G^T for kLanes consecutive elements of a panel [channel][kTileRows], from element `first` on.
+inline __attribute__((always_inline)) void transform_weights(const WinogradProblem& p,
+                                                             const float* from, int64_t first,
+                                                             int64_t valid_rows, int count,
+                                                             float* to) {
+  float taps[9][kLanes<float>] = {};
+  for (int lane = 0; lane < count; ++lane) {
+    const int64_t row = (first + lane) % kTileRows, channel = (first + lane) / kTileRows;
+    if (row >= valid_rows) continue;
+    const float* w = from + row * p.row_stride + channel * p.channel_stride;
+    for (int k = 0; k < 9; ++k) taps[k][lane] = w[p.turned ? 8 - k : k];
+  }
+  Floats half[3][6];
+#pragma GCC unroll 3
+  for (int j = 0; j < 3; ++j) {
+    const Floats w[3] = {load(taps[j]), load(taps[3 + j]), load(taps[6 + j])};
+    winograd_weight(w, half[j]);
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < 6; ++i) {
+    const Floats w[3] = {half[0][i], half[1][i], half[2][i]};
+    Floats t[6];
+    winograd_weight(w, t);
+    for (int j = 0; j < 6; ++j) store_partial(to + (6 * i + j) * p.weight_point(), t[j], count);
+  }
+}
+
+inline void pack_winograd_weights(const Kernel& kernel, const WinogradProblem& p, float* packed) {
+  const int64_t panels = p.padded_rows() / kTileRows, elements = p.channels * kTileRows;
+  kernel.parallel_for(p.groups * panels, [&](int64_t block, int) {
+    const int64_t group = block / panels, row = block % panels * kTileRows;
+    const float* from = p.weights + group * p.group_stride + row * p.row_stride;
+    float* to = packed + group * kWinogradPoints * p.weight_point() + row * p.channels;
+    for (int64_t e = 0; e < elements; e += kLanes<float>) {
+      const int count = static_cast<int>(std::min<int64_t>(kLanes<float>, elements - e));
+      transform_weights(p, from, e, p.rows - row, count, to + e);
+    }
+  });
+}
+
+// products[point][rows][48] (+)= weights inputs, for the `cols` first columns
+inline __attribute__((noinline)) void multiply_points(const float* weights, int64_t weight_point,
+                                                      int64_t panel_stride, const float* inputs,
+                                                      int64_t input_point, int64_t depth,
+                                                      int64_t rows, int64_t cols, bool add,
+                                                      float* products, int64_t product_point) {
+  for (int64_t k = 0; k < kWinogradPoints; ++k) {
+    for (int64_t j = 0; j < cols; j += kTileCols<float>) {
+      const int width = static_cast<int>(std::min<int64_t>(kTileCols<float>, cols - j));
+      const int whole = (width + kLanes<float> - 1) / kLanes<float> * kLanes<float>;
+      for (int64_t i = 0; i < rows; i += kTileRows) {
+        const int here = static_cast<int>(std::min<int64_t>(kTileRows, rows - i));
+        // Whole tiles: there is room for them, and padded rows are zero.
+        dispatch_tile<float>(here, whole, [&](auto shape) {
+          const Tile<float> tile{depth,
+                                 products + k * product_point + i * kWinogradCols + j,
+                                 kWinogradCols,
+                                 shape.rows,
+                                 whole,
+                                 add,
+                                 nullptr};
+          packed_tile<float, shape.rows, shape.vectors>(
+              tile, weights + k * weight_point + i / kTileRows * panel_stride,
+              inputs + k * input_point + j * depth);
+        });
+      }
+    }
+  }
+}
+
+// What is done to an output before it is stored.
+struct WinogradEpilogue {
+  float bias;
+  inline __attribute__((always_inline)) Floats operator()(Floats y) const { return y + bias; }
+};
+
+// A^T m A of one row of products, written to the output plane.
+class WinogradOutput {
+ public:
+  WinogradOutput(const TileRuns& runs, int64_t height, int64_t width, int64_t image_stride)
+      : runs_(runs), height_(height), width_(width), image_stride_(image_stride) {}
+
+  __attribute__((noinline)) void transform(const float* products, int64_t point, float* plane,
+                                           const WinogradEpilogue& epilogue) {
+    const int64_t tiles = runs_.tiles();
+    for (int64_t tile = 0; tile < tiles; tile += kLanes<float>) fill_strips(products + tile, point, tile);
+    for (int r = 0; r < runs_.count; ++r) {
+      const TileRun& run = runs_.run[r];
+      const int64_t top = kWinogradTile * run.row, left = kWinogradTile * run.column;
+      const int64_t rows = std::min(kWinogradTile, height_ - top);
+      const int64_t cols = std::min(kWinogradTile * run.count, width_ - left);
+      float* to = plane + run.image * image_stride_ + top * width_ + left;
+      for (int64_t i = 0; i < rows; ++i, to += width_) {
+        const float* from = strips_ + i * kPitch + kWinogradTile * run.first;
+        int64_t x = 0;
+        for (; x + kLanes<float> <= cols; x += kLanes<float>) store(to + x, epilogue(load(from + x)));
+        if (x < cols) store_partial(to + x, epilogue(load(from + x)), static_cast<int>(cols - x));
+      }
+    }
+  }
+
+ private:
+  static constexpr int64_t kPitch = kWinogradTile * kWinogradCols + 16;
+
+  inline __attribute__((always_inline)) void fill_strips(const float* products, int64_t point,
+                                                         int64_t tile) {
+    Floats half[4][6];
+#pragma GCC unroll 6
+    for (int j = 0; j < 6; ++j) {
+      Floats m[6], y[4];
+#pragma GCC unroll 6
+      for (int i = 0; i < 6; ++i) m[i] = load(products + (6 * i + j) * point);
+      winograd_output(m, y);
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) half[i][j] = y[i];
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      Floats y[4];
+      winograd_output(half[i], y);
+      store_by_four(y, strips_ + i * kPitch + kWinogradTile * tile);
+    }
+  }
+
+  const TileRuns& runs_;
+  int64_t height_, width_, image_stride_;
+  alignas(64) float strips_[4 * kPitch];
+};
+
+// One block of tiles and the rows [first, end) of a group.
+inline void winograd_block(const WinogradProblem& p, const WinogradPlan& plan, int64_t block,
+                           int64_t group, int64_t first, int64_t end, const float* packed,
+                           float* scratch) {
+  const int64_t in_plane = p.in_height * p.in_width, out_plane = p.out_height * p.out_width;
+  const TileRuns runs(plan.tiles, block);
+  const float* in = p.in + group * p.channels * in_plane;
+  float* out = p.out + group * p.rows * out_plane;
+  WinogradInput input(runs, p.in_height, p.in_width, p.pad_h, p.pad_w,
+                      p.groups * p.channels * in_plane);
+  WinogradOutput output(runs, p.out_height, p.out_width, p.groups * p.rows * out_plane);
+  const int64_t input_point = plan.depth * kWinogradCols + kWinogradGap;
+  float* products = scratch + plan.input_elements();
+  const float* weights = packed + group * kWinogradPoints * p.weight_point();
+  constexpr int64_t most = kWinogradRows / kTileRows * kTileRows;
+  const int64_t step = round_up(ceil_div(end - first, ceil_div(end - first, most)), kTileRows);
+  const int64_t product_point =
+      round_up(std::min(step, end - first), kTileRows) * kWinogradCols + kWinogradGap;
+  for (int64_t row = first; row < end; row += step) {
+    const int64_t rows = std::min(step, end - row);
+    for (int64_t c = 0; c < p.channels; c += plan.depth) {
+      const int64_t depth = std::min(plan.depth, p.channels - c);
+      if (row == first || depth < p.channels) {
+        const TransformedTiles to{scratch, input_point, depth * kTileCols<float>, kTileCols<float>};
+        for (int64_t i = 0; i < depth; ++i) input.transform(in + (c + i) * in_plane, i, to);
+      }
+      multiply_points(weights + row * p.channels + c * kTileRows, p.weight_point(),
+                      p.channels * kTileRows, scratch, input_point, depth, rows, runs.tiles(), c > 0,
+                      products, product_point);
+    }
+    for (int64_t i = row; i < row + rows; ++i) {
+      const WinogradEpilogue epilogue{p.bias ? p.bias[group * p.rows + i] : 0.0f};
+      output.transform(products + (i - row) * kWinogradCols, product_point, out + i * out_plane,
+                       epilogue);
+    }
+  }
+}
+
+inline void winograd_correlate(const Kernel& kernel, const WinogradProblem& p) {
+  const WinogradPlan plan(p.images, p.groups, p.rows, p.channels, p.out_height, p.out_width);
+  if (plan.tiles.count == 0) return;
+  float* packed = kernel.workspace<float>();
+  pack_winograd_weights(kernel, p, packed);
+  const int64_t tasks = plan.tiles.blocks * p.groups * plan.row_splits;
+  kernel.parallel_for(tasks, [&](int64_t task, int thread) {
+    const int64_t first = task % plan.row_splits * plan.split_rows;
+    const int64_t group = task / plan.row_splits % p.groups;
+    const int64_t block = task / (plan.row_splits * p.groups);
+    winograd_block(p, plan, block, group, first, std::min(first + plan.split_rows, p.rows), packed,
+                   kernel.scratch<float>(thread));
+  });
+}
+
+}  // namespace fluxion::cpu::FLUXION_TARGET

@@ -100,6 +100,8 @@ inline __attribute__((noinline)) void multiply_points(const float* weights, int6
   }
 }
 
+inline constexpr int64_t kStreamedElements = 1 << 20;  // 4 MB: larger than L2
+
 // What is done to an output before it is stored.
 struct WinogradEpilogue {
   float bias;
@@ -109,13 +111,20 @@ struct WinogradEpilogue {
 // A^T m A of one row of products, written to the output plane.
 class WinogradOutput {
  public:
-  WinogradOutput(const TileRuns& runs, int64_t height, int64_t width, int64_t image_stride)
-      : runs_(runs), height_(height), width_(width), image_stride_(image_stride) {}
+  // Around the caches where the outputs are larger than they: then whole aligned vectors are streamed.
+  WinogradOutput(const TileRuns& runs, int64_t height, int64_t width, int64_t image_stride,
+                 bool around_cache)
+      : runs_(runs),
+        height_(height),
+        width_(width),
+        image_stride_(image_stride),
+        around_cache_(around_cache) {}
 
   __attribute__((noinline)) void transform(const float* products, int64_t point, float* plane,
                                            const WinogradEpilogue& epilogue) {
-    const int64_t tiles = runs_.tiles();
-    for (int64_t tile = 0; tile < tiles; tile += kLanes<float>) fill_strips(products + tile, point, tile);
+    const int64_t tiles = runs_.tiles(), plane_size = height_ * width_;
+    for (int64_t tile = 0; tile < tiles; tile += kLanes<float>)
+      fill_strips(products + tile, point, tile);
     for (int r = 0; r < runs_.count; ++r) {
       const TileRun& run = runs_.run[r];
       const int64_t top = kWinogradTile * run.row, left = kWinogradTile * run.column;
@@ -124,9 +133,20 @@ class WinogradOutput {
       float* to = plane + run.image * image_stride_ + top * width_ + left;
       for (int64_t i = 0; i < rows; ++i, to += width_) {
         const float* from = strips_ + i * kPitch + kWinogradTile * run.first;
+        if (around_cache_ && reinterpret_cast<uintptr_t>(to) % sizeof(Floats) == 0 &&
+            cols % kLanes<float> == 0) {
+          for (int64_t x = 0; x < cols; x += kLanes<float>)
+            stream(to + x, epilogue(load(from + x)));
+          continue;
+        }
         int64_t x = 0;
-        for (; x + kLanes<float> <= cols; x += kLanes<float>) store(to + x, epilogue(load(from + x)));
-        if (x < cols) store_partial(to + x, epilogue(load(from + x)), static_cast<int>(cols - x));
+        for (; x + kLanes<float> <= cols; x += kLanes<float>) {
+          __builtin_prefetch(to + x + 2 * plane_size, 1);
+          store(to + x, epilogue(load(from + x)));
+        }
+        if (x == cols) continue;
+        __builtin_prefetch(to + x + 2 * plane_size, 1);
+        store_partial(to + x, epilogue(load(from + x)), static_cast<int>(cols - x));
       }
     }
   }
@@ -156,6 +176,7 @@ class WinogradOutput {
 
   const TileRuns& runs_;
   int64_t height_, width_, image_stride_;
+  bool around_cache_;
   alignas(64) float strips_[4 * kPitch];
 };
 
@@ -167,9 +188,12 @@ inline void winograd_block(const WinogradProblem& p, const WinogradPlan& plan, i
   const TileRuns runs(plan.tiles, block);
   const float* in = p.in + group * p.channels * in_plane;
   float* out = p.out + group * p.rows * out_plane;
-  WinogradInput input(runs, p.in_height, p.in_width, p.pad_h, p.pad_w,
-                      p.groups * p.channels * in_plane);
-  WinogradOutput output(runs, p.out_height, p.out_width, p.groups * p.rows * out_plane);
+  const PixelVectors pixels(runs, p.in_height, p.in_width, p.pad_h, p.pad_w,
+                            p.groups * p.channels * in_plane);
+  WinogradInput input(pixels, runs.tiles());
+  const int64_t image = p.groups * p.rows * out_plane;
+  WinogradOutput output(runs, p.out_height, p.out_width, image,
+                        p.images * image >= kStreamedElements);
   const int64_t input_point = plan.depth * kWinogradCols + kWinogradGap;
   float* products = scratch + plan.input_elements();
   const float* weights = packed + group * kWinogradPoints * p.weight_point();
@@ -209,6 +233,7 @@ inline void winograd_correlate(const Kernel& kernel, const WinogradProblem& p) {
     const int64_t block = task / (plan.row_splits * p.groups);
     winograd_block(p, plan, block, group, first, std::min(first + plan.split_rows, p.rows), packed,
                    kernel.scratch<float>(thread));
+    stream_fence();
   });
 }
 

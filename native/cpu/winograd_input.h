@@ -31,13 +31,43 @@ struct TileRuns {
   int64_t tiles() const { return run[count - 1].first + run[count - 1].count; }
 };
 
-// One vector of six rows of pixels: lanes [lane, lane + lanes) of the rows in `rows` lie in the image.
+// One vector of some rows of pixels: lanes [lane, lane + lanes) of the rows in `rows` lie in the image.
 struct PixelVector {
   int64_t offset;  // of lane 0 of the first row, may lie outside
   int32_t strip;   // position of lane 0 in the first strip
   int16_t lane, lanes;
   uint8_t rows;
   bool leads;  // its first four lanes have no place in the second strip
+};
+
+// The pixels of a block of tiles, 6 x (4 tiles + 2) for each run.
+struct PixelVectors {
+  // Runs of a single tile need the most.
+  PixelVector vector[kWinogradCols * ((5 + kLanes<float>) / kLanes<float>)];
+  int count = 0;
+  int64_t height, width;
+
+  PixelVectors(const TileRuns& runs, int64_t height, int64_t width, int64_t pad_h, int64_t pad_w,
+               int64_t image_stride)
+      : height(height), width(width) {
+    for (int r = 0; r < runs.count; ++r) {
+      const TileRun& run = runs.run[r];
+      const int64_t top = kWinogradTile * run.row - pad_h, left = kWinogradTile * run.column - pad_w;
+      unsigned inside = 0;
+      for (int k = 0; k < 6; ++k) inside |= (top + k >= 0 && top + k < height ? 1u : 0u) << k;
+      const int64_t columns = kWinogradTile * run.count + 2;
+      for (int64_t x = 0; x < columns; x += kLanes<float>) {
+        const int64_t lane = std::clamp<int64_t>(-(left + x), 0, kLanes<float>);
+        const int64_t end = std::clamp<int64_t>(width - (left + x), lane, kLanes<float>);
+        vector[count++] = {run.image * image_stride + top * width + left + x,
+                           static_cast<int32_t>(kWinogradTile * run.first + x),
+                           static_cast<int16_t>(lane),
+                           static_cast<int16_t>(end - lane),
+                           static_cast<uint8_t>(inside),
+                           x == 0};
+      }
+    }
+  }
 };
 
 // The lanes of p that a pixel vector has, the others zero; nothing else is touched.
@@ -81,25 +111,7 @@ struct TransformedTiles {
 // The input transform of one block for any channel.
 class WinogradInput {
  public:
-  WinogradInput(const TileRuns& runs, int64_t height, int64_t width, int64_t pad_h, int64_t pad_w,
-                int64_t image_stride)
-      : width_(width), tiles_(runs.tiles()) {
-    for (int r = 0; r < runs.count; ++r) {
-      const TileRun& run = runs.run[r];
-      const int64_t top = kWinogradTile * run.row - pad_h, left = kWinogradTile * run.column - pad_w;
-      unsigned rows = 0;
-      for (int k = 0; k < 6; ++k) rows |= (top + k >= 0 && top + k < height ? 1u : 0u) << k;
-      for (int64_t x = 0; x < kWinogradTile * run.count + 2; x += kLanes<float>) {
-        const int64_t lane = std::clamp<int64_t>(-(left + x), 0, kLanes<float>);
-        const int64_t end = std::clamp<int64_t>(width - (left + x), lane, kLanes<float>);
-        vectors_[count_++] = {run.image * image_stride + top * width + left + x,
-                              static_cast<int32_t>(kWinogradTile * run.first + x),
-                              static_cast<int16_t>(lane),
-                              static_cast<int16_t>(end - lane),
-                              static_cast<uint8_t>(rows),
-                              x == 0};
-      }
-    }
+  WinogradInput(const PixelVectors& pixels, int64_t tiles) : pixels_(pixels), tiles_(tiles) {
     std::fill_n(strips_, 12 * kPitch, 0.0f);  // lanes without a tile
   }
 
@@ -124,16 +136,19 @@ class WinogradInput {
  private:
   static constexpr int64_t kMargin = 16;
   static constexpr int64_t kPitch = 2 * kMargin + kWinogradTile * kWinogradCols;
-  // Runs of a single tile need the most.
-  static constexpr int kMostVectors = kWinogradCols * ((5 + kLanes<float>) / kLanes<float>);
 
   __attribute__((noinline)) void fill_strips(const float* plane) {
-    for (int n = 0; n < count_; ++n) {
-      const PixelVector& v = vectors_[n];
+    const int64_t width = pixels_.width, ahead = 2 * pixels_.height * width;
+    for (int n = 0; n < pixels_.count; ++n) {
+      const PixelVector& v = pixels_.vector[n];
       const float* from = plane + v.offset;
+      // Channels lie a plane apart, where no hardware prefetcher looks.
+#pragma GCC unroll 6
+      for (int k = 0; k < 6; ++k)
+        __builtin_prefetch(from + ahead + k * width + kLanes<float> / 2);
       Floats d[6], t[6];
 #pragma GCC unroll 6
-      for (int k = 0; k < 6; ++k) d[k] = load_pixels(from + k * width_, v, v.rows >> k & 1);
+      for (int k = 0; k < 6; ++k) d[k] = load_pixels(from + k * width, v, v.rows >> k & 1);
       winograd_input(d, t);
       float* strip = strips_ + kMargin + v.strip;
 #pragma GCC unroll 6
@@ -149,10 +164,9 @@ class WinogradInput {
     }
   }
 
-  int64_t width_, tiles_;
-  int count_ = 0;
+  const PixelVectors& pixels_;
+  int64_t tiles_;
   alignas(64) float strips_[12 * kPitch];
-  PixelVector vectors_[kMostVectors];
 };
 
 }  // namespace fluxion::cpu::FLUXION_TARGET

@@ -36,6 +36,11 @@ inline __attribute__((noinline)) void transform_cotangents(const TileRuns& runs,
       for (int64_t i = 0; i < kWinogradTile; ++i) {
         float* line = pixels + i * cols * w;
         const int64_t here = top + i < height ? valid : 0;
+        // The next channels, too far away for the hardware prefetchers.
+        const float* ahead = image + w * height * width + i * width + left;
+        for (int64_t c = 0; here > 0 && c < w; ++c)
+          for (int64_t x = 0; x < here; x += 16)
+            __builtin_prefetch(ahead + c * height * width + x, 0, 2);
         load_transposed(image + i * width + left, height * width, channels, here, line, w);
         std::fill(line + here * w, line + kWinogradTile * tiles * w, 0.0f);
       }
@@ -134,8 +139,9 @@ inline void add_winograd_slice(const WinogradWeightProblem& p, const WinogradWei
   const int64_t blocks = plan.tiles.blocks, end = blocks * (slice + 1) / plan.slices;
   for (int64_t block = blocks * slice / plan.slices; block < end; ++block) {
     const TileRuns runs(plan.tiles, block);
-    WinogradInput input(runs, p.in_height, p.in_width, p.pad_h, p.pad_w,
-                        p.groups * p.channels * in_plane);
+    const PixelVectors pixels(runs, p.in_height, p.in_width, p.pad_h, p.pad_w,
+                              p.groups * p.channels * in_plane);
+    WinogradInput input(pixels, runs.tiles());
     const TransformedTiles to{scratch, x_point, 0, kWinogradCols};
     for (int64_t i = 0; i < channels; ++i) input.transform(x + i * in_plane, i, to);
     for (int64_t i = 0; i < outputs; i += kLanes<float>) {

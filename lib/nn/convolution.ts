@@ -82,6 +82,6 @@ export class Conv2d extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return conv2d(x, this.weight, { bias: this.bias ?? undefined, ...this.settings });
+    return conv2d(x, this.weight, { bias: this.bias, ...this.settings });
   }
 }

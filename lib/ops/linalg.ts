@@ -1,4 +1,5 @@
 // The family's public face: dense linear maps, pooling, normalisation, losses.
+export type { EpilogueActivation, EpilogueOptions } from './linalg-epilogue';
 export { type LinearOptions, bmm, linear, matmul } from './linalg-matmul';
 export { type Conv2dOptions, type Size2d, conv2d } from './linalg-convolution';
 export * from './linalg-pooling';

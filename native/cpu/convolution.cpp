@@ -20,6 +20,8 @@
 #ifdef FLUXION_TARGET
 #include "cpu/simd.h"
 #include "cpu/transpose.h"
+#include "cpu/vector_math.h"
+#include "cpu/epilogue.h"
 #include "cpu/gemm.h"
 #include "cpu/depthwise.h"
 #include "cpu/convolution_weight.h"
@@ -27,7 +29,7 @@
 namespace fluxion::cpu::FLUXION_TARGET {
 
 // cpu/winograd.cpp
-void winograd_conv2d(const Conv2dParams& params, const Kernel& kernel);
+void winograd_conv2d(const Conv2dForwardParams& params, const Kernel& kernel);
 void winograd_conv2d_input_vjp(const Conv2dInputVjpParams& params, const Kernel& kernel);
 void winograd_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, const Kernel& kernel);
 
@@ -40,7 +42,7 @@ struct Correlation {
   int64_t out_height, out_width;           // of whole output planes
   const T* in;
   T* out;
-  const T* bias;
+  Epilogue<T> epilogue;  // of whole output planes
   // weight(group, row, channel, kh, kw) = weights[.. * strides]
   const T* weights;
   int64_t group_stride, row_stride, channel_stride, kernel_width;
@@ -283,19 +285,27 @@ static void correlate(const Kernel& kernel, Correlation<T> c) {
           pack_pixels(c, runs, in, k, now, panel);
           return static_cast<const T*>(panel);
         };
-        const T* bias = c.bias ? c.bias + group * c.rows + row : nullptr;
         if (c.scattered()) {
-          gemm_block<T>(rows, cols, depth, c.depth_step(), pack_a, pack_b, values, col_step, bias);
+          gemm_block<T>(rows, cols, depth, c.depth_step(), pack_a, pack_b, values, col_step,
+                        Epilogue<T>{});
           scatter_pixels(c, values, col_step, rows, pixel, cols, out);
         } else {
           gemm_block<T>(rows, cols, depth, c.depth_step(), pack_a, pack_b, out + pixel, out_plane,
-                        bias);
+                        c.epilogue.at(group * c.rows + row, 0, out + pixel - c.out));
         }
       });
 }
 
 template <class T>
-static void conv2d(const Conv2dParams& p, const Kernel& kernel) {
+static Epilogue<T> epilogue_of(const Conv2dForwardParams& p, const Kernel& kernel) {
+  const auto optional = [&](int i) {
+    return kernel.n_inputs > i && kernel.in(i).present ? kernel.in(i).as<T>() : nullptr;
+  };
+  return {optional(2), nullptr, optional(3), p.activation};
+}
+
+template <class T>
+static void conv2d(const Conv2dForwardParams& p, const Kernel& kernel) {
   const Shape &x = kernel.in(0).shape, &weight = kernel.in(1).shape, &y = kernel.out(0).shape;
   Correlation<T> c;
   c.h = conv_forward_axis(x[2], weight[2], p.stride.h, p.padding.h, p.dilation.h);
@@ -303,12 +313,12 @@ static void conv2d(const Conv2dParams& p, const Kernel& kernel) {
   c.images = x[0], c.groups = p.groups, c.rows = weight[0] / p.groups, c.channels = weight[1];
   c.out_height = y[2], c.out_width = y[3];
   c.in = kernel.in(0).as<T>(), c.out = kernel.out(0).as<T>(), c.weights = kernel.in(1).as<T>();
-  c.bias = kernel.n_inputs > 2 && kernel.in(2).present ? kernel.in(2).as<T>() : nullptr;
+  c.epilogue = epilogue_of<T>(p, kernel);
   c.kernel_width = weight[3], c.channel_stride = weight[2] * weight[3];
   c.row_stride = c.channels * c.channel_stride, c.group_stride = c.rows * c.row_stride;
   if (conv_is_depthwise(weight, p.groups)) {
     depthwise_planes<T>(kernel, {c.h, c.w, c.images, c.groups, y[2], y[3], c.in, c.out, c.weights,
-                                 weight[2], weight[3], c.bias});
+                                 weight[2], weight[3], c.epilogue});
   } else {
     correlate(kernel, c);
   }
@@ -321,7 +331,6 @@ static void conv2d_input_vjp(const Conv2dInputVjpParams& p, const Kernel& kernel
   c.images = x[0], c.groups = p.groups, c.rows = weight[1], c.channels = weight[0] / p.groups;
   c.out_height = x[2], c.out_width = x[3];
   c.in = kernel.in(0).as<T>(), c.out = kernel.out(0).as<T>(), c.weights = kernel.in(1).as<T>();
-  c.bias = nullptr;
   c.kernel_width = weight[3], c.row_stride = weight[2] * weight[3];
   c.channel_stride = c.rows * c.row_stride, c.group_stride = c.channels * c.channel_stride;
   for (int64_t ph = 0; ph < p.stride.h; ++ph) {
@@ -330,8 +339,18 @@ static void conv2d_input_vjp(const Conv2dInputVjpParams& p, const Kernel& kernel
       c.w = conv_input_vjp_axis(x[3], weight[3], p.stride.w, p.padding.w, p.dilation.w, pw);
       c.h.in = g[2], c.w.in = g[3];
       if (conv_is_depthwise(weight, p.groups)) {
-        depthwise_planes<T>(kernel, {c.h, c.w, c.images, c.groups, x[2], x[3], c.in, c.out,
-                                     c.weights, weight[2], weight[3], nullptr});
+        depthwise_planes<T>(kernel, {c.h,
+                                     c.w,
+                                     c.images,
+                                     c.groups,
+                                     x[2],
+                                     x[3],
+                                     c.in,
+                                     c.out,
+                                     c.weights,
+                                     weight[2],
+                                     weight[3],
+                                     {}});
       } else {
         correlate(kernel, c);
       }
@@ -339,9 +358,9 @@ static void conv2d_input_vjp(const Conv2dInputVjpParams& p, const Kernel& kernel
   }
 }
 
-void k_conv2d(const Conv2dParams& params, const Kernel& kernel) {
-  const Shape& y = kernel.out(0).shape;
-  if (conv_is_winograd(params, kernel.in(1).shape, kernel.out(0).dtype, y[2], y[3])) {
+void k_conv2d(const Conv2dForwardParams& params, const Kernel& kernel) {
+  const TensorView& y = kernel.out(0);
+  if (conv_is_winograd(params, kernel.in(1).shape, y.dtype, y.shape)) {
     return winograd_conv2d(params, kernel);
   }
   dispatch_floating(kernel.out(0).dtype,
@@ -349,8 +368,8 @@ void k_conv2d(const Conv2dParams& params, const Kernel& kernel) {
 }
 
 void k_conv2d_input_vjp(const Conv2dInputVjpParams& params, const Kernel& kernel) {
-  const Shape& g = kernel.in(0).shape;
-  if (conv_is_winograd(params, kernel.in(1).shape, kernel.out(0).dtype, g[2], g[3])) {
+  const TensorView& g = kernel.in(0);
+  if (conv_is_winograd(params, kernel.in(1).shape, g.dtype, g.shape)) {
     return winograd_conv2d_input_vjp(params, kernel);
   }
   dispatch_floating(kernel.out(0).dtype, [&](auto tag) {
@@ -359,8 +378,8 @@ void k_conv2d_input_vjp(const Conv2dInputVjpParams& params, const Kernel& kernel
 }
 
 void k_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, const Kernel& kernel) {
-  const Shape& g = kernel.in(0).shape;
-  if (conv_is_winograd(params, params.weightShape, kernel.out(0).dtype, g[2], g[3])) {
+  const TensorView& g = kernel.in(0);
+  if (conv_is_winograd(params, params.weightShape, g.dtype, g.shape)) {
     return winograd_conv2d_weight_vjp(params, kernel);
   }
   dispatch_floating(kernel.out(0).dtype, [&](auto tag) {

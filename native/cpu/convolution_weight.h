@@ -120,8 +120,8 @@ static void conv2d_weight_vjp(const Conv2dWeightVjpParams& p, const Kernel& kern
   if (conv_is_depthwise(weight, p.groups)) {
     return depthwise_weight_vjp<T>(
         kernel,
-        {h, w, x[0], x[1], h.out, w.out, from_x, nullptr, nullptr, weight[2], weight[3], nullptr},
-        g, out);
+        {h, w, x[0], x[1], h.out, w.out, from_x, nullptr, nullptr, weight[2], weight[3], {}}, g,
+        out);
   }
   const WeightVjp<T> c{h,      w, x, weight, p.groups, {h, w, x[0], p.groups, weight, sizeof(T)},
                        from_x, g};

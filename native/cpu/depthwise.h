@@ -17,7 +17,7 @@ struct Depthwise {
   T* out;
   const T* weights;
   int64_t kernel_height, kernel_width;
-  const T* bias;
+  Epilogue<T> epilogue;
 
   int64_t pitch() const { return depthwise_pitch(w); }
   // Where tap (th, tw) of output row y begins in the padded plane.
@@ -102,8 +102,12 @@ static void depthwise_planes(const Kernel& kernel, const Depthwise<T>& c) {
     const int64_t channel = plane % c.channels;
     T* padded = kernel.scratch<T>(thread);
     if (!empty) pad_plane(c, c.in + plane * c.h.in * c.w.in, padded);
+    T* out = c.out + plane * c.out_height * c.out_width;
+    Epilogue<T> rest = c.epilogue.at(channel, 0, out - c.out);
     depthwise_plane_out(c, padded, c.weights + channel * c.kernel_height * c.kernel_width,
-                        c.bias ? c.bias[channel] : T{}, c.out + plane * c.out_height * c.out_width);
+                        rest.bias ? *rest.bias : T{}, out);
+    rest.bias = nullptr;
+    if (!rest.empty()) finish_rows(rest, out, c.out_width, c.out_height, c.out_width);
   });
 }
 

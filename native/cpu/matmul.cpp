@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cpu/kernel.h"
+#include "ops/epilogue.h"
 #include "ops/gemm_blocking.h"
 
 #define FLUXION_KERNELS "cpu/matmul.cpp"
@@ -16,6 +17,8 @@
 #ifdef FLUXION_TARGET
 #include "cpu/simd.h"
 #include "cpu/transpose.h"
+#include "cpu/vector_math.h"
+#include "cpu/epilogue.h"
 #include "cpu/gemm.h"
 
 namespace fluxion::cpu::FLUXION_TARGET {
@@ -84,7 +87,7 @@ static void matmul(const Kernel& kernel) {
       return static_cast<const T*>(to);
     };
     gemm_block<T>(rows, cols, depth, step, pack_a, pack_b, y.as<T>() + item * m * n + i * n + j, n,
-                  nullptr);
+                  Epilogue<T>{});
   });
 }
 

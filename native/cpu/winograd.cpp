@@ -13,6 +13,8 @@
 #ifdef FLUXION_TARGET
 #include "cpu/simd.h"
 #include "cpu/transpose.h"
+#include "cpu/vector_math.h"
+#include "cpu/epilogue.h"
 #include "cpu/gemm.h"
 #include "cpu/winograd_transform.h"
 #include "cpu/winograd_input.h"
@@ -21,7 +23,7 @@
 
 namespace fluxion::cpu::FLUXION_TARGET {
 
-void winograd_conv2d(const Conv2dParams& params, const Kernel& kernel) {
+void winograd_conv2d(const Conv2dForwardParams& params, const Kernel& kernel) {
   const Shape &x = kernel.in(0).shape, &weight = kernel.in(1).shape, &y = kernel.out(0).shape;
   WinogradProblem p;
   p.images = x[0], p.groups = params.groups;
@@ -29,7 +31,10 @@ void winograd_conv2d(const Conv2dParams& params, const Kernel& kernel) {
   p.in_height = x[2], p.in_width = x[3], p.out_height = y[2], p.out_width = y[3];
   p.pad_h = params.padding.h, p.pad_w = params.padding.w;
   p.in = kernel.in(0).as<float>(), p.weights = kernel.in(1).as<float>();
-  p.bias = kernel.n_inputs > 2 && kernel.in(2).present ? kernel.in(2).as<float>() : nullptr;
+  const auto optional = [&](int i) {
+    return kernel.n_inputs > i && kernel.in(i).present ? kernel.in(i).as<float>() : nullptr;
+  };
+  p.epilogue = {optional(2), nullptr, optional(3), params.activation};
   p.out = kernel.out(0).as<float>();
   p.channel_stride = 9, p.row_stride = 9 * p.channels, p.group_stride = p.rows * p.row_stride;
   p.turned = false;
@@ -45,7 +50,6 @@ void winograd_conv2d_input_vjp(const Conv2dInputVjpParams& params, const Kernel&
   p.in_height = g[2], p.in_width = g[3], p.out_height = x[2], p.out_width = x[3];
   p.pad_h = 2 - params.padding.h, p.pad_w = 2 - params.padding.w;
   p.in = kernel.in(0).as<float>(), p.weights = kernel.in(1).as<float>();
-  p.bias = nullptr;
   p.out = kernel.out(0).as<float>();
   p.row_stride = 9, p.channel_stride = 9 * p.rows, p.group_stride = p.channels * p.channel_stride;
   p.turned = true;

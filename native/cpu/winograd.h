@@ -20,7 +20,7 @@ struct WinogradProblem {
   int64_t in_height, in_width, out_height, out_width, pad_h, pad_w;
   const float* in;
   float* out;
-  const float* bias;
+  Epilogue<float> epilogue;  // of whole output planes
   // weight(group, row, channel, tap) = weights[.. * strides + tap], turned round for the input gradient
   const float* weights;
   int64_t group_stride, row_stride, channel_stride;
@@ -70,30 +70,45 @@ inline void pack_winograd_weights(const Kernel& kernel, const WinogradProblem& p
   });
 }
 
-// products[point][rows][48] (+)= weights inputs, for the `cols` first columns
+// One register tile of products, added to them or not.
+template <int R, int V>
+static __attribute__((noinline)) void multiply_tile(const float* weights, const float* inputs,
+                                                    int64_t depth, bool add, float* products) {
+  constexpr int w = kLanes<float>;
+  Floats acc[R][V] = {};
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i)
+#pragma GCC unroll 3
+    for (int v = 0; v < V; ++v) __builtin_prefetch(products + i * kWinogradCols + v * w, 1);
+  accumulate<float, R, V>(
+      acc, depth, [weights](int64_t k, int i) { return weights[k * kTileRows + i]; }, inputs);
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 3
+    for (int v = 0; v < V; ++v) {
+      float* to = products + i * kWinogradCols + v * w;
+      store(to, add ? load(to) + acc[i][v] : acc[i][v]);
+    }
+  }
+}
+
+// products[point][row][48] (+)= weights inputs, for the first `tiles` columns. There is room for whole
+// register tiles, and weights beyond the last row are zero.
 inline __attribute__((noinline)) void multiply_points(const float* weights, int64_t weight_point,
-                                                      int64_t panel_stride, const float* inputs,
+                                                      int64_t panel, const float* inputs,
                                                       int64_t input_point, int64_t depth,
-                                                      int64_t rows, int64_t cols, bool add,
+                                                      int64_t rows, int64_t tiles, bool add,
                                                       float* products, int64_t product_point) {
   for (int64_t k = 0; k < kWinogradPoints; ++k) {
-    for (int64_t j = 0; j < cols; j += kTileCols<float>) {
-      const int width = static_cast<int>(std::min<int64_t>(kTileCols<float>, cols - j));
-      const int whole = (width + kLanes<float> - 1) / kLanes<float> * kLanes<float>;
+    for (int64_t j = 0; j < tiles; j += kTileCols<float>) {
+      const int cols = static_cast<int>(std::min<int64_t>(kTileCols<float>, tiles - j));
+      const float* b = inputs + k * input_point + j * depth;
       for (int64_t i = 0; i < rows; i += kTileRows) {
         const int here = static_cast<int>(std::min<int64_t>(kTileRows, rows - i));
-        // Whole tiles: there is room for them, and padded rows are zero.
-        dispatch_tile<float>(here, whole, [&](auto shape) {
-          const Tile<float> tile{depth,
-                                 products + k * product_point + i * kWinogradCols + j,
-                                 kWinogradCols,
-                                 shape.rows,
-                                 whole,
-                                 add,
-                                 nullptr};
-          packed_tile<float, shape.rows, shape.vectors>(
-              tile, weights + k * weight_point + i / kTileRows * panel_stride,
-              inputs + k * input_point + j * depth);
+        const float* a = weights + k * weight_point + i / kTileRows * panel;
+        float* to = products + k * product_point + i * kWinogradCols + j;
+        dispatch_tile<float>(here, cols, [&](auto shape) {
+          multiply_tile<shape.rows, shape.vectors>(a, b, depth, add, to);
         });
       }
     }
@@ -102,13 +117,7 @@ inline __attribute__((noinline)) void multiply_points(const float* weights, int6
 
 inline constexpr int64_t kStreamedElements = 1 << 20;  // 4 MB: larger than L2
 
-// What is done to an output before it is stored.
-struct WinogradEpilogue {
-  float bias;
-  inline __attribute__((always_inline)) Floats operator()(Floats y) const { return y + bias; }
-};
-
-// A^T m A of one row of products, written to the output plane.
+// A^T m A of one row of products, written with its epilogue to the output plane.
 class WinogradOutput {
  public:
   // Around the caches where the outputs are larger than they: then whole aligned vectors are streamed.
@@ -120,34 +129,23 @@ class WinogradOutput {
         image_stride_(image_stride),
         around_cache_(around_cache) {}
 
+  // The epilogue is that of the plane; residuals are laid out as the output.
   __attribute__((noinline)) void transform(const float* products, int64_t point, float* plane,
-                                           const WinogradEpilogue& epilogue) {
-    const int64_t tiles = runs_.tiles(), plane_size = height_ * width_;
-    for (int64_t tile = 0; tile < tiles; tile += kLanes<float>)
+                                           const Epilogue<float>& epilogue) {
+    for (int64_t tile = 0; tile < runs_.tiles(); tile += kLanes<float>)
       fill_strips(products + tile, point, tile);
     for (int r = 0; r < runs_.count; ++r) {
       const TileRun& run = runs_.run[r];
       const int64_t top = kWinogradTile * run.row, left = kWinogradTile * run.column;
       const int64_t rows = std::min(kWinogradTile, height_ - top);
       const int64_t cols = std::min(kWinogradTile * run.count, width_ - left);
-      float* to = plane + run.image * image_stride_ + top * width_ + left;
-      for (int64_t i = 0; i < rows; ++i, to += width_) {
-        const float* from = strips_ + i * kPitch + kWinogradTile * run.first;
-        if (around_cache_ && reinterpret_cast<uintptr_t>(to) % sizeof(Floats) == 0 &&
-            cols % kLanes<float> == 0) {
-          for (int64_t x = 0; x < cols; x += kLanes<float>)
-            stream(to + x, epilogue(load(from + x)));
-          continue;
-        }
-        int64_t x = 0;
-        for (; x + kLanes<float> <= cols; x += kLanes<float>) {
-          __builtin_prefetch(to + x + 2 * plane_size, 1);
-          store(to + x, epilogue(load(from + x)));
-        }
-        if (x == cols) continue;
-        __builtin_prefetch(to + x + 2 * plane_size, 1);
-        store_partial(to + x, epilogue(load(from + x)), static_cast<int>(cols - x));
-      }
+      const int64_t to = run.image * image_stride_ + top * width_ + left;
+      float* strip = strips_ + kWinogradTile * run.first;
+      if (epilogue.residual || epilogue.smooth())
+        finish_strips(strip, rows, cols, to, epilogue);
+      const float bias = epilogue.bias && !epilogue.residual && !epilogue.smooth() ? *epilogue.bias : 0;
+      for (int64_t i = 0; i < rows; ++i)
+        write_row(strip + i * kPitch, bias, epilogue.floor(), cols, plane + to + i * width_);
     }
   }
 
@@ -172,6 +170,44 @@ class WinogradOutput {
       winograd_output(half[i], y);
       store_by_four(y, strips_ + i * kPitch + kWinogradTile * tile);
     }
+  }
+
+  // For what does not fit the stores: all of the epilogue but the floor, in L1.
+  inline void finish_strips(float* strip, int64_t rows, int64_t cols, int64_t to,
+                            const Epilogue<float>& epilogue) {
+    const Floats bias = broadcast(epilogue.bias ? *epilogue.bias : 0.0f);
+    for (int64_t i = 0; i < rows; ++i) {
+      float* row = strip + i * kPitch;
+      for (int64_t x = 0; x < cols; x += kLanes<float>) {
+        const int here = static_cast<int>(std::min<int64_t>(kLanes<float>, cols - x));
+        Floats y = load_partial(row + x, here) + bias;
+        if (epilogue.residual) y += load_partial(epilogue.residual + to + i * width_ + x, here);
+        store_partial(row + x, y, here);
+      }
+    }
+    if (epilogue.smooth()) activate_rows(epilogue.activation, strip, kPitch, rows, cols);
+  }
+
+  inline __attribute__((always_inline)) void write_row(const float* from, float bias, float least,
+                                                       int64_t cols, float* to) const {
+    const Floats sum = broadcast(bias), floor = broadcast(least);
+    const auto finished = [&](int64_t x) __attribute__((always_inline)) {
+      return raise_to<float>(floor, load(from + x) + sum);
+    };
+    if (around_cache_ && reinterpret_cast<uintptr_t>(to) % sizeof(Floats) == 0 &&
+        cols % kLanes<float> == 0) {
+      for (int64_t x = 0; x < cols; x += kLanes<float>) stream(to + x, finished(x));
+      return;
+    }
+    const int64_t ahead = 2 * height_ * width_;  // two channels
+    int64_t x = 0;
+    for (; x + kLanes<float> <= cols; x += kLanes<float>) {
+      __builtin_prefetch(to + x + ahead, 1);
+      store(to + x, finished(x));
+    }
+    if (x == cols) return;
+    __builtin_prefetch(to + x + ahead, 1);
+    store_partial(to + x, finished(x), static_cast<int>(cols - x));
   }
 
   const TileRuns& runs_;
@@ -214,9 +250,9 @@ inline void winograd_block(const WinogradProblem& p, const WinogradPlan& plan, i
                       products, product_point);
     }
     for (int64_t i = row; i < row + rows; ++i) {
-      const WinogradEpilogue epilogue{p.bias ? p.bias[group * p.rows + i] : 0.0f};
-      output.transform(products + (i - row) * kWinogradCols, product_point, out + i * out_plane,
-                       epilogue);
+      float* plane = out + i * out_plane;
+      output.transform(products + (i - row) * kWinogradCols, product_point, plane,
+                       p.epilogue.at(group * p.rows + i, 0, plane - p.out));
     }
   }
 }
@@ -226,12 +262,12 @@ inline void winograd_correlate(const Kernel& kernel, const WinogradProblem& p) {
   if (plan.tiles.count == 0) return;
   float* packed = kernel.workspace<float>();
   pack_winograd_weights(kernel, p, packed);
-  const int64_t tasks = plan.tiles.blocks * p.groups * plan.row_splits;
-  kernel.parallel_for(tasks, [&](int64_t task, int thread) {
-    const int64_t first = task % plan.row_splits * plan.split_rows;
-    const int64_t group = task / plan.row_splits % p.groups;
-    const int64_t block = task / (plan.row_splits * p.groups);
-    winograd_block(p, plan, block, group, first, std::min(first + plan.split_rows, p.rows), packed,
+  const int64_t split_rows = round_up(ceil_div(p.rows, plan.row_splits), kTileRows);
+  const int64_t splits = ceil_div(p.rows, split_rows);
+  kernel.parallel_for(plan.tiles.blocks * p.groups * splits, [&](int64_t task, int thread) {
+    const int64_t first = task % splits * split_rows, group = task / splits % p.groups;
+    winograd_block(p, plan, task / (splits * p.groups), group, first,
+                   std::min(first + split_rows, p.rows), packed,
                    kernel.scratch<float>(thread));
     stream_fence();
   });

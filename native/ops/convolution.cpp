@@ -64,7 +64,7 @@ void plan_correlation(Infer& infer, const ConvProblem& c, int64_t rows, int64_t 
 // Whether Winograd's algorithm takes the correlation, and then its memory.
 bool plan_winograd(Infer& infer, const Conv2dParams& p, const ConvProblem& c, int64_t rows,
                    int64_t channels, int64_t out_height, int64_t out_width) {
-  if (!conv_is_winograd(p, c.weight, infer.dtype(0), c.h.out, c.w.out)) return false;
+  if (!conv_is_winograd(p, c.weight, infer.dtype(0), c.output())) return false;
   const WinogradPlan plan(c.x[0], c.groups, rows, channels, out_height, out_width);
   infer.workspace = static_cast<size_t>(plan.weight_elements(c.groups, rows, channels)) * sizeof(float);
   infer.scratch =
@@ -74,13 +74,17 @@ bool plan_winograd(Infer& infer, const Conv2dParams& p, const ConvProblem& c, in
 
 }  // namespace
 
-void infer_conv2d(const Conv2dParams& params, Infer& infer) {
+void infer_conv2d(const Conv2dForwardParams& params, Infer& infer) {
   infer.require_floating(0, "x");
   infer.require_dtype(1, "weight", infer.dtype(0));
   const ConvProblem c = conv_problem(infer, params, infer.shape(0), infer.shape(1));
   if (infer.has(2)) {
     infer.require_dtype(2, "bias", infer.dtype(0));
     infer.require_shape(2, "bias", {c.weight[0]});
+  }
+  if (infer.has(3)) {
+    infer.require_dtype(3, "residual", infer.dtype(0));
+    infer.require_shape(3, "residual", c.output());
   }
   infer.need_contiguous();
   infer.output(infer.dtype(0), c.output());
@@ -134,7 +138,7 @@ void infer_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, Infer& infer) 
     infer.scratch = static_cast<size_t>(depthwise_plane(c.h, c.w) * bytes);
     return;
   }
-  if (conv_is_winograd(params, c.weight, infer.dtype(0), c.h.out, c.w.out)) {
+  if (conv_is_winograd(params, c.weight, infer.dtype(0), c.output())) {
     const WinogradWeightPlan plan(c.x[0], c.groups, c.weight[0] / c.groups, c.weight[1], c.h.out,
                                   c.w.out);
     infer.workspace = static_cast<size_t>(plan.partial_elements(c.groups)) * sizeof(float);

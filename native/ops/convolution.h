@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "ops/epilogue.h"
 #include "ops/gemm_blocking.h"
 #include "ops/pair.h"
 
@@ -24,6 +25,15 @@ struct Conv2dParams {
     padding.visit(v, "padding");
     dilation.visit(v, "dilation");
     v("groups", groups);
+  }
+};
+
+struct Conv2dForwardParams : Conv2dParams {
+  Activation activation = Activation::none;
+  template <class V>
+  void visit(V& v) {
+    Conv2dParams::visit(v);
+    v.choice("activation", activation, kActivationNames);
   }
 };
 

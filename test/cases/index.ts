@@ -2,6 +2,7 @@ import type { Case } from './case';
 import { DIFFUSION } from './diffusion';
 import { ELEMENTWISE } from './elementwise';
 import { CONVOLUTION } from './convolution';
+import { EPILOGUE } from './epilogue';
 import { LOSS } from './loss';
 import { MATRIX_PRODUCT } from './matmul';
 import { NORMALIZATION } from './normalization';
@@ -26,7 +27,7 @@ export const FAMILIES: Record<string, Case[]> = {
   shape: [...SHAPE, ...SHAPE_INDEX],
   random: RANDOM,
   matmul: MATRIX_PRODUCT,
-  convolution: CONVOLUTION,
+  convolution: [...CONVOLUTION, ...EPILOGUE],
   pooling: POOLING,
   normalization: NORMALIZATION,
   loss: LOSS,

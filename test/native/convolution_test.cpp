@@ -8,7 +8,7 @@ using namespace fluxion;
 using namespace fluxion::test;
 
 #define OPS(X)                              \
-  X(conv2d, Conv2dParams)                   \
+  X(conv2d, Conv2dForwardParams)            \
   X(conv2d_input_vjp, Conv2dInputVjpParams) \
   X(conv2d_weight_vjp, Conv2dWeightVjpParams)
 FLUXION_TEST_DECLARE(OPS)
@@ -24,6 +24,28 @@ struct ConvCase {
   int64_t outputs, kh, kw, groups;
   Pair stride, padding, dilation;
 };
+
+// y = act(sum + residual) for every activation, given the sums.
+void test_epilogues(int isa, Conv2dForwardParams p, const std::vector<Array>& in,
+                    const std::vector<double>& sums, const std::string& what) {
+  for (int a = 0; a < 6; ++a) {
+    p.activation = static_cast<Activation>(a);
+    std::vector<double> y(sums.size());
+    double widest = 1;  // a bounded activation has the error of the sum before it
+    for (size_t i = 0; i < y.size(); ++i) {
+      const double x = sums[i] + in[3].v[i];
+      widest = std::max(widest, std::abs(x));
+      y[i] = a == 1   ? std::fmax(x, 0)
+             : a == 2 ? std::tanh(x)
+             : a == 3 ? 1 / (1 + std::exp(-x))
+             : a == 4 ? x / (1 + std::exp(-x))
+             : a == 5 ? x * std::erfc(-x / std::sqrt(2)) / 2
+                      : x;
+    }
+    near(run(conv2d, isa, p, std::vector<Input>(in.begin(), in.end()))[0], y, 64 * widest,
+         what + " " + kActivationNames[a]);
+  }
+}
 
 void test_conv(int isa, DType t, const ConvCase& c) {
   Conv2dInputVjpParams pi;
@@ -62,7 +84,10 @@ void test_conv(int isa, DType t, const ConvCase& c) {
   const std::string what =
       "conv " + describe(x) + " " + describe(w) + " s" + describe({c.stride.h, c.stride.w}) + " p" +
       describe({c.padding.h, c.padding.w}) + " d" + describe({c.dilation.h, c.dilation.w});
-  near(run<Conv2dParams>(conv2d, isa, pi, {in, weight, bias})[0], y, 64, what + " y");
+  Conv2dForwardParams pf;
+  static_cast<Conv2dParams&>(pf) = pi;
+  near(run(conv2d, isa, pf, {in, weight, bias})[0], y, 64, what + " y");
+  test_epilogues(isa, pf, {in, weight, bias, noise(g.shape, t)}, y, what);
   near(run(conv2d_input_vjp, isa, pi, {g, weight})[0], gx, 64, what + " gx");
   near(run(conv2d_weight_vjp, isa, pw, {g, in})[0], gw, 128, what + " gw");
 }
@@ -89,8 +114,31 @@ void test_convolutions(int isa, DType t) {
   }
 }
 
+// By Winograd's algorithm in float32 wherever there are channels enough: planes that no tile divides, blocks
+// that begin and end anywhere in a row of tiles, parts of panels, several blocks of channels.
+void test_winograd(int isa, DType t) {
+  const Pair none = pair(0, 0), one = pair(1, 1), two = pair(2, 2), unit = pair(1, 1);
+  for (const ConvCase& c :
+       std::vector<ConvCase>{{{2, 16, 1, 1}, 16, 3, 3, 1, unit, one, unit},
+                             {{3, 16, 3, 3}, 16, 3, 3, 1, unit, one, unit},
+                             {{2, 33, 17, 13}, 16, 3, 3, 1, unit, none, unit},
+                             {{2, 16, 13, 17}, 33, 3, 3, 1, unit, two, unit},
+                             {{13, 17, 7, 7}, 64, 3, 3, 1, unit, one, unit},
+                             {{2, 64, 14, 14}, 16, 3, 3, 1, unit, one, unit},
+                             {{1, 16, 3, 215}, 16, 3, 3, 1, unit, pair(0, 2), unit},
+                             {{1, 20, 30, 64}, 24, 3, 3, 1, unit, pair(2, 1), unit},
+                             {{1, 130, 9, 9}, 16, 3, 3, 1, unit, one, unit},
+                             {{1, 16, 9, 9}, 150, 3, 3, 1, unit, one, unit},
+                             {{5, 48, 8, 11}, 66, 3, 3, 3, unit, one, unit},
+                             {{2, 7, 14, 14}, 16, 3, 3, 1, unit, one, unit},
+                             {{2, 1, 28, 28}, 32, 3, 3, 1, unit, one, unit},
+                             {{0, 16, 8, 8}, 16, 3, 3, 1, unit, one, unit}}) {
+    test_conv(isa, t, c);
+  }
+}
+
 void test_refusals() {
-  Conv2dParams p;
+  Conv2dForwardParams p;
   p.stride = pair(1, 1), p.padding = pair(0, 0), p.dilation = pair(1, 1);
   CHECK(!refuses(conv2d, p, {{1, 2, 5, 5}, {3, 2, 3, 3}}));
   CHECK(refuses(conv2d, p, {{1, 2, 5, 5}, {3, 1, 3, 3}}));
@@ -105,6 +153,7 @@ int main() {
   for (int isa = 0; isa < isa_count(); ++isa) {
     for (const DType t : {DType::f32, DType::f64}) {
       test_convolutions(isa, t);
+      test_winograd(isa, t);
     }
   }
   test_refusals();

@@ -120,12 +120,19 @@ describe('lib/ops', () => {
     // Shared between files of one family.
     expect(sorted(internal)).toEqual([
       'diffusivityTable',
+      'epilogueOf',
       'floatingPair',
+      'isEpilogueActivation',
       'normFactor',
       'pairOf',
+      'reluVjp',
       'requireDiffusivity',
+      'sigmoidVjp',
+      'tanhVjp',
+      'throughActivation',
       'transformGrid',
       'variableDiffusion',
+      'withActivation',
     ]);
   });
 

@@ -10,6 +10,9 @@ const index = (values: number[]) => tensor(values, { dtype: 'int32' });
 
 type Row = [string, () => unknown, string, RegExp?];
 
+const images = fluxion.ones([1, 2, 3, 3]);
+const pointwise = fluxion.ones([4, 2, 1, 1]);
+
 const ARGUMENT = 'FLUXION_INVALID_ARGUMENT';
 const SHAPE = 'FLUXION_SHAPE_MISMATCH';
 
@@ -63,6 +66,19 @@ const ROWS: Row[] = [
   ['repeat', () => x.repeat([2]), SHAPE],
   ['roll', () => x.roll([1, 2]), ARGUMENT],
   ['to', () => x.to('float16' as 'float32'), ARGUMENT],
+  ['conv2d', () => images.conv2d(pointwise, { residual: images }), SHAPE, /residual/],
+  [
+    'conv2d',
+    () => images.conv2d(pointwise, { bias: tensor([1], { dtype: 'float64' }) }),
+    'FLUXION_DTYPE_MISMATCH',
+    /bias/,
+  ],
+  [
+    'conv2d',
+    () => images.conv2d(pointwise, { activation: 'softplus' as 'relu' }),
+    ARGUMENT,
+    /activation/,
+  ],
   ['add', () => x.add(tensor([1, 2])), SHAPE, /broadcast/],
   ['add', () => x.add('1' as unknown as number), ARGUMENT],
   ['relu', () => fluxion.relu([1] as unknown as Tensor), ARGUMENT],

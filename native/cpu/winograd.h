@@ -141,9 +141,9 @@ class WinogradOutput {
       const int64_t cols = std::min(kWinogradTile * run.count, width_ - left);
       const int64_t to = run.image * image_stride_ + top * width_ + left;
       float* strip = strips_ + kWinogradTile * run.first;
-      if (epilogue.residual || epilogue.smooth())
-        finish_strips(strip, rows, cols, to, epilogue);
-      const float bias = epilogue.bias && !epilogue.residual && !epilogue.smooth() ? *epilogue.bias : 0;
+      if (epilogue.residual || epilogue.smooth()) finish_strips(strip, rows, cols, to, epilogue);
+      const float bias =
+          epilogue.bias && !epilogue.residual && !epilogue.smooth() ? *epilogue.bias : 0;
       for (int64_t i = 0; i < rows; ++i)
         write_row(strip + i * kPitch, bias, epilogue.floor(), cols, plane + to + i * width_);
     }
@@ -246,8 +246,8 @@ inline void winograd_block(const WinogradProblem& p, const WinogradPlan& plan, i
         for (int64_t i = 0; i < depth; ++i) input.transform(in + (c + i) * in_plane, i, to);
       }
       multiply_points(weights + row * p.channels + c * kTileRows, p.weight_point(),
-                      p.channels * kTileRows, scratch, input_point, depth, rows, runs.tiles(), c > 0,
-                      products, product_point);
+                      p.channels * kTileRows, scratch, input_point, depth, rows, runs.tiles(),
+                      c > 0, products, product_point);
     }
     for (int64_t i = row; i < row + rows; ++i) {
       float* plane = out + i * out_plane;
@@ -267,8 +267,7 @@ inline void winograd_correlate(const Kernel& kernel, const WinogradProblem& p) {
   kernel.parallel_for(plan.tiles.blocks * p.groups * splits, [&](int64_t task, int thread) {
     const int64_t first = task % splits * split_rows, group = task / splits % p.groups;
     winograd_block(p, plan, task / (splits * p.groups), group, first,
-                   std::min(first + split_rows, p.rows), packed,
-                   kernel.scratch<float>(thread));
+                   std::min(first + split_rows, p.rows), packed, kernel.scratch<float>(thread));
     stream_fence();
   });
 }

@@ -31,12 +31,13 @@ struct TileRuns {
   int64_t tiles() const { return run[count - 1].first + run[count - 1].count; }
 };
 
-// One vector of some rows of pixels: lanes [lane, lane + lanes) of the rows in `rows` lie in the image.
+// One vector of six rows of pixels: lanes [lane, lane + lanes) of the rows in `rows` lie in the image.
 struct PixelVector {
   int64_t offset;  // of lane 0 of the first row, may lie outside
   int32_t strip;   // position of lane 0 in the first strip
   int16_t lane, lanes;
   uint8_t rows;
+  bool whole;  // all lanes of all rows
   bool leads;  // its first four lanes have no place in the second strip
 };
 
@@ -52,41 +53,59 @@ struct PixelVectors {
       : height(height), width(width) {
     for (int r = 0; r < runs.count; ++r) {
       const TileRun& run = runs.run[r];
-      const int64_t top = kWinogradTile * run.row - pad_h, left = kWinogradTile * run.column - pad_w;
-      unsigned inside = 0;
-      for (int k = 0; k < 6; ++k) inside |= (top + k >= 0 && top + k < height ? 1u : 0u) << k;
-      const int64_t columns = kWinogradTile * run.count + 2;
-      for (int64_t x = 0; x < columns; x += kLanes<float>) {
+      const int64_t top = kWinogradTile * run.row - pad_h,
+                    left = kWinogradTile * run.column - pad_w;
+      unsigned rows = 0;
+      for (int k = 0; k < 6; ++k) rows |= (top + k >= 0 && top + k < height ? 1u : 0u) << k;
+      for (int64_t x = 0; x < kWinogradTile * run.count + 2; x += kLanes<float>) {
         const int64_t lane = std::clamp<int64_t>(-(left + x), 0, kLanes<float>);
         const int64_t end = std::clamp<int64_t>(width - (left + x), lane, kLanes<float>);
         vector[count++] = {run.image * image_stride + top * width + left + x,
                            static_cast<int32_t>(kWinogradTile * run.first + x),
                            static_cast<int16_t>(lane),
                            static_cast<int16_t>(end - lane),
-                           static_cast<uint8_t>(inside),
+                           static_cast<uint8_t>(rows),
+                           rows == 63 && end - lane == kLanes<float>,
                            x == 0};
       }
     }
   }
 };
 
-// The lanes of p that a pixel vector has, the others zero; nothing else is touched.
-inline __attribute__((always_inline)) Floats load_pixels(const float* p, const PixelVector& v,
-                                                         bool inside) {
+// The lanes of six rows that lie in the image, the others zero; nothing else is touched.
+inline __attribute__((always_inline)) void load_pixels(const float* from, int64_t width,
+                                                       const PixelVector& v, Floats (&d)[6]) {
+  if (v.whole) {
+#pragma GCC unroll 6
+    for (int k = 0; k < 6; ++k) d[k] = load(from + k * width);
+    return;
+  }
 #if FLUXION_VECTOR_BYTES == 64
-  const uint32_t mask = inside ? ((1u << v.lanes) - 1u) << v.lane : 0u;
-  return reinterpret_cast<Floats>(_mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), p));
+  const uint32_t lanes = ((1u << v.lanes) - 1u) << v.lane;
+#pragma GCC unroll 6
+  for (int k = 0; k < 6; ++k) {
+    const uint32_t row = lanes & -(static_cast<uint32_t>(v.rows) >> k & 1u);
+    d[k] = reinterpret_cast<Floats>(
+        _mm512_maskz_loadu_ps(static_cast<__mmask16>(row), from + k * width));
+  }
 #elif FLUXION_VECTOR_BYTES == 32
   const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  const int end = inside ? v.lane + v.lanes : 0;
-  const __m256i mask = _mm256_and_si256(_mm256_cmpgt_epi32(lane, _mm256_set1_epi32(v.lane - 1)),
-                                        _mm256_cmpgt_epi32(_mm256_set1_epi32(end), lane));
-  return reinterpret_cast<Floats>(_mm256_maskload_ps(p, mask));
+  const __m256i lanes =
+      _mm256_and_si256(_mm256_cmpgt_epi32(lane, _mm256_set1_epi32(v.lane - 1)),
+                       _mm256_cmpgt_epi32(_mm256_set1_epi32(v.lane + v.lanes), lane));
+#pragma GCC unroll 6
+  for (int k = 0; k < 6; ++k) {
+    const __m256i row = _mm256_set1_epi32(-(v.rows >> k & 1));
+    d[k] = reinterpret_cast<Floats>(
+        _mm256_maskload_ps(from + k * width, _mm256_and_si256(lanes, row)));
+  }
 #else
-  if (inside && v.lanes == kLanes<float>) return load(p);
-  float values[kLanes<float>] = {};
-  for (int i = v.lane; inside && i < v.lane + v.lanes; ++i) values[i] = p[i];
-  return load(values);
+  for (int k = 0; k < 6; ++k) {
+    float values[kLanes<float>] = {};
+    for (int i = v.lane; (v.rows >> k & 1) && i < v.lane + v.lanes; ++i)
+      values[i] = from[k * width + i];
+    d[k] = load(values);
+  }
 #endif
 }
 
@@ -118,18 +137,26 @@ class WinogradInput {
   __attribute__((noinline)) void transform(const float* plane, int64_t channel,
                                            const TransformedTiles& tiles) {
     fill_strips(plane);
-    for (int64_t tile = 0; tile < tiles_; tile += kLanes<float>) {
-      float* to = tiles.to + tile / tiles.width * tiles.panel + channel * tiles.width +
-                  tile % tiles.width;
+    const int64_t point = tiles.point;
+    float* panel = tiles.to + channel * tiles.width;
+    for (int64_t tile = 0, column = 0; tile < tiles_; tile += kLanes<float>) {
+      float* to = panel + column;
+      const float* strip = strips_ + kMargin + kWinogradTile * tile;
 #pragma GCC unroll 1
-      for (int i = 0; i < 6; ++i) {
+      for (int i = 0; i < 6; ++i, strip += kPitch, to += 6 * point) {
         Floats d[6], t[6];
-        load_by_four<4>(strips_ + kMargin + i * kPitch + kWinogradTile * tile, d);
-        load_by_four<2>(strips_ + kMargin + (6 + i) * kPitch + kWinogradTile * tile, d + 4);
+        load_four(strip, d);
+        load_two(strip + 6 * kPitch + kWinogradTile, d + 4);
         winograd_input(d, t);
-#pragma GCC unroll 6
-        for (int j = 0; j < 6; ++j) store(to + (6 * i + j) * tiles.point, t[j]);
+        store(to, t[0]);
+        store(to + point, t[1]);
+        store(to + 2 * point, t[2]);
+        store(to + 3 * point, t[3]);
+        store(to + 4 * point, t[4]);
+        store(to + 5 * point, t[5]);
       }
+      column += kLanes<float>;
+      if (column == tiles.width) column = 0, panel += tiles.panel;
     }
   }
 
@@ -144,16 +171,14 @@ class WinogradInput {
       const float* from = plane + v.offset;
       // Channels lie a plane apart, where no hardware prefetcher looks.
 #pragma GCC unroll 6
-      for (int k = 0; k < 6; ++k)
-        __builtin_prefetch(from + ahead + k * width + kLanes<float> / 2);
+      for (int k = 0; k < 6; ++k) __builtin_prefetch(from + ahead + k * width + kLanes<float> / 2);
       Floats d[6], t[6];
-#pragma GCC unroll 6
-      for (int k = 0; k < 6; ++k) d[k] = load_pixels(from + k * width, v, v.rows >> k & 1);
+      load_pixels(from, width, v, d);
       winograd_input(d, t);
       float* strip = strips_ + kMargin + v.strip;
 #pragma GCC unroll 6
       for (int k = 0; k < 6; ++k) store(strip + k * kPitch, t[k]);
-      strip += 6 * kPitch - kWinogradTile;
+      strip += 6 * kPitch;
       if (v.leads) {
 #pragma GCC unroll 6
         for (int k = 0; k < 6; ++k) store_after_four(strip + k * kPitch, t[k]);

@@ -43,7 +43,8 @@ inline __attribute__((always_inline)) void winograd_output(const Floats (&m)[6],
 }
 
 // A g, the transpose of the above
-inline __attribute__((always_inline)) void winograd_cotangent(const Floats (&g)[4], Floats (&t)[6]) {
+inline __attribute__((always_inline)) void winograd_cotangent(const Floats (&g)[4],
+                                                              Floats (&t)[6]) {
   using namespace winograd;
   const Floats even_a = g[0] + a2 * g[2], odd_a = g[1] + a2 * g[3];
   const Floats even_b = g[0] + b2 * g[2], odd_b = g[1] + b2 * g[3];
@@ -94,9 +95,8 @@ inline __attribute__((always_inline)) Floats odd_lanes(Floats x, Floats y,
 
 using FloatLanes = std::make_index_sequence<static_cast<size_t>(kLanes<float>)>;
 
-// v[j] = from[4 * lane + j] for j < n, n = 2 or 4
-template <int n>
-inline __attribute__((always_inline)) void load_by_four(const float* from, Floats* v) {
+// v[j] = from[4 * lane + j]
+inline __attribute__((always_inline)) void load_four(const float* from, Floats* v) {
   constexpr int w = kLanes<float>;
   const Floats x0 = load(from), x1 = load(from + w), x2 = load(from + 2 * w),
                x3 = load(from + 3 * w);
@@ -104,10 +104,32 @@ inline __attribute__((always_inline)) void load_by_four(const float* from, Float
   const Floats odd0 = odd_lanes(x0, x1, FloatLanes{}), odd1 = odd_lanes(x2, x3, FloatLanes{});
   v[0] = even_lanes(even0, even1, FloatLanes{});
   v[1] = even_lanes(odd0, odd1, FloatLanes{});
-  if constexpr (n == 4) {
-    v[2] = odd_lanes(even0, even1, FloatLanes{});
-    v[3] = odd_lanes(odd0, odd1, FloatLanes{});
-  }
+  v[2] = odd_lanes(even0, even1, FloatLanes{});
+  v[3] = odd_lanes(odd0, odd1, FloatLanes{});
+}
+
+// Lanes 0, 4, 8, ... of x and y together, then lanes 1, 5, 9, ...
+template <size_t... I>
+inline __attribute__((always_inline)) Floats first_two_of_four(Floats x, Floats y,
+                                                               std::index_sequence<I...>) {
+  constexpr size_t half = sizeof...(I) / 2;
+  return __builtin_shufflevector(x, y, static_cast<int>(I < half ? 4 * I : 4 * (I - half) + 1)...);
+}
+
+template <int kFirst, size_t... I>
+inline __attribute__((always_inline)) Floats join_halves(Floats x, Floats y,
+                                                         std::index_sequence<I...>) {
+  constexpr size_t n = sizeof...(I), half = n / 2;
+  return __builtin_shufflevector(x, y, static_cast<int>(kFirst + (I < half ? I : n + I - half))...);
+}
+
+// The first two of them.
+inline __attribute__((always_inline)) void load_two(const float* from, Floats* v) {
+  constexpr int w = kLanes<float>;
+  const Floats low = first_two_of_four(load(from), load(from + w), FloatLanes{}),
+               high = first_two_of_four(load(from + 2 * w), load(from + 3 * w), FloatLanes{});
+  v[0] = join_halves<0>(low, high, FloatLanes{});
+  v[1] = join_halves<w / 2>(low, high, FloatLanes{});
 }
 
 // to[4 * lane + j] = v[j]

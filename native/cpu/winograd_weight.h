@@ -23,7 +23,8 @@ inline __attribute__((noinline)) void transform_cotangents(const TileRuns& runs,
                                                            float* to, int64_t stride,
                                                            int64_t pitch) {
   constexpr int w = kLanes<float>;
-  constexpr int64_t most = 8, cols = most * kWinogradTile;  // tiles and pixels at a time: stays in L1
+  constexpr int64_t most = 8,
+                    cols = most * kWinogradTile;  // tiles and pixels at a time: stays in L1
   alignas(64) float pixels[kWinogradTile * cols * w];
   for (int r = 0; r < runs.count; ++r) {
     const TileRun& run = runs.run[r];
@@ -36,11 +37,6 @@ inline __attribute__((noinline)) void transform_cotangents(const TileRuns& runs,
       for (int64_t i = 0; i < kWinogradTile; ++i) {
         float* line = pixels + i * cols * w;
         const int64_t here = top + i < height ? valid : 0;
-        // The next channels, too far away for the hardware prefetchers.
-        const float* ahead = image + w * height * width + i * width + left;
-        for (int64_t c = 0; here > 0 && c < w; ++c)
-          for (int64_t x = 0; x < here; x += 16)
-            __builtin_prefetch(ahead + c * height * width + x, 0, 2);
         load_transposed(image + i * width + left, height * width, channels, here, line, w);
         std::fill(line + here * w, line + kWinogradTile * tiles * w, 0.0f);
       }
@@ -116,7 +112,8 @@ inline void add_point(const float* x, const float* g, int64_t pitch, int64_t til
   if constexpr (kTileVectors == 3) {  // 32 registers: 24 accumulators
     for (; v + 4 <= vectors; v += 4)
       add_channels<6, 4>(x, g + v * w, pitch, tiles, channels, sum + v * w);
-    if (vectors - v == 3) return add_channels<8, 3>(x, g + v * w, pitch, tiles, channels, sum + v * w);
+    if (vectors - v == 3)
+      return add_channels<8, 3>(x, g + v * w, pitch, tiles, channels, sum + v * w);
   }
   for (; v + 2 <= vectors; v += 2)
     add_channels<kTileRows, 2>(x, g + v * w, pitch, tiles, channels, sum + v * w);
@@ -193,8 +190,8 @@ inline __attribute__((noinline)) void finish_winograd_weight(const WinogradWeigh
   const int64_t stride = p.groups * blocks * plan.block_elements();
   const int64_t row = channel / plan.block_channels;
   for (int64_t m = 0; m < p.outputs; m += w) {
-    const int64_t block = (group * plan.channel_blocks + row) * plan.output_blocks +
-                          m / plan.block_outputs;
+    const int64_t block =
+        (group * plan.channel_blocks + row) * plan.output_blocks + m / plan.block_outputs;
     const float* sum = partial + block * plan.block_elements() +
                        channel % plan.block_channels * plan.block_outputs + m % plan.block_outputs;
     alignas(64) float taps[9 * w];

@@ -66,7 +66,8 @@ bool plan_winograd(Infer& infer, const Conv2dParams& p, const ConvProblem& c, in
                    int64_t channels, int64_t out_height, int64_t out_width) {
   if (!conv_is_winograd(p, c.weight, infer.dtype(0), c.output())) return false;
   const WinogradPlan plan(c.x[0], c.groups, rows, channels, out_height, out_width);
-  infer.workspace = static_cast<size_t>(plan.weight_elements(c.groups, rows, channels)) * sizeof(float);
+  infer.workspace =
+      static_cast<size_t>(plan.weight_elements(c.groups, rows, channels)) * sizeof(float);
   infer.scratch =
       static_cast<size_t>(plan.input_elements() + plan.product_elements(rows)) * sizeof(float);
   return true;
@@ -91,7 +92,8 @@ void infer_conv2d(const Conv2dForwardParams& params, Infer& infer) {
   infer.work = c.work();
   if (conv_is_depthwise(c.weight, c.groups)) {
     infer.scratch = static_cast<size_t>(depthwise_plane(c.h, c.w) * bytes_of(infer));
-  } else if (!plan_winograd(infer, params, c, c.weight[0] / c.groups, c.weight[1], c.h.out, c.w.out)) {
+  } else if (!plan_winograd(infer, params, c, c.weight[0] / c.groups, c.weight[1], c.h.out,
+                            c.w.out)) {
     plan_correlation(infer, c, c.weight[0] / c.groups, c.weight[1], false);
   }
 }
@@ -106,7 +108,8 @@ void infer_conv2d_input_vjp(const Conv2dInputVjpParams& params, Infer& infer) {
   infer.output(infer.dtype(0), params.inputShape);
   infer.work = c.work();
   if (!conv_is_depthwise(c.weight, c.groups)) {
-    if (plan_winograd(infer, params, c, c.weight[1], c.weight[0] / c.groups, c.x[2], c.x[3])) return;
+    if (plan_winograd(infer, params, c, c.weight[1], c.weight[0] / c.groups, c.x[2], c.x[3]))
+      return;
     const bool scattered = params.stride.h > 1 || params.stride.w > 1;
     return plan_correlation(infer, c, c.weight[1], c.weight[0] / c.groups, scattered);
   }

@@ -15,8 +15,9 @@ inline constexpr int64_t kWinogradPoints = 36;  // of the transformed tile, 6 x 
 // block, its products and the transformed weights together are 1.5 MB, which L2 holds.
 inline constexpr int64_t kWinogradCols = 48;
 inline constexpr int64_t kWinogradDepth = 128;  // input channels of a block
-inline constexpr int64_t kWinogradRows = 72;    // output channels of a block, a multiple of all tiles
-inline constexpr int64_t kWinogradWeightChannels = 64;  // channels of a block of the weight gradient
+inline constexpr int64_t kWinogradRows = 72;  // output channels of a block, a multiple of all tiles
+inline constexpr int64_t kWinogradWeightChannels =
+    64;  // channels of a block of the weight gradient
 // Between the planes of different points: with a multiple of 4 KB all points would share one set of L1.
 inline constexpr int64_t kWinogradGap = 16;
 
@@ -73,7 +74,8 @@ struct WinogradWeightPlan {
     block_outputs = round_up(ceil_div(outputs, output_blocks), kVector);
     const int64_t tasks = std::max<int64_t>(1, groups * channel_blocks * output_blocks);
     const int64_t most = std::min(tiles.blocks / kBlocksOfSlice, ceil_div(kTasks, tasks));
-    for (slices = 1; slices * 2 <= most;) slices *= 2;  // even shares for any usual number of threads
+    for (slices = 1; slices * 2 <= most;)
+      slices *= 2;  // even shares for any usual number of threads
   }
   // The register tile may write rows beyond the last channel.
   int64_t point_elements() const {

@@ -54,6 +54,7 @@
       "native/cpu/upwind_rate.cpp",
       "native/cpu/variable_diffusion.cpp",
       "native/cpu/variance.cpp",
+      "native/cpu/winograd.cpp",
       "native/ops/adr_step.cpp",
       "native/ops/classification.cpp",
       "native/ops/complex.cpp",

@@ -15,6 +15,7 @@
 #include "ops/convolution_direct.h"
 #include "ops/convolution_weight.h"
 #include "ops/depthwise.h"
+#include "ops/winograd.h"
 
 #define FLUXION_KERNELS "cpu/convolution.cpp"
 #include "cpu/targets.h"
@@ -32,6 +33,11 @@
 #include "cpu/convolution_weight.h"
 
 namespace fluxion::cpu::FLUXION_TARGET {
+
+// cpu/winograd.cpp
+void winograd_conv2d(const Conv2dForwardParams& params, const Kernel& kernel);
+void winograd_conv2d_input_vjp(const Conv2dInputVjpParams& params, const Kernel& kernel);
+void winograd_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, const Kernel& kernel);
 
 // --- correlation: forward pass and input gradient
 
@@ -380,17 +386,29 @@ static void conv3d_weight_vjp(const Conv3dWeightVjpParams& p, const Kernel& kern
 }
 
 void k_conv2d(const Conv2dForwardParams& params, const Kernel& kernel) {
+  const TensorView& y = kernel.out(0);
+  if (conv_is_winograd(params, kernel.in(1).shape, y.dtype, y.shape)) {
+    return winograd_conv2d(params, kernel);
+  }
   dispatch_floating(kernel.out(0).dtype,
                     [&](auto tag) { conv2d<typename decltype(tag)::type>(params, kernel); });
 }
 
 void k_conv2d_input_vjp(const Conv2dInputVjpParams& params, const Kernel& kernel) {
+  const TensorView& g = kernel.in(0);
+  if (conv_is_winograd(params, kernel.in(1).shape, g.dtype, g.shape)) {
+    return winograd_conv2d_input_vjp(params, kernel);
+  }
   dispatch_floating(kernel.out(0).dtype, [&](auto tag) {
     conv2d_input_vjp<typename decltype(tag)::type>(params, kernel);
   });
 }
 
 void k_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, const Kernel& kernel) {
+  const TensorView& g = kernel.in(0);
+  if (conv_is_winograd(params, params.weightShape, g.dtype, g.shape)) {
+    return winograd_conv2d_weight_vjp(params, kernel);
+  }
   dispatch_floating(kernel.out(0).dtype, [&](auto tag) {
     conv2d_weight_vjp<typename decltype(tag)::type>(params, kernel);
   });

@@ -4,6 +4,7 @@
 #include "ops/convolution_direct.h"
 #include "ops/convolution_weight.h"
 #include "ops/depthwise.h"
+#include "ops/winograd.h"
 
 namespace fluxion {
 
@@ -126,6 +127,18 @@ int64_t volume_work(const ConvGeometry& g) {
   return volume_output(g).size() * (g.channels / g.groups) * g.taps();
 }
 
+// Whether Winograd's algorithm takes the correlation, and then its memory.
+bool plan_winograd(Infer& infer, const Conv2dParams& p, const ConvProblem& c, int64_t rows,
+                   int64_t channels, int64_t out_height, int64_t out_width) {
+  if (!conv_is_winograd(p, c.weight, infer.dtype(0), c.output())) return false;
+  const WinogradPlan plan(c.x[0], c.groups, rows, channels, out_height, out_width);
+  infer.workspace =
+      static_cast<size_t>(plan.weight_elements(c.groups, rows, channels)) * sizeof(float);
+  infer.scratch =
+      static_cast<size_t>(plan.input_elements() + plan.product_elements(rows)) * sizeof(float);
+  return true;
+}
+
 }  // namespace
 
 void infer_conv2d(const Conv2dForwardParams& params, Infer& infer) {
@@ -138,7 +151,8 @@ void infer_conv2d(const Conv2dForwardParams& params, Infer& infer) {
   infer.work = c.work();
   if (conv_is_depthwise(c.weight, c.groups)) {
     plan_depthwise(infer, c, c.h.out * c.w.out);
-  } else {
+  } else if (!plan_winograd(infer, params, c, c.weight[0] / c.groups, c.weight[1], c.h.out,
+                            c.w.out)) {
     plan_correlation(infer, params, c, false);
   }
 }
@@ -153,8 +167,9 @@ void infer_conv2d_input_vjp(const Conv2dInputVjpParams& params, Infer& infer) {
   infer.need_contiguous();
   infer.output(infer.dtype(0), params.inputShape);
   infer.work = c.work();
-  if (!conv_is_depthwise(c.weight, c.groups)) return plan_correlation(infer, params, c, true);
-  plan_depthwise(infer, c, c.x[2] * c.x[3]);
+  if (conv_is_depthwise(c.weight, c.groups)) return plan_depthwise(infer, c, c.x[2] * c.x[3]);
+  if (plan_winograd(infer, params, c, c.weight[1], c.weight[0] / c.groups, c.x[2], c.x[3])) return;
+  plan_correlation(infer, params, c, true);
 }
 
 void infer_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, Infer& infer) {
@@ -168,6 +183,14 @@ void infer_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, Infer& infer) 
   infer.work = c.work();
   if (conv_is_depthwise(c.weight, c.groups)) {
     return plan_depthwise_weights(infer, c);
+  }
+  if (conv_is_winograd(params, c.weight, infer.dtype(0), c.output())) {
+    const WinogradWeightPlan plan(c.x[0], c.groups, c.weight[0] / c.groups, c.weight[1], c.h.out,
+                                  c.w.out);
+    infer.workspace = static_cast<size_t>(plan.partial_elements(c.groups)) * sizeof(float);
+    infer.scratch =
+        static_cast<size_t>(plan.input_elements() + plan.cotangent_elements()) * sizeof(float);
+    return;
   }
   plan_weights(infer, {params, c.x, c.weight});
 }

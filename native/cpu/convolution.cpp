@@ -22,6 +22,8 @@
 #include "cpu/vector_math.h"
 #include "cpu/epilogue.h"
 #include "cpu/gemm.h"
+#include "cpu/pointwise.h"
+#include "cpu/pointwise_weight.h"
 #include "cpu/depthwise.h"
 #include "cpu/convolution_weight.h"
 
@@ -65,13 +67,11 @@ static DepthRun depth_run(const Correlation<T>& c, int64_t k) {
 
 // A pointwise convolution without stride or padding sees an image as one long row.
 template <class T>
-static void flatten_pointwise(Correlation<T>& c) {
-  const auto plain = [](const ConvAxis& a) {
-    return a.taps == 1 && a.step == 1 && a.offset == 0 && a.out_step == 1 && a.in == a.out;
-  };
-  if (!plain(c.h) || !plain(c.w)) return;
+static bool flatten_pointwise(Correlation<T>& c) {
+  if (!conv_is_pointwise(c.h, c.w)) return false;
   c.w.in = c.w.out = c.out_width = c.h.in * c.w.in;
   c.h.in = c.h.out = c.out_height = 1;
+  return true;
 }
 
 // packed: of each group [depth step][row panel][depth][kTileRows]
@@ -240,10 +240,11 @@ static void scatter_pixels(const Correlation<T>& c, const T* values, int64_t pit
 
 template <class T>
 static void correlate(const Kernel& kernel, Correlation<T> c) {
-  flatten_pointwise(c);
+  const bool pointwise = flatten_pointwise(c);
   if (c.images * c.groups * c.rows * c.pixels() == 0) return;
   T* packed = kernel.workspace<T>();
   pack_weights(kernel, c, packed);
+  if (pointwise) return pointwise_planes(kernel, c, packed);
   const int64_t row_step = round_up(ceil_div(c.rows, ceil_div(c.rows, kConvBlockRows)), kTileRows);
   const int64_t row_blocks = ceil_div(c.rows, row_step);
   constexpr int64_t most_cols = kConvBlockColBytes / static_cast<int64_t>(sizeof(T));

@@ -123,6 +123,19 @@ static void conv2d_weight_vjp(const Conv2dWeightVjpParams& p, const Kernel& kern
         {h, w, x[0], x[1], h.out, w.out, from_x, nullptr, nullptr, weight[2], weight[3], {}}, g,
         out);
   }
+  if (conv_is_pointwise(h, w)) {
+    return pointwise_weight_vjp<T>(
+        kernel,
+        {{x[0], x[2] * x[3], p.groups, weight[1], weight[0] / p.groups, sizeof(T)},
+         x[0],
+         p.groups,
+         weight[1],
+         weight[0] / p.groups,
+         x[2] * x[3],
+         from_x,
+         g},
+        out);
+  }
   const WeightVjp<T> c{h,      w, x, weight, p.groups, {h, w, x[0], p.groups, weight, sizeof(T)},
                        from_x, g};
   const ConvWeightPlan& plan = c.plan;

@@ -120,57 +120,84 @@ struct Tile {
   const T* residual = nullptr;                    // laid out as C
   const T* columns = nullptr;                     // a bias for each column
   T floor = -std::numeric_limits<T>::infinity();  // what is stored is at least this; a NaN stays
+  bool stream = false;  // around the caches; C and the pitch must then be aligned to vectors
 };
 
-// One row of a tile: acc + what is there + bias, not below the floor.
-template <class T, int V>
-inline __attribute__((always_inline)) void write_row(Vec<T> (&acc)[V], const Tile<T>& tile, int i,
-                                                     const T* prior) {
-  const Vec<T> bias = broadcast(tile.bias ? tile.bias[i] : T{}), floor = broadcast(tile.floor);
-#pragma GCC unroll 3
-  for (int v = 0; v < V; ++v) {
-    Vec<T> y = acc[v] + bias;
-    if (prior) y += load(prior + i * tile.pitch + v * kLanes<T>);
-    if (tile.columns) y += load(tile.columns + v * kLanes<T>);
-    store(tile.c + i * tile.pitch + v * kLanes<T>, raise_to<T>(floor, y));
+// One vector of a tile: acc + what is there + bias, not below the floor.
+template <class T>
+inline __attribute__((always_inline)) Vec<T> finished(Vec<T> acc, T bias, const T* prior,
+                                                      const T* columns, T floor) {
+  acc += broadcast(bias);
+  if (prior) acc += load(prior);
+  if (columns) acc += load(columns);
+  return raise_to<T>(broadcast(floor), acc);
+}
+
+// The tile at the edge of C, from memory.
+template <class T, int R, int V>
+__attribute__((noinline)) void write_edge(const T* values, const Tile<T>& tile) {
+  constexpr int n = kLanes<T>;
+  const T* prior = tile.add ? tile.c : tile.residual;
+  for (int i = 0; i < tile.rows; ++i, values += V * n) {
+    const T bias = tile.bias ? tile.bias[i] : T{};
+    for (int j = 0; j < tile.cols; j += n) {
+      const int64_t at = i * tile.pitch + j;
+      const int count = std::min(n, tile.cols - j);
+      if (count == n) {
+        store(tile.c + at, finished(load(values + j), bias, prior ? prior + at : nullptr,
+                                    tile.columns ? tile.columns + j : nullptr, tile.floor));
+        continue;
+      }
+      Vec<T> y = load(values + j) + broadcast(bias);
+      if (prior) y += load_partial(prior + at, count);
+      if (tile.columns) y += load_partial(tile.columns + j, count);
+      store_partial(tile.c + at, raise_to<T>(broadcast(tile.floor), y), count);
+    }
   }
 }
 
 // Writes the first rows x cols of a tile to C, with bias and residual when there are any, or adds them.
-// A tile at the edge goes through memory, in a loop of its own: calls or branches while the accumulators
-// are alive make the compiler keep some of them in memory, also in the loop over the depth.
+// A tile at the edge goes through memory: calls or branches while the accumulators are alive make the
+// compiler keep some of them in memory, also in the loop over the depth.
 template <class T, int R, int V>
 inline __attribute__((always_inline)) void write_tile(Vec<T> (&acc)[R][V], const Tile<T>& tile) {
-  constexpr int width = V * kLanes<T>;
-  const T* prior = tile.add ? tile.c : tile.residual;
-  if (tile.rows == R && tile.cols == width) {
+  constexpr int n = kLanes<T>;
+  if (tile.rows == R && tile.cols == V * n) {
+    const T* prior = tile.add ? tile.c : tile.residual;
 #pragma GCC unroll 8
-    for (int i = 0; i < R; ++i) write_row<T, V>(acc[i], tile, i, prior);
+    for (int i = 0; i < R; ++i) {
+      const T bias = tile.bias ? tile.bias[i] : T{};
+#pragma GCC unroll 3
+      for (int v = 0; v < V; ++v) {
+        const int64_t at = i * tile.pitch + v * n;
+        const Vec<T> y = finished(acc[i][v], bias, prior ? prior + at : nullptr,
+                                  tile.columns ? tile.columns + v * n : nullptr, tile.floor);
+        if (tile.stream) {
+          stream(tile.c + at, y);
+        } else {
+          store(tile.c + at, y);
+        }
+      }
+    }
     return;
   }
-  alignas(64) T values[R * width];
+  alignas(64) T values[R * V * n];
 #pragma GCC unroll 8
   for (int i = 0; i < R; ++i) {
 #pragma GCC unroll 3
-    for (int v = 0; v < V; ++v) store(values + i * width + v * kLanes<T>, acc[i][v]);
+    for (int v = 0; v < V; ++v) store(values + (i * V + v) * n, acc[i][v]);
   }
-  for (int i = 0; i < tile.rows; ++i) {
-    const T bias = tile.bias ? tile.bias[i] : T{};
-    for (int j = 0; j < tile.cols; ++j) {
-      T y = values[i * width + j] + bias;
-      if (prior) y += prior[i * tile.pitch + j];
-      if (tile.columns) y += tile.columns[j];
-      tile.c[i * tile.pitch + j] = y < tile.floor ? tile.floor : y;
-    }
-  }
+  write_edge<T, R, V>(values, tile);
 }
 
 template <class T, int R, int V>
 __attribute__((noinline)) void packed_tile(const Tile<T>& tile, const T* a, const T* b) {
   Vec<T> acc[R][V] = {};
-  // The tile of C is on its way while the products are summed.
-  for (int i = 0; i < tile.rows; ++i)
-    for (int v = 0; v < V; ++v) __builtin_prefetch(tile.c + i * tile.pitch + v * kLanes<T>, 1);
+  // What is added to the products, or else the tile of C, is on its way while they are summed.
+  const T* soon = tile.add || !tile.residual ? tile.c : tile.residual;
+  const int soon_rows = soon == tile.c && tile.stream ? 0 : tile.rows;
+  for (int i = 0; i < soon_rows; ++i)
+    for (int v = 0; v < V; ++v) __builtin_prefetch(soon + i * tile.pitch + v * kLanes<T>, 1);
   accumulate<T, R, V>(
       acc, tile.depth, [a](int64_t k, int i) { return a[k * kTileRows + i]; }, b);
   write_tile<T, R, V>(acc, tile);

@@ -124,6 +124,13 @@ void infer_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, Infer& infer) 
     infer.scratch = static_cast<size_t>(depthwise_plane(c.h, c.w) * bytes);
     return;
   }
+  if (conv_is_pointwise(c.h, c.w)) {
+    const PointwiseWeightPlan plan(c.x[0], c.h.in * c.w.in, c.groups, c.weight[1],
+                                   c.weight[0] / c.groups, bytes);
+    infer.workspace = static_cast<size_t>(plan.partial_elements(c.groups) * bytes);
+    infer.scratch = static_cast<size_t>(plan.scratch_bytes(bytes));
+    return;
+  }
   const ConvWeightPlan plan(c.h, c.w, c.x[0], c.groups, c.weight, bytes);
   infer.workspace = static_cast<size_t>(plan.partial_elements(c.groups) * bytes);
   infer.scratch = static_cast<size_t>((plan.band_elements + plan.cotangent_elements) * bytes);

@@ -13,6 +13,7 @@
 #include "ops/epilogue.h"
 #include "ops/gemm_blocking.h"
 #include "ops/pair.h"
+#include "ops/pointwise.h"
 
 namespace fluxion {
 
@@ -110,6 +111,14 @@ inline ConvAxis conv_input_vjp_axis(int64_t size, int64_t kernel, int64_t stride
 // One weight per channel and tap: no sum over channels, so no GEMM.
 inline bool conv_is_depthwise(const Shape& weight, int64_t groups) {
   return weight[1] == 1 && weight[0] == groups && groups > 1;
+}
+
+// One tap on the same pixel: a product with the matrix [channels, pixels] of an image.
+inline bool conv_is_pointwise(const ConvAxis& h, const ConvAxis& w) {
+  const auto plain = [](const ConvAxis& a) {
+    return a.taps == 1 && a.step == 1 && a.offset == 0 && a.out_step == 1 && a.in == a.out;
+  };
+  return plain(h) && plain(w);
 }
 
 inline constexpr int64_t kConvBlockRows = 256;       // output channels of one block

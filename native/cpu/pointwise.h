@@ -1,0 +1,121 @@
+// Pointwise convolution of planes and its gradients, where an image is a row-major matrix [channels, pixels]:
+//
+//   forward      y[m, p]  = act(sum_c weight[m, c] x[c, p] + bias[m] + residual[m, p])
+//   input vjp    the same with the transposed weight
+//   weight vjp   gw[m, c] = sum over images and pixels of g[m, p] x[c, p]
+//
+// No include guard: read once per instruction set, after gemm.h. One panel of kTileCols pixels of all channels
+// is copied to L1 and meets all rows of the packed weights. Its lines lie a plane apart, on as many pages as
+// there are channels, where no hardware prefetcher follows: each tile asks for some lines of the next panel.
+// Outputs larger than the cache are written around it. Parallel over (image, group, rows, pixels).
+
+namespace fluxion::cpu::FLUXION_TARGET {
+
+template <class T>
+struct PointwiseBlock {
+  int64_t rows, channels, pixels;  // of this block
+  int64_t plane;                   // pixels of an image
+  const T* in;
+  T* out;
+  const T* weights;  // of a group, packed: see pack_weights
+  int64_t first_row, padded_rows, step;
+  Epilogue<T> epilogue;  // of this block
+  int64_t ahead;         // pixels that follow the block in the image
+  bool stream;
+};
+
+// Copies `vectors` vectors, of which `valid` elements lie in the image, of each of `depth` rows.
+template <class T, int V>
+inline void copy_panel(const T* from, int64_t pitch, int64_t depth, int valid, T* to) {
+  constexpr int n = kLanes<T>;
+  const int rest = valid - (V - 1) * n;
+  for (int64_t k = 0; k < depth; ++k, from += pitch, to += kTileCols<T>) {
+#pragma GCC unroll 3
+    for (int v = 0; v < V - 1; ++v) store(to + v * n, load(from + v * n));
+    store(to + (V - 1) * n,
+          rest == n ? load(from + (V - 1) * n) : load_partial(from + (V - 1) * n, rest));
+  }
+}
+
+// Asks for rows [begin, end) of a panel that begins at `from`, into L2: in L1 lines a large power of two
+// apart would displace each other.
+template <class T>
+inline void prefetch_panel(const T* from, int64_t pitch, int64_t begin, int64_t end) {
+  constexpr int line = 64 / sizeof(T);
+  for (int64_t k = begin; k < end; ++k) {
+    for (int j = 0; j < kTileCols<T>; j += line) __builtin_prefetch(from + k * pitch + j, 0, 2);
+  }
+}
+
+template <class T>
+static void pointwise_block(const PointwiseBlock<T>& b, T* panel) {
+  const int64_t tiles = ceil_div(b.rows, kTileRows);
+  for (int64_t k = 0; k < b.channels; k += b.step) {
+    const int64_t now = std::min(b.step, b.channels - k);
+    const bool first = k == 0, last = k + now == b.channels;
+    const T* a = b.weights + k * b.padded_rows + b.first_row * now;
+    for (int64_t j = 0; j < b.pixels; j += kTileCols<T>) {
+      const int valid = static_cast<int>(std::min<int64_t>(kTileCols<T>, b.pixels - j));
+      const T* from = b.in + k * b.plane + j;
+      dispatch_vectors<1>((valid + kLanes<T> - 1) / kLanes<T>, [&](auto shape) {
+        copy_panel<T, shape.vectors>(from, b.plane, now, valid, panel);
+      });
+      const bool more = j + 2 * kTileCols<T> <= b.pixels + b.ahead;
+      for (int64_t t = 0; t < tiles; ++t) {
+        if (more) {
+          prefetch_panel(from + kTileCols<T>, b.plane, now * t / tiles, now * (t + 1) / tiles);
+        }
+        const int64_t i = t * kTileRows;
+        const int here = static_cast<int>(std::min<int64_t>(kTileRows, b.rows - i));
+        T* to = b.out + i * b.plane + j;
+        Tile<T> tile{now, to, b.plane, here, valid, !first, nullptr};
+        const Epilogue<T> part = b.epilogue.at(i, j, i * b.plane + j);
+        if (first) tile.bias = part.bias, tile.residual = part.residual;
+        if (last) tile.floor = part.floor();
+        tile.stream = b.stream;
+        dispatch_tile<T>(here, valid, [&](auto shape) {
+          packed_tile<T, shape.rows, shape.vectors>(tile, a + i * now, panel);
+        });
+        if (last && part.smooth()) activate_rows(part.activation, to, b.plane, here, valid);
+      }
+    }
+  }
+}
+
+// From this size on an output is written around the caches: it would not stay in them.
+inline constexpr int64_t kPointwiseStreamBytes = int64_t{8} << 20;
+
+// Correlation c of one tap, with planes flattened to rows and weights packed. The memory is that of correlate().
+template <class T, class C>
+static void pointwise_planes(const Kernel& kernel, const C& c, const T* packed) {
+  constexpr int64_t bytes = static_cast<int64_t>(sizeof(T));
+  constexpr int64_t most_cols = kConvBlockColBytes / bytes;
+  const int64_t plane = c.pixels();
+  const int64_t row_step = round_up(ceil_div(c.rows, ceil_div(c.rows, kConvBlockRows)), kTileRows);
+  const int64_t row_blocks = ceil_div(c.rows, row_step);
+  const int64_t wanted = ceil_div(kConvMinBlocks, c.images * c.groups * row_blocks);
+  const int64_t col_step =
+      round_up(ceil_div(plane, std::max(wanted, ceil_div(plane, most_cols))), kTileCols<T>);
+  const int64_t col_blocks = ceil_div(plane, col_step);
+  const bool streaming = c.images * c.groups * c.rows * plane * bytes >= kPointwiseStreamBytes &&
+                         reinterpret_cast<uintptr_t>(c.out) % FLUXION_VECTOR_BYTES == 0 &&
+                         plane * bytes % FLUXION_VECTOR_BYTES == 0 && c.channels <= c.depth_step();
+  kernel.parallel_for(
+      c.images * c.groups * row_blocks * col_blocks, [&](int64_t block, int thread) {
+        const int64_t pixel = block % col_blocks * col_step;
+        const int64_t row = block / col_blocks % row_blocks * row_step;
+        const int64_t group = block / (col_blocks * row_blocks) % c.groups;
+        const int64_t image = block / (col_blocks * row_blocks * c.groups);
+        const int64_t cols = std::min(col_step, plane - pixel);
+        const int64_t in = (image * c.groups + group) * c.channels * plane + pixel;
+        const int64_t out = ((image * c.groups + group) * c.rows + row) * plane + pixel;
+        pointwise_block<T>(
+            {std::min(row_step, c.rows - row), c.channels, cols, plane, c.in + in, c.out + out,
+             packed + group * c.padded_rows() * c.channels, row, c.padded_rows(), c.depth_step(),
+             c.epilogue.at(group * c.rows + row, 0, out), plane - pixel - cols, streaming},
+            kernel.scratch<T>(thread));
+        if (streaming) stream_fence();
+      });
+}
+
+}  // namespace fluxion::cpu::FLUXION_TARGET

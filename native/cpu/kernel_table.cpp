@@ -8,6 +8,7 @@
 #include "ops/diffusion.h"
 #include "ops/elementwise.h"
 #include "ops/fourier.h"
+#include "ops/matmul.h"
 #include "ops/mesh_free.h"
 #include "ops/normalization.h"
 #include "ops/pooling.h"

@@ -24,29 +24,6 @@ struct PointwiseBlock {
   bool stream;
 };
 
-// Copies `vectors` vectors, of which `valid` elements lie in the image, of each of `depth` rows.
-template <class T, int V>
-inline void copy_panel(const T* from, int64_t pitch, int64_t depth, int valid, T* to) {
-  constexpr int n = kLanes<T>;
-  const int rest = valid - (V - 1) * n;
-  for (int64_t k = 0; k < depth; ++k, from += pitch, to += kTileCols<T>) {
-#pragma GCC unroll 3
-    for (int v = 0; v < V - 1; ++v) store(to + v * n, load(from + v * n));
-    store(to + (V - 1) * n,
-          rest == n ? load(from + (V - 1) * n) : load_partial(from + (V - 1) * n, rest));
-  }
-}
-
-// Asks for rows [begin, end) of a panel that begins at `from`, into L2: in L1 lines a large power of two
-// apart would displace each other.
-template <class T>
-inline void prefetch_panel(const T* from, int64_t pitch, int64_t begin, int64_t end) {
-  constexpr int line = 64 / sizeof(T);
-  for (int64_t k = begin; k < end; ++k) {
-    for (int j = 0; j < kTileCols<T>; j += line) __builtin_prefetch(from + k * pitch + j, 0, 2);
-  }
-}
-
 template <class T>
 static void pointwise_block(const PointwiseBlock<T>& b, T* panel) {
   const int64_t tiles = ceil_div(b.rows, kTileRows);
@@ -54,16 +31,14 @@ static void pointwise_block(const PointwiseBlock<T>& b, T* panel) {
     const int64_t now = std::min(b.step, b.channels - k);
     const bool first = k == 0, last = k + now == b.channels;
     const T* a = b.weights + k * b.padded_rows + b.first_row * now;
-    for (int64_t j = 0; j < b.pixels; j += kTileCols<T>) {
-      const int valid = static_cast<int>(std::min<int64_t>(kTileCols<T>, b.pixels - j));
+    for (int64_t j = 0; j < b.pixels;) {
+      const int valid = panel_cols<T>(b.pixels - j);
       const T* from = b.in + k * b.plane + j;
-      dispatch_vectors<1>((valid + kLanes<T> - 1) / kLanes<T>, [&](auto shape) {
-        copy_panel<T, shape.vectors>(from, b.plane, now, valid, panel);
-      });
-      const bool more = j + 2 * kTileCols<T> <= b.pixels + b.ahead;
+      copy_panel(from, b.plane, valid, now, panel);
+      const bool more = j + valid + kTileCols<T> <= b.pixels + b.ahead;
       for (int64_t t = 0; t < tiles; ++t) {
         if (more) {
-          prefetch_panel(from + kTileCols<T>, b.plane, now * t / tiles, now * (t + 1) / tiles);
+          prefetch_panel(from + valid, b.plane, now * t / tiles, now * (t + 1) / tiles);
         }
         const int64_t i = t * kTileRows;
         const int here = static_cast<int>(std::min<int64_t>(kTileRows, b.rows - i));
@@ -78,6 +53,7 @@ static void pointwise_block(const PointwiseBlock<T>& b, T* panel) {
         });
         if (last && part.smooth()) activate_rows(part.activation, to, b.plane, here, valid);
       }
+      j += valid;
     }
   }
 }

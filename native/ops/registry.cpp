@@ -10,6 +10,7 @@
 #include "ops/convolution.h"
 #include "ops/normalization.h"
 #include "ops/pooling.h"
+#include "ops/matmul.h"
 #include "ops/mesh_free.h"
 #include "ops/random.h"
 #include "ops/reduce.h"

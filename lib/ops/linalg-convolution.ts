@@ -1,7 +1,8 @@
 import { requireArgument, show } from '../errors';
 import type { Tensor } from '../tensor/tensor';
 import { sumOp } from './broadcast';
-import { type OpFunction, defineOp, withDefaults } from './define';
+import { type OpFunction, defineOp, defineOpWithOutputs, withDefaults } from './define';
+import { add } from './elementwise';
 import {
   type EpilogueActivation,
   type EpilogueOptions,
@@ -62,16 +63,41 @@ const conv2dWeightVjp: OpFunction<ConvParams & { weightShape: readonly number[] 
       : null,
   ],
 });
+// Both gradients of a depthwise convolution, which is bound by memory, from one pass over g.
+const depthwiseVjp = defineOpWithOutputs<ConvParams>('depthwise_conv2d_vjp', {
+  saveInputs: [0, 1, 2],
+  differentiableOutputs: [0, 1],
+  // (gx, gw) = (conv^T(g, w), g * x) with cotangents (h, k): <h, conv^T(g, w)> + <k, g * x>
+  vjp: ({ cotangents: [h, k], needs, input, shape, params }) => {
+    const [g, x, w] = [input(0), input(1), input(2)];
+    const ofG = [h && correlate(h, w, params), k && correlate(x, k, params)];
+    return [
+      needs(0) ? ofG.reduce((a, b) => (a && b ? add(a, b) : (a ?? b)))! : null,
+      needs(1) && k ? conv2dInputVjp([g, k], { ...params, inputShape: shape(1) }) : null,
+      needs(2) && h ? conv2dWeightVjp([g, h], { ...params, weightShape: shape(2) }) : null,
+    ];
+  },
+});
+
+/** Whether the kernels see one channel each; as in native/ops/convolution.h. */
+function isDepthwise(weight: readonly number[], groups: number): boolean {
+  return weight[1] === 1 && groups > 1 && weight[0]! <= 4 * groups;
+}
+
 const conv2dOp = defineOp<ConvParams & { activation: EpilogueActivation }>('conv2d', {
   saveInputs: (_, needs) => [...(needs(1) ? [0] : []), ...(needs(0) ? [1] : [])],
   saveOutputs: ({ activation }) => (activation === 'none' ? [] : [0]),
   vjp: ({ g: ofResult, needs, input, output, shape, params }) => {
     const g = throughActivation(params.activation, ofResult, () => output(0));
+    const depthwise = needs(0) && needs(1) && isDepthwise(shape(1), params.groups);
+    const [gx, gw] = depthwise
+      ? depthwiseVjp([g, input(0), input(1)], convParams(params))
+      : [null, null];
     return [
-      needs(0)
+      gx ? gx : needs(0)
         ? conv2dInputVjp([g, input(1)], { ...convParams(params), inputShape: shape(0) })
         : null,
-      needs(1)
+      gw ? gw : needs(1)
         ? conv2dWeightVjp([g, input(0)], { ...convParams(params), weightShape: shape(1) })
         : null,
       needs(2) ? sumOp([g], { dims: [0, 2, 3], keepdim: false }) : null,

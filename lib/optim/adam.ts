@@ -1,14 +1,14 @@
 import { requireArgument, show } from '../errors';
-import { assign } from '../tensor/assign';
 import type { Tensor } from '../tensor/tensor';
-import { defineOpWithOutputs } from '../ops/define';
 import {
+  type CommonOptions,
   Optimizer,
-  type ParameterState,
   type Parameters,
+  type Pending,
   requireRate,
   zerosLike,
 } from './optimizer';
+import { byNumber, defineUpdate, requireFlag } from './update';
 
 interface AdamStepParams {
   learningRate: number;
@@ -17,14 +17,14 @@ interface AdamStepParams {
   eps: number;
   weightDecay: number;
   decoupled: boolean;
+  amsgrad: boolean;
+  maximize: boolean;
   step: number;
 }
 
-const adamStep = defineOpWithOutputs<AdamStepParams>('adam_step', {
-  reason: 'an optimizer changes parameters outside of the recorded computation',
-});
+const adamStep = defineUpdate<AdamStepParams>('adam_step');
 
-export interface AdamOptions {
+export interface AdamOptions extends CommonOptions {
   /** Default 0.001. */
   learningRate: number;
   /** Decay of the two moments. Default [0.9, 0.999]. */
@@ -33,6 +33,10 @@ export interface AdamOptions {
   eps: number;
   /** Default 0 for Adam, 0.01 for AdamW. */
   weightDecay: number;
+  /** Divides by the largest second moment so far; Reddi et al. (2018). Default false. */
+  amsgrad: boolean;
+  /** Goes up the gradient. Default false. */
+  maximize: boolean;
 }
 
 abstract class AdamFamily extends Optimizer<AdamOptions> {
@@ -44,19 +48,23 @@ abstract class AdamFamily extends Optimizer<AdamOptions> {
     /** Whether weight decay acts on the parameter itself. */
     private readonly decoupled: boolean,
   ) {
-    const defaults: AdamOptions = {
+    super(op, parameters, options, {
       learningRate: 1e-3,
       betas: [0.9, 0.999],
       eps: 1e-8,
       weightDecay,
-    };
-    super(op, parameters, options, defaults);
+      amsgrad: false,
+      maximize: false,
+    });
   }
 
-  protected override check({ learningRate, betas, eps, weightDecay }: AdamOptions): void {
+  protected override check(options: AdamOptions): void {
+    const { learningRate, betas, eps, weightDecay, amsgrad, maximize } = options;
     requireRate(this.op, 'learningRate', learningRate);
     requireRate(this.op, 'eps', eps);
     requireRate(this.op, 'weightDecay', weightDecay);
+    requireFlag(this.op, 'amsgrad', amsgrad);
+    requireFlag(this.op, 'maximize', maximize);
     requireArgument(
       Array.isArray(betas) && betas.length === 2 && betas.every((beta) => beta >= 0 && beta < 1),
       this.op,
@@ -64,37 +72,37 @@ abstract class AdamFamily extends Optimizer<AdamOptions> {
     );
   }
 
-  protected override update(
-    parameter: Tensor,
-    grad: Tensor,
-    { learningRate, betas, eps, weightDecay }: AdamOptions,
-    state: ParameterState,
-  ): Tensor {
-    const m = (state.m ??= zerosLike(parameter)) as Tensor;
-    const v = (state.v ??= zerosLike(parameter)) as Tensor;
-    const step = (state.step as number) + 1;
+  protected override update(pending: readonly Pending[], options: AdamOptions): void {
+    const { learningRate, betas, eps, weightDecay, amsgrad, maximize } = options;
     const [beta1, beta2] = betas;
     const { decoupled } = this;
-    const [fresh, freshM, freshV] = adamStep([parameter, grad, m, v], {
-      ...{ learningRate, beta1, beta2, eps, weightDecay, decoupled, step },
-    });
-    assign(m, freshM!);
-    assign(v, freshV!);
-    freshM!.dispose();
-    freshV!.dispose();
-    state.step = step;
-    return fresh!;
+    // The corrections depend on the number of the step, which parameters without a gradient skip.
+    for (const [before, entries] of byNumber(pending, ({ state }) => state.step as number)) {
+      const step = before + 1;
+      const items = entries.map(({ parameter, grad, state }) => {
+        const m = (state.m ??= zerosLike(parameter)) as Tensor;
+        const v = (state.v ??= zerosLike(parameter)) as Tensor;
+        if (!amsgrad) return [parameter, grad, m, v];
+        return [parameter, grad, m, v, (state.vMax ??= zerosLike(parameter)) as Tensor];
+      });
+      const updated = amsgrad ? [0, 2, 3, 4] : [0, 2, 3];
+      adamStep(items, updated, {
+        ...{ learningRate, beta1, beta2, eps, weightDecay, decoupled, amsgrad, maximize, step },
+      });
+      for (const { state } of entries) state.step = step;
+    }
   }
 }
 
 /**
- * Adam; Kingma and Ba (2015). With g the gradient and t the number of the step:
+ * Adam; Kingma and Ba (2015). With g the gradient (negated with maximize) and t the number of the step:
  *
  *     g += weightDecay p
  *     m = beta1 m + (1 - beta1) g,   v = beta2 v + (1 - beta2) g^2
  *     p -= learningRate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
  *
- * Cost: one pass; reads 16 and writes 12 bytes for each float32 parameter.
+ * With amsgrad the largest v so far stands in the place of v. Cost: one native call and one pass for all
+ * parameters of a group; reads 16 and writes 12 bytes for each float32 parameter.
  */
 export class Adam extends AdamFamily {
   constructor(parameters: Parameters<AdamOptions>, options?: Partial<AdamOptions>) {

@@ -1,32 +1,65 @@
 import { requireArgument, show } from '../errors';
-import { assign } from '../tensor/assign';
+import { ownHandle } from '../tensor/assign';
+import { MAX_OPERANDS } from '../tensor/handle';
 import type { Tensor } from '../tensor/tensor';
-import { noGrad, tidy } from '../autograd/tidy';
-import { add, cast, clamp, div, mul, sqrt, square } from '../ops/elementwise';
-import { sum } from '../ops/reduce';
+import { noGrad } from '../autograd/tidy';
+import { defineOp, withDefaults } from '../ops/define';
+import { checkGradient } from './update';
+
+const clipOp = defineOp<{ maxNorm: number; normType: number; errorIfNonfinite: boolean }>(
+  'clip_grad_norm',
+  { reason: 'it changes gradients outside of the recorded computation' },
+);
+
+export interface ClipGradNormOptions {
+  /** The p of the norm, > 0; Infinity for the largest magnitude. Default 2. */
+  normType?: number;
+  /** A norm that is infinite or NaN is an error of the next read, and the gradients stay. Default false. */
+  errorIfNonfinite?: boolean;
+}
 
 /**
- * Scales the gradients so that their common 2-norm is at most `maxNorm`: g *= min(1, maxNorm / (norm +
- * 1e-6)). Returns the norm before, a tensor of one number: nothing waits for it until it is read.
+ * Scales the gradients so that their common p-norm is at most `maxNorm`:
+ *
+ *     norm = (sum over all elements of all gradients |g|^p)^(1/p),   g *= min(1, maxNorm / (norm + 1e-6))
+ *
+ * Returns the norm before, a tensor of one number: nothing waits for it until it is read. A norm that is NaN
+ * makes the gradients NaN, as in PyTorch.
+ *
+ * Cost: one read of the gradients, and a read and a write where they have to be scaled. The sum is in float64
+ * and in a fixed order: the same bits for any number of threads.
  */
-export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Tensor {
+export function clipGradNorm(
+  parameters: Tensor | Iterable<Tensor>,
+  maxNorm: number,
+  options?: ClipGradNormOptions,
+): Tensor {
+  const { normType, errorIfNonfinite } = withDefaults('clipGradNorm', options, {
+    normType: 2,
+    errorIfNonfinite: false,
+  });
   requireArgument(
     maxNorm > 0,
     'clipGradNorm',
     () => `maxNorm must be a number > 0, got ${show(maxNorm)}`,
   );
-  const grads = [...parameters].flatMap((parameter) => parameter.grad ?? []);
   requireArgument(
-    grads.length > 0,
+    normType > 0,
     'clipGradNorm',
-    'some parameter must have a gradient, none has',
+    () => `normType must be a number > 0, got ${show(normType)}`,
   );
-  return noGrad(() =>
-    tidy(() => {
-      const norm = sqrt(grads.map((grad) => sum(square(grad))).reduce((a, b) => add(a, b)));
-      const scale = clamp(div(maxNorm, add(norm, 1e-6)), { max: 1 });
-      for (const grad of grads) assign(grad, mul(grad, cast(scale, grad.dtype)));
-      return norm;
-    }),
+  const list = Symbol.iterator in parameters ? [...parameters] : [parameters];
+  const grads = new Set<Tensor>();
+  for (const parameter of list) {
+    if (!parameter.grad) continue;
+    checkGradient('clipGradNorm', parameter, parameter.grad);
+    grads.add(parameter.grad);
+  }
+  requireArgument(
+    grads.size > 0 && grads.size <= MAX_OPERANDS,
+    'clipGradNorm',
+    () => `1 to ${MAX_OPERANDS} parameters must have a gradient, got ${grads.size}`,
   );
+  for (const grad of grads) ownHandle(grad);
+  return noGrad(() => clipOp([...grads], { maxNorm, normType, errorIfNonfinite }));
 }

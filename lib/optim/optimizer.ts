@@ -1,10 +1,13 @@
 import { FluxionError, requireArgument, show } from '../errors';
 import { assign } from '../tensor/assign';
-import { isFloating, newTypedArray } from '../tensor/dtype';
-import { retain, upload } from '../tensor/handle';
+import { isFloating } from '../tensor/dtype';
+import { retain } from '../tensor/handle';
 import { Tensor, isTensor } from '../tensor/tensor';
 import { keep, noGrad, tidy } from '../autograd/tidy';
+import { zeros } from '../ops/creation';
 import { withDefaults } from '../ops/define';
+import type { Projection } from './projection';
+import { checkGradient } from './update';
 
 /** Options that every optimizer has. */
 export interface CommonOptions {
@@ -30,6 +33,13 @@ export interface OptimizerState<O extends object = object> {
 
 export type Group<O extends object> = O & { readonly params: readonly Tensor[] };
 
+/** A parameter whose turn it is, with its gradient and what is remembered of it. */
+export interface Pending {
+  parameter: Tensor;
+  grad: Tensor;
+  state: ParameterState;
+}
+
 function checkParameter(op: string, parameter: unknown): asserts parameter is Tensor {
   requireArgument(
     isTensor(parameter) && parameter.isLeaf && isFloating(parameter.dtype),
@@ -40,12 +50,15 @@ function checkParameter(op: string, parameter: unknown): asserts parameter is Te
 }
 
 /**
- * Changes parameters along their gradients. A step replaces the memory of each parameter in one pass over
- * it; the parameter stays the same object. Parameters without a gradient are left alone.
+ * Changes parameters along their gradients, all parameters of a group in one pass. A parameter stays the same
+ * object; its memory is overwritten where nothing else sees it (no view, no copy, no pending backward), else
+ * it gets new memory and the others keep the old contents. Parameters without a gradient are left alone.
  */
 export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
   readonly groups: Group<O>[];
   protected readonly state = new Map<Tensor, ParameterState>();
+  private readonly common: O;
+  private readonly projections: { params: readonly Tensor[]; project: Projection }[] = [];
 
   protected constructor(
     protected readonly op: string,
@@ -54,6 +67,7 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     defaults: O,
   ) {
     const common = withDefaults(op, options, defaults);
+    this.common = common;
     requireArgument(
       typeof (parameters as Iterable<unknown> | undefined)?.[Symbol.iterator] === 'function',
       op,
@@ -62,21 +76,15 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     const list: unknown[] = [...parameters];
     requireArgument(list.length > 0, op, 'there must be at least one parameter, got none');
     const given = isTensor(list[0]) ? [{ params: list }] : list;
-    this.groups = given.map((group) => this.makeGroup(group as ParameterGroup<O>, common));
-    const all = this.parameters();
-    requireArgument(new Set(all).size === all.length, op, 'a parameter must appear once');
+    this.groups = [];
+    for (const group of given) this.addParameterGroup(group as ParameterGroup<O>);
   }
 
   /** Throws unless the options of a group are usable. */
   protected abstract check(options: O): void;
 
-  /** New contents of one parameter, its state updated. */
-  protected abstract update(
-    parameter: Tensor,
-    grad: Tensor,
-    options: O,
-    state: ParameterState,
-  ): Tensor;
+  /** Gives the parameters of a group and their states new contents. */
+  protected abstract update(pending: readonly Pending[], options: O): void;
 
   /** The learning rate of the first group; setting it sets that of all. */
   get learningRate(): number {
@@ -100,21 +108,69 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     }
   }
 
-  /** Updates every parameter that has a gradient. Leaves nothing behind but the parameters and the state. */
+  /**
+   * Adds parameters: { params, ...options }; options that are absent are those the optimizer was made with.
+   * Schedulers of the optimizer follow the new group from its learning rate on.
+   */
+  addParameterGroup(group: ParameterGroup<O>): void {
+    const made = this.makeGroup(group, this.common);
+    const all = [...this.parameters(), ...made.params];
+    requireArgument(new Set(all).size === all.length, this.op, 'a parameter must appear once');
+    this.groups.push(made);
+  }
+
+  /**
+   * Has a projection applied to parameters after each step, so that they stay where a scheme is stable or a
+   * coefficient has a meaning. Several projections of one parameter follow each other as they were added.
+   *
+   * @example optimizer.project(model.diffusion.diffusivity, nonNegative());
+   */
+  project(parameters: Tensor | Iterable<Tensor>, projection: Projection): void {
+    const params = isTensor(parameters) ? [parameters] : [...parameters];
+    const own = new Set(this.parameters());
+    requireArgument(
+      params.length > 0 && params.every((parameter) => own.has(parameter)),
+      'project',
+      'parameters must be some of the optimizer',
+    );
+    requireArgument(
+      typeof projection === 'function',
+      'project',
+      () => `projection must be a function from tensor to tensor, got ${show(projection)}`,
+    );
+    this.projections.push({ params, project: projection });
+  }
+
+  /**
+   * Updates every parameter that has a gradient, then applies the projections. Leaves nothing behind but the
+   * parameters and the state.
+   */
   step(): void {
     noGrad(() =>
       tidy(() => {
         for (const group of this.groups) {
           this.check(group);
-          for (const parameter of group.params) {
-            if (!parameter.grad) continue;
-            const fresh = this.update(parameter, parameter.grad, group, this.stateOf(parameter));
-            assign(parameter, fresh);
-            fresh.dispose();
-          }
+          const pending = group.params.flatMap((parameter) => {
+            const { grad } = parameter;
+            if (!grad) return [];
+            checkGradient(this.op, parameter, grad);
+            return [{ parameter, grad, state: this.stateOf(parameter) }];
+          });
+          if (pending.length > 0) this.update(pending, group);
         }
+        this.applyProjections();
       }),
     );
+  }
+
+  /** To be called without recording and in a scope of its own. */
+  protected applyProjections(): void {
+    for (const { params, project } of this.projections) {
+      for (const parameter of params) {
+        const projected = project(parameter);
+        if (projected !== parameter) assign(parameter, projected);
+      }
+    }
   }
 
   /** Options and moments; the tensors are the optimizer's own, not copies. */
@@ -145,7 +201,7 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     );
     for (const [i, entry] of Object.entries(given.state)) this.checkState(all[Number(i)], i, entry);
     const options = given.groups.map(({ params: _, ...rest }) => rest as unknown as O);
-    options.forEach((entry) => this.check(entry));
+    options.forEach((entry, i) => this.check({ ...this.groups[i]!, ...entry }));
     options.forEach((entry, i) => Object.assign(this.groups[i]!, entry));
     const copies = Object.entries(given.state).map(([i, entry]) => [i, copyState(entry)] as const);
     this.dispose();
@@ -178,7 +234,7 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     return { ...options, params: list };
   }
 
-  private stateOf(parameter: Tensor): ParameterState {
+  protected stateOf(parameter: Tensor): ParameterState {
     let entry = this.state.get(parameter);
     if (!entry) this.state.set(parameter, (entry = { step: 0 }));
     return entry;
@@ -215,9 +271,8 @@ function copyState(entry: ParameterState): ParameterState {
 }
 
 /** A tensor of zeros that no scope releases. */
-export function zerosLike(tensor: Tensor): Tensor {
-  const values = newTypedArray(tensor.dtype, tensor.size);
-  return keep(new Tensor(upload(values, tensor.dtype, tensor.shape)));
+export function zerosLike({ shape, dtype }: Tensor): Tensor {
+  return keep(zeros(shape, { dtype }));
 }
 
 export function requireRate(op: string, name: string, value: number): void {

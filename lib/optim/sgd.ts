@@ -1,11 +1,16 @@
-import { requireArgument, show } from '../errors';
-import { assign } from '../tensor/assign';
+import { requireArgument } from '../errors';
 import type { Tensor } from '../tensor/tensor';
-import { keep } from '../autograd/tidy';
-import { defineOpWithOutputs } from '../ops/define';
-import { Optimizer, type ParameterState, type Parameters, requireRate } from './optimizer';
+import {
+  type CommonOptions,
+  Optimizer,
+  type Parameters,
+  type Pending,
+  requireRate,
+  zerosLike,
+} from './optimizer';
+import { byNumber, defineUpdate, requireFlag } from './update';
 
-export interface SGDOptions {
+export interface SGDOptions extends CommonOptions {
   /** Default 0.001. */
   learningRate: number;
   /** Default 0. */
@@ -16,20 +21,22 @@ export interface SGDOptions {
   weightDecay: number;
   /** Default false. */
   nesterov: boolean;
+  /** Goes up the gradient. Default false. */
+  maximize: boolean;
 }
 
-const sgdStep = defineOpWithOutputs<SGDOptions & { first: boolean }>('sgd_step', {
-  reason: 'an optimizer changes parameters outside of the recorded computation',
-});
+const sgdStep = defineUpdate<SGDOptions & { first: boolean }>('sgd_step');
 
 /**
- * Stochastic gradient descent, with PyTorch's momentum. With g the gradient and b the buffer:
+ * Stochastic gradient descent, with PyTorch's momentum. With g the gradient (negated with maximize) and b
+ * the buffer:
  *
  *     g += weightDecay p
  *     b = momentum b + (1 - dampening) g      (b = g at the first step)
  *     p -= learningRate b                      (nesterov: learningRate (g + momentum b))
  *
- * Without momentum there is no buffer and p -= learningRate g.
+ * Without momentum there is no buffer and p -= learningRate g. Cost: one native call and one pass for all
+ * parameters of a group; 20 bytes for each float32 parameter, 12 without momentum.
  */
 export class SGD extends Optimizer<SGDOptions> {
   constructor(parameters: Parameters<SGDOptions>, options?: Partial<SGDOptions>) {
@@ -39,6 +46,7 @@ export class SGD extends Optimizer<SGDOptions> {
       dampening: 0,
       weightDecay: 0,
       nesterov: false,
+      maximize: false,
     });
   }
 
@@ -46,10 +54,12 @@ export class SGD extends Optimizer<SGDOptions> {
     requireRate(this.op, 'learningRate', options.learningRate);
     requireRate(this.op, 'momentum', options.momentum);
     requireRate(this.op, 'weightDecay', options.weightDecay);
+    requireFlag(this.op, 'nesterov', options.nesterov);
+    requireFlag(this.op, 'maximize', options.maximize);
     requireArgument(
       Number.isFinite(options.dampening),
       this.op,
-      () => `dampening must be a number, got ${show(options.dampening)}`,
+      () => `dampening must be a number, got ${String(options.dampening)}`,
     );
     requireArgument(
       !options.nesterov || (options.momentum > 0 && options.dampening === 0),
@@ -60,25 +70,18 @@ export class SGD extends Optimizer<SGDOptions> {
     );
   }
 
-  protected override update(
-    parameter: Tensor,
-    grad: Tensor,
-    { learningRate, momentum, dampening, weightDecay, nesterov }: SGDOptions,
-    state: ParameterState,
-  ): Tensor {
-    const buffer = (state.momentum as Tensor | undefined) ?? null;
-    const [fresh, freshBuffer] = sgdStep(
-      [parameter, grad, buffer],
-      { learningRate, momentum, dampening, weightDecay, nesterov, first: buffer === null },
-      momentum > 0 ? 0b11 : 0b01,
-    );
-    if (buffer && freshBuffer) {
-      assign(buffer, freshBuffer);
-      freshBuffer.dispose();
-    } else if (freshBuffer) {
-      state.momentum = keep(freshBuffer);
+  protected override update(pending: readonly Pending[], options: SGDOptions): void {
+    const { learningRate, momentum, dampening, weightDecay, nesterov, maximize } = options;
+    const params = { learningRate, momentum, dampening, weightDecay, nesterov, maximize };
+    // Only the first step of a parameter finds no buffer.
+    for (const [first, entries] of byNumber(pending, ({ state }) => Number(!state.momentum))) {
+      const items = entries.map(({ parameter, grad, state }) =>
+        momentum > 0
+          ? [parameter, grad, (state.momentum ??= zerosLike(parameter)) as Tensor]
+          : [parameter, grad],
+      );
+      sgdStep(items, momentum > 0 ? [0, 2] : [0], { ...params, first: first === 1 });
+      for (const { state } of entries) state.step = (state.step as number) + 1;
     }
-    state.step = (state.step as number) + 1;
-    return fresh!;
   }
 }

@@ -1,5 +1,6 @@
 import { FluxionError, show } from '../errors';
-import { type Handle, releaseHandle, retain } from './handle';
+import { type Handle, releaseHandle, retain, runOne } from './handle';
+import { opNumber } from './op-table';
 import { sameShape } from './shape';
 import type { Tensor } from './tensor';
 
@@ -25,4 +26,18 @@ export function replaceHandle(tensor: Tensor, handle: Handle): void {
   const old = tensor.live('assign');
   tensor.handle = retain(handle);
   releaseHandle(old);
+}
+
+const RESHAPE = opNumber('reshape');
+
+/**
+ * Makes a tensor the only owner of its handle, before an op that gives it new contents: the tape and copies
+ * of a state that hold the same handle keep the old ones. Nothing is copied here; the memory now has two
+ * owners, and the op writes the new contents elsewhere.
+ */
+export function ownHandle(tensor: Tensor): void {
+  const shared = tensor.live('assign');
+  if (shared.references === 1) return;
+  tensor.handle = runOne(RESHAPE, [shared], { shape: shared.shape });
+  releaseHandle(shared);
 }

@@ -70,7 +70,7 @@ Tensor Engine::contiguous(const Tensor& tensor) {
     ++tensor.storage()->references;
     return Tensor(tensor.storage(), view);
   }
-  const Operand input{&tensor, false, 0};
+  const Operand input{&tensor, false, 0, nullptr};
   Tensor out;
   const NoParams none;
   run(OpId::copy, &none, {&input, 1}, 1, &out);
@@ -143,7 +143,37 @@ void Engine::run(OpId op, const void* params, std::span<const Operand> inputs, u
     }
     return;
   }
+  if (infer.updated_inputs) {
+    if (many.empty()) many.assign(views, views + n);
+    return run_update(op, params, inputs, std::move(many), infer, wanted, outputs);
+  }
   launch(op, params, {views, n}, infer, wanted, outputs);
+}
+
+// The queue is in order and everything that reads the old contents stands in it already, so memory with one
+// owner may be overwritten. Views and copies of a handle are owners too: then the tensor moves to new memory.
+void Engine::run_update(OpId op, const void* params, std::span<const Operand> inputs,
+                        std::vector<TensorView> views, const Infer& infer, uint32_t wanted,
+                        Tensor* outputs) {
+  views.reserve(2 * inputs.size());
+  std::vector<Tensor> fresh;
+  std::vector<Tensor*> moving;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!infer.updates(static_cast<int>(i))) continue;
+    Tensor* tensor = inputs[i].updated;
+    if (!tensor) fail(ErrorCode::Internal, infer.op(), "an updated input must be a tensor");
+    const bool own =
+        tensor->storage()->references == 1 && views[i].data == tensor->view().data;
+    if (own) {
+      views.push_back(TensorView(views[i]));
+    } else {
+      fresh.push_back(empty(views[i].dtype, views[i].shape, infer.op()));
+      moving.push_back(tensor);
+      views.push_back(fresh.back().view());
+    }
+  }
+  launch(op, params, views, infer, wanted, outputs);
+  for (size_t i = 0; i < moving.size(); ++i) *moving[i] = std::move(fresh[i]);
 }
 
 void Engine::launch(OpId op, const void* params, std::span<const TensorView> inputs,

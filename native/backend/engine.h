@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "backend/device.h"
 #include "ops/registry.h"
@@ -47,6 +48,7 @@ struct Operand {
   const Tensor* tensor = nullptr;
   bool is_number = false;
   double number = 0;
+  Tensor* updated = nullptr;  // the tensor, where an op may give it new contents
 };
 
 class Engine {
@@ -66,6 +68,9 @@ class Engine {
 
  private:
   Tensor make_view(const Tensor& base, const Infer& infer);
+  void run_update(OpId op, const void* params, std::span<const Operand> inputs,
+                  std::vector<TensorView> views, const Infer& infer, uint32_t wanted,
+                  Tensor* outputs);
   void launch(OpId op, const void* params, std::span<const TensorView> inputs, const Infer& infer,
               uint32_t wanted, Tensor* outputs);
   void* alloc(size_t bytes, const char* op);

@@ -105,8 +105,8 @@ napi_value run(napi_env env, napi_callback_info callback_info) {
     Operand* operands = n > kMaxInputs ? many.data() : few;
     for (int i = 0; i < n; ++i) {
       const double kind = frame[Frame::kInputs + 2 * i], value = frame[Frame::kInputs + 2 * i + 1];
-      if (kind == 1) operands[i].tensor = &addon.tensor(value, info.name);
-      if (kind == 2) operands[i] = {nullptr, true, value};
+      if (kind == 1) operands[i].tensor = operands[i].updated = &addon.tensor(value, info.name);
+      if (kind == 2) operands[i] = {nullptr, true, value, nullptr};
     }
     // A missing argument is undefined: an output that nobody wants.
     uint32_t wanted = 0;

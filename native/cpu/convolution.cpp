@@ -12,6 +12,7 @@
 
 #include "cpu/kernel.h"
 #include "ops/convolution.h"
+#include "ops/depthwise.h"
 
 #define FLUXION_KERNELS "cpu/convolution.cpp"
 #include "cpu/targets.h"
@@ -20,11 +21,13 @@
 #include "cpu/simd.h"
 #include "cpu/transpose.h"
 #include "cpu/vector_math.h"
+#include "cpu/activation.h"
 #include "cpu/epilogue.h"
 #include "cpu/gemm.h"
 #include "cpu/pointwise.h"
 #include "cpu/pointwise_weight.h"
 #include "cpu/depthwise.h"
+#include "cpu/depthwise_vjp.h"
 #include "cpu/convolution_weight.h"
 
 namespace fluxion::cpu::FLUXION_TARGET {
@@ -311,12 +314,9 @@ static void conv2d(const Conv2dForwardParams& p, const Kernel& kernel) {
   c.epilogue = epilogue_of<T>(p, kernel);
   c.kernel_width = weight[3], c.channel_stride = weight[2] * weight[3];
   c.row_stride = c.channels * c.channel_stride, c.group_stride = c.rows * c.row_stride;
-  if (conv_is_depthwise(weight, p.groups)) {
-    depthwise_planes<T>(kernel, {c.h, c.w, c.images, c.groups, y[2], y[3], c.in, c.out, c.weights,
-                                 weight[2], weight[3], c.epilogue});
-  } else {
-    correlate(kernel, c);
-  }
+  if (conv_is_depthwise(weight, p.groups))
+    return depthwise_forward<T>(kernel, {{p, x, weight}, c.weights}, c.epilogue, c.in, c.out);
+  correlate(kernel, c);
 }
 
 template <class T>
@@ -328,27 +328,14 @@ static void conv2d_input_vjp(const Conv2dInputVjpParams& p, const Kernel& kernel
   c.in = kernel.in(0).as<T>(), c.out = kernel.out(0).as<T>(), c.weights = kernel.in(1).as<T>();
   c.kernel_width = weight[3], c.row_stride = weight[2] * weight[3];
   c.channel_stride = c.rows * c.row_stride, c.group_stride = c.channels * c.channel_stride;
+  if (conv_is_depthwise(weight, p.groups))
+    return depthwise_vjp<T>(kernel, {{p, x, weight}, c.weights}, c.in, nullptr, c.out, nullptr);
   for (int64_t ph = 0; ph < p.stride.h; ++ph) {
     for (int64_t pw = 0; pw < p.stride.w; ++pw) {
       c.h = conv_input_vjp_axis(x[2], weight[2], p.stride.h, p.padding.h, p.dilation.h, ph);
       c.w = conv_input_vjp_axis(x[3], weight[3], p.stride.w, p.padding.w, p.dilation.w, pw);
       c.h.in = g[2], c.w.in = g[3];
-      if (conv_is_depthwise(weight, p.groups)) {
-        depthwise_planes<T>(kernel, {c.h,
-                                     c.w,
-                                     c.images,
-                                     c.groups,
-                                     x[2],
-                                     x[3],
-                                     c.in,
-                                     c.out,
-                                     c.weights,
-                                     weight[2],
-                                     weight[3],
-                                     {}});
-      } else {
-        correlate(kernel, c);
-      }
+      correlate(kernel, c);
     }
   }
 }
@@ -367,6 +354,15 @@ void k_conv2d_input_vjp(const Conv2dInputVjpParams& params, const Kernel& kernel
 void k_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, const Kernel& kernel) {
   dispatch_floating(kernel.out(0).dtype, [&](auto tag) {
     conv2d_weight_vjp<typename decltype(tag)::type>(params, kernel);
+  });
+}
+
+void k_depthwise_conv2d_vjp(const Conv2dParams& params, const Kernel& kernel) {
+  dispatch_floating(kernel.in(0).dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const Shape &x = kernel.in(1).shape, &weight = kernel.in(2).shape;
+    depthwise_vjp<T>(kernel, {{params, x, weight}, kernel.in(2).as<T>()}, kernel.in(0).as<T>(),
+                     kernel.in(1).as<T>(), kernel.out(0).as<T>(), kernel.out(1).as<T>());
   });
 }
 

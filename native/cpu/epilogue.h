@@ -1,5 +1,5 @@
 // y = act(sum + bias + residual), done to an output while it is still in registers or L1. No include guard:
-// read once per instruction set, after simd.h and vector_math.h.
+// read once per instruction set, after simd.h and activation.h.
 //
 // A kernel adds bias and residual and applies `floor` (relu, without a branch: the floor is -infinity where
 // there is none) to the vectors that it stores, or calls finish_rows() on rows that it has just written.
@@ -19,7 +19,7 @@ struct Epilogue {
     return activation == Activation::relu ? T(0) : -std::numeric_limits<T>::infinity();
   }
   bool empty() const { return !bias && !columns && !residual && activation == Activation::none; }
-  bool smooth() const { return activation > Activation::relu; }
+  bool smooth() const { return activation != Activation::none && activation != Activation::relu; }
   // The epilogue of a part of the output that begins at this row, column and element.
   Epilogue at(int64_t row, int64_t column, int64_t element) const {
     return {bias ? bias + row : nullptr, columns ? columns + column : nullptr,
@@ -33,39 +33,10 @@ inline __attribute__((always_inline)) Vec<T> raise_to(Vec<T> floor, Vec<T> x) {
   return x < floor ? floor : x;
 }
 
-template <Activation A, class T>
-inline __attribute__((always_inline)) T activate(T x) {
-  if constexpr (A == Activation::none) return x;
-  if constexpr (A == Activation::relu) return x < T(0) ? T(0) : x;
-  if constexpr (A == Activation::tanh) return vtanh(x);
-  if constexpr (A == Activation::sigmoid) return vsigmoid(x);
-  if constexpr (A == Activation::silu) return x / (T(1) + vexp(-x));
-  if constexpr (A == Activation::gelu) return x * vnormal(x).cdf;
-}
-
-template <Activation A, class T>
-inline void activate_rows(T* y, int64_t pitch, int64_t rows, int64_t cols) {
-  for (int64_t i = 0; i < rows; ++i, y += pitch)
-    for (int64_t j = 0; j < cols; ++j) y[j] = activate<A>(y[j]);
-}
-
 template <class T>
 __attribute__((noinline)) void activate_rows(Activation activation, T* y, int64_t pitch,
                                              int64_t rows, int64_t cols) {
-  switch (activation) {
-    case Activation::none:
-      return;
-    case Activation::relu:
-      return activate_rows<Activation::relu>(y, pitch, rows, cols);
-    case Activation::tanh:
-      return activate_rows<Activation::tanh>(y, pitch, rows, cols);
-    case Activation::sigmoid:
-      return activate_rows<Activation::sigmoid>(y, pitch, rows, cols);
-    case Activation::silu:
-      return activate_rows<Activation::silu>(y, pitch, rows, cols);
-    case Activation::gelu:
-      return activate_rows<Activation::gelu>(y, pitch, rows, cols);
-  }
+  for (int64_t i = 0; i < rows; ++i, y += pitch) activate(activation, y, cols);
 }
 
 // The whole epilogue on rows of sums that lie in L1: for kernels without a place for it in their stores.

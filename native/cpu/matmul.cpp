@@ -19,6 +19,7 @@
 #include "cpu/simd.h"
 #include "cpu/transpose.h"
 #include "cpu/vector_math.h"
+#include "cpu/activation.h"
 #include "cpu/epilogue.h"
 #include "cpu/gemm.h"
 #include "cpu/matvec.h"

@@ -1,6 +1,8 @@
 // Validation, output shapes and memory of the convolutions.
 #include "ops/convolution.h"
 
+#include "ops/depthwise.h"
+
 namespace fluxion {
 
 namespace {
@@ -59,6 +61,16 @@ void plan_correlation(Infer& infer, const ConvProblem& c, int64_t rows, int64_t 
   infer.scratch = static_cast<size_t>(scratch);
 }
 
+void plan_depthwise(Infer& infer, const ConvProblem& c, int64_t out_plane) {
+  infer.scratch = static_cast<size_t>(
+      depthwise_scratch(c.weight[2] * c.weight[3], out_plane, bytes_of(infer)));
+}
+
+void plan_depthwise_weights(Infer& infer, const ConvProblem& c) {
+  infer.workspace = static_cast<size_t>(DepthwiseSlices(c.x[0], c.x[1], true).slices *
+                                        c.weight.size() * kDepthwiseLaneBytes);
+}
+
 }  // namespace
 
 void infer_conv2d(const Conv2dForwardParams& params, Infer& infer) {
@@ -77,7 +89,7 @@ void infer_conv2d(const Conv2dForwardParams& params, Infer& infer) {
   infer.output(infer.dtype(0), c.output());
   infer.work = c.work();
   if (conv_is_depthwise(c.weight, c.groups)) {
-    infer.scratch = static_cast<size_t>(depthwise_plane(c.h, c.w) * bytes_of(infer));
+    plan_depthwise(infer, c, c.h.out * c.w.out);
   } else {
     plan_correlation(infer, c, c.weight[0] / c.groups, c.weight[1], false);
   }
@@ -96,18 +108,7 @@ void infer_conv2d_input_vjp(const Conv2dInputVjpParams& params, Infer& infer) {
     const bool scattered = params.stride.h > 1 || params.stride.w > 1;
     return plan_correlation(infer, c, c.weight[1], c.weight[0] / c.groups, scattered);
   }
-  int64_t height = 0, width = 0;
-  for (int64_t phase = 0; phase < params.stride.h; ++phase) {
-    height = std::max(height, conv_input_vjp_axis(c.x[2], c.weight[2], params.stride.h,
-                                                  params.padding.h, params.dilation.h, phase)
-                                  .span());
-  }
-  for (int64_t phase = 0; phase < params.stride.w; ++phase) {
-    width = std::max(
-        width, depthwise_pitch(conv_input_vjp_axis(c.x[3], c.weight[3], params.stride.w,
-                                                   params.padding.w, params.dilation.w, phase)));
-  }
-  infer.scratch = static_cast<size_t>(height * width * bytes_of(infer));
+  plan_depthwise(infer, c, c.x[2] * c.x[3]);
 }
 
 void infer_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, Infer& infer) {
@@ -121,8 +122,7 @@ void infer_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, Infer& infer) 
   infer.work = c.work();
   const int64_t bytes = bytes_of(infer);
   if (conv_is_depthwise(c.weight, c.groups)) {
-    infer.scratch = static_cast<size_t>(depthwise_plane(c.h, c.w) * bytes);
-    return;
+    return plan_depthwise_weights(infer, c);
   }
   if (conv_is_pointwise(c.h, c.w)) {
     const PointwiseWeightPlan plan(c.x[0], c.h.in * c.w.in, c.groups, c.weight[1],
@@ -134,6 +134,22 @@ void infer_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, Infer& infer) 
   const ConvWeightPlan plan(c.h, c.w, c.x[0], c.groups, c.weight, bytes);
   infer.workspace = static_cast<size_t>(plan.partial_elements(c.groups) * bytes);
   infer.scratch = static_cast<size_t>((plan.band_elements + plan.cotangent_elements) * bytes);
+}
+
+void infer_depthwise_conv2d_vjp(const Conv2dParams& params, Infer& infer) {
+  infer.require_floating(0, "g");
+  infer.require_dtype(1, "x", infer.dtype(0));
+  infer.require_dtype(2, "weight", infer.dtype(0));
+  const ConvProblem c = conv_problem(infer, params, infer.shape(1), infer.shape(2));
+  infer.require(conv_is_depthwise(c.weight, c.groups), ErrorCode::ShapeMismatch,
+                "weight must be that of a depthwise convolution, got " + describe(c.weight));
+  infer.require_shape(0, "g", c.output());
+  infer.need_contiguous();
+  infer.output(infer.dtype(0), c.x);
+  infer.output(infer.dtype(0), c.weight);
+  infer.work = 2 * c.work();
+  plan_depthwise(infer, c, c.x[2] * c.x[3]);
+  plan_depthwise_weights(infer, c);
 }
 
 }  // namespace fluxion

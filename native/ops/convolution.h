@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "ops/epilogue.h"
+#include "ops/activation.h"
 #include "ops/gemm_blocking.h"
 #include "ops/pair.h"
 #include "ops/pointwise.h"
@@ -108,9 +108,10 @@ inline ConvAxis conv_input_vjp_axis(int64_t size, int64_t kernel, int64_t stride
   return axis;
 }
 
-// One weight per channel and tap: no sum over channels, so no GEMM.
+// One input channel per output: no sum over channels, so no GEMM. Of a few kernels per channel, that is;
+// many of them are a product again.
 inline bool conv_is_depthwise(const Shape& weight, int64_t groups) {
-  return weight[1] == 1 && weight[0] == groups && groups > 1;
+  return weight[1] == 1 && groups > 1 && weight[0] <= 4 * groups;
 }
 
 // One tap on the same pixel: a product with the matrix [channels, pixels] of an image.
@@ -125,15 +126,6 @@ inline constexpr int64_t kConvBlockRows = 256;       // output channels of one b
 inline constexpr int64_t kConvBlockColBytes = 1920;  // output pixels of one block: ten widest tiles
 inline constexpr int64_t kConvRunBytes = 16;         // of a run of pixels in the table of a panel
 inline constexpr int64_t kConvMinBlocks = 16;        // smaller blocks for small problems
-
-// Elements of a depthwise plane, padded and with its columns sorted by their remainder modulo the step.
-inline int64_t depthwise_pitch(const ConvAxis& w) {
-  // The widest vector may read past the last column of a remainder.
-  return round_up(ceil_div(w.span(), w.step) + 16, 16);
-}
-inline int64_t depthwise_plane(const ConvAxis& h, const ConvAxis& w) {
-  return h.span() * w.step * depthwise_pitch(w);
-}
 
 // The weight gradient sums over units of (image, band of output rows), cut into slices; each slice adds
 // into a partial gradient [groups, rows, padded output channels] of the workspace.

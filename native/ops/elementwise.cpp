@@ -15,9 +15,10 @@ Shape broadcast_shape(const Infer& infer, int count, const char* const* argument
     for (int back = 1; back <= merged.ndim; ++back) {
       const int64_t a = back <= out.ndim ? out[out.ndim - back] : 1;
       const int64_t b = back <= next.ndim ? next[next.ndim - back] : 1;
-      infer.require(a == b || a == 1 || b == 1, ErrorCode::ShapeMismatch,
-                    format("%s must have a shape that broadcasts with %s, got %s", arguments[i],
-                           describe(out).c_str(), describe(next).c_str()));
+      if (a != b && a != 1 && b != 1)
+        fail(ErrorCode::ShapeMismatch, infer.op(),
+             format("%s must have a shape that broadcasts with %s, got %s", arguments[i],
+                    describe(out).c_str(), describe(next).c_str()));
       merged[merged.ndim - back] = a == 1 ? b : a;
     }
     out = merged;
@@ -69,17 +70,8 @@ void infer_vjp(Infer& infer, bool floating_only = true, int64_t work = 1) {
 }
 
 void require_number(const Infer& infer, const char* argument, double value) {
-  infer.require_argument(!std::isnan(value), format("%s must be a number, got nan", argument));
-}
-
-void require_not_negative(const Infer& infer, const char* argument, double value) {
-  infer.require_argument(std::isfinite(value) && value >= 0,
-                         format("%s must be a finite number >= 0, got %g", argument, value));
-}
-
-void require_fraction(const Infer& infer, const char* argument, double value) {
-  infer.require_argument(value >= 0 && value < 1,
-                         format("%s must be in [0, 1), got %g", argument, value));
+  if (std::isnan(value))
+    fail(ErrorCode::InvalidArgument, infer.op(), format("%s must be a number, got nan", argument));
 }
 
 }  // namespace
@@ -174,49 +166,12 @@ void infer_where(const NoParams&, Infer& infer) {
 
 void infer_cast(const CastParams& p, Infer& infer) {
   infer.allow_complex();
-  infer.require(!is_complex(infer.dtype(0)) || is_complex(p.dtype), ErrorCode::DTypeMismatch,
-                format("dtype must be complex for a complex tensor, got %s; take real(), imag() or "
-                       "abs() of it",
-                       name_of(p.dtype)));
+  if (is_complex(infer.dtype(0)) && !is_complex(p.dtype))
+    fail(ErrorCode::DTypeMismatch, infer.op(),
+         format("dtype must be complex for a complex tensor, got %s; take real(), imag() or "
+                "abs() of it",
+                name_of(p.dtype)));
   infer.output(p.dtype, infer.shape(0));
-}
-
-void infer_adam_step(const AdamStepParams& p, Infer& infer) {
-  static constexpr const char* kArguments[] = {"param", "grad", "m", "v"};
-  require_not_negative(infer, "learningRate", p.learning_rate);
-  require_fraction(infer, "beta1", p.beta1);
-  require_fraction(infer, "beta2", p.beta2);
-  require_not_negative(infer, "eps", p.eps);
-  require_not_negative(infer, "weightDecay", p.weight_decay);
-  infer.require_argument(p.step >= 1,
-                         format("step must be >= 1, got %lld", static_cast<long long>(p.step)));
-  infer.require_floating(0, "param");
-  for (int i = 1; i < 4; ++i) {
-    infer.require_dtype(i, kArguments[i], infer.dtype(0));
-    infer.require_shape(i, kArguments[i], infer.shape(0));
-  }
-  infer.need_contiguous();
-  for (int i = 0; i < 3; ++i) infer.output(infer.dtype(0), infer.shape(0));
-}
-
-void infer_sgd_step(const SgdStepParams& p, Infer& infer) {
-  require_not_negative(infer, "learningRate", p.learning_rate);
-  require_not_negative(infer, "momentum", p.momentum);
-  infer.require_finite("dampening", p.dampening);
-  require_not_negative(infer, "weightDecay", p.weight_decay);
-  infer.require_argument(!p.nesterov || (p.momentum > 0 && p.dampening == 0),
-                         "nesterov must come with momentum > 0 and dampening 0");
-  infer.require_floating(0, "param");
-  infer.require_dtype(1, "grad", infer.dtype(0));
-  infer.require_shape(1, "grad", infer.shape(0));
-  if (p.momentum > 0 && !p.first) {
-    infer.require_argument(infer.has(2), "buffer must be given after the first step");
-    infer.require_dtype(2, "buffer", infer.dtype(0));
-    infer.require_shape(2, "buffer", infer.shape(0));
-  }
-  infer.need_contiguous();
-  infer.output(infer.dtype(0), infer.shape(0));
-  infer.output(infer.dtype(0), infer.shape(0));
 }
 
 }  // namespace fluxion

@@ -43,35 +43,4 @@ struct CastParams {
   }
 };
 
-struct AdamStepParams {
-  double learning_rate = 0.001, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
-  bool decoupled = false;  // true: AdamW
-  int64_t step = 1;        // 1 at the first step
-  template <class V>
-  void visit(V& v) {
-    v("learningRate", learning_rate);
-    v("beta1", beta1);
-    v("beta2", beta2);
-    v("eps", eps);
-    v("weightDecay", weight_decay);
-    v("decoupled", decoupled);
-    v("step", step);
-  }
-};
-
-struct SgdStepParams {
-  double learning_rate = 0.01, momentum = 0, dampening = 0, weight_decay = 0;
-  bool nesterov = false;
-  bool first = true;  // the buffer does not exist yet: it becomes the gradient
-  template <class V>
-  void visit(V& v) {
-    v("learningRate", learning_rate);
-    v("momentum", momentum);
-    v("dampening", dampening);
-    v("weightDecay", weight_decay);
-    v("nesterov", nesterov);
-    v("first", first);
-  }
-};
-
 }  // namespace fluxion

@@ -1,7 +1,7 @@
 // Parameters of the matrix products and their blocking beyond ops/gemm_blocking.h.
 #pragma once
 
-#include "ops/epilogue.h"
+#include "ops/activation.h"
 #include "ops/gemm_blocking.h"
 
 namespace fluxion {

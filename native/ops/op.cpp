@@ -27,42 +27,51 @@ std::string format(const char* pattern, ...) {
   return std::string(text.data(), static_cast<size_t>(length));
 }
 
+// Texts are made only for an error: these checks run with every call of every op.
+
 void Infer::require_ndim(int i, const char* argument, int ndim) const {
-  require(in(i).ndim() == ndim, ErrorCode::ShapeMismatch,
-          format("%s must have %d dimensions, got shape %s", argument, ndim,
-                 describe(shape(i)).c_str()));
+  if (in(i).ndim() == ndim) return;
+  fail(ErrorCode::ShapeMismatch, op_,
+       format("%s must have %d dimensions, got shape %s", argument, ndim,
+              describe(shape(i)).c_str()));
 }
 
 void Infer::require_shape(int i, const char* argument, const Shape& expected) const {
-  require(shape(i) == expected, ErrorCode::ShapeMismatch,
-          format("%s must have shape %s, got %s", argument, describe(expected).c_str(),
-                 describe(shape(i)).c_str()));
+  if (shape(i) == expected) return;
+  fail(ErrorCode::ShapeMismatch, op_,
+       format("%s must have shape %s, got %s", argument, describe(expected).c_str(),
+              describe(shape(i)).c_str()));
 }
 
 void Infer::require_floating(int i, const char* argument) const {
-  require(is_floating(dtype(i)), ErrorCode::DTypeMismatch,
-          format("%s must be float32 or float64, got %s", argument, name_of(dtype(i))));
+  if (is_floating(dtype(i))) return;
+  fail(ErrorCode::DTypeMismatch, op_,
+       format("%s must be float32 or float64, got %s", argument, name_of(dtype(i))));
 }
 
 void Infer::require_dtype(int i, const char* argument, DType expected) const {
-  require(dtype(i) == expected, ErrorCode::DTypeMismatch,
-          format("%s must be %s, got %s", argument, name_of(expected), name_of(dtype(i))));
+  if (dtype(i) == expected) return;
+  fail(ErrorCode::DTypeMismatch, op_,
+       format("%s must be %s, got %s", argument, name_of(expected), name_of(dtype(i))));
 }
 
 void Infer::require_positive(const char* argument, double value) const {
-  require_argument(std::isfinite(value) && value > 0,
-                   format("%s must be a finite number > 0, got %g", argument, value));
+  if (std::isfinite(value) && value > 0) return;
+  fail(ErrorCode::InvalidArgument, op_,
+       format("%s must be a finite number > 0, got %g", argument, value));
 }
 
 void Infer::require_finite(const char* argument, double value) const {
-  require_argument(std::isfinite(value),
-                   format("%s must be a finite number, got %g", argument, value));
+  if (std::isfinite(value)) return;
+  fail(ErrorCode::InvalidArgument, op_,
+       format("%s must be a finite number, got %g", argument, value));
 }
 
 void Infer::output(DType dtype, const Shape& shape) {
   for (int i = 0; i < shape.ndim; ++i) {
-    require(shape[i] >= 0, ErrorCode::InvalidArgument,
-            "result would have the negative shape " + describe(shape));
+    if (shape[i] < 0)
+      fail(ErrorCode::InvalidArgument, op_,
+           "result would have the negative shape " + describe(shape));
   }
   out_shape[outputs] = shape;
   out_dtype[outputs] = dtype;
@@ -72,12 +81,14 @@ void Infer::output(DType dtype, const Shape& shape) {
 
 void Infer::refuse_complex() const {
   for (int i = 0; i < inputs(); ++i)
-    require(!is_complex(dtype(i)), ErrorCode::DTypeMismatch,
-            format("input must be real, got %s; take real(), imag() or abs() of it",
-                   name_of(dtype(i))));
+    if (is_complex(dtype(i)))
+      fail(ErrorCode::DTypeMismatch, op_,
+           format("input must be real, got %s; take real(), imag() or abs() of it",
+                  name_of(dtype(i))));
   for (int i = 0; i < outputs; ++i)
-    require(!is_complex(out_dtype[i]), ErrorCode::DTypeMismatch,
-            format("dtype must be real, got %s", name_of(out_dtype[i])));
+    if (is_complex(out_dtype[i]))
+      fail(ErrorCode::DTypeMismatch, op_,
+           format("dtype must be real, got %s", name_of(out_dtype[i])));
 }
 
 void Infer::alias(const Shape& shape, const Shape& strides, int64_t offset) {

@@ -73,6 +73,16 @@ class Infer {
   // A view op: its output is a view on a contiguous copy of input 0.
   void need_copy() { copy_input = true; }
   void output(DType dtype, const Shape& shape);
+  // The op gives new contents to inputs: of every `item` inputs those whose bit is set. The kernel finds
+  // where to write them, in the same order, behind the inputs: the memory of the input itself where nobody
+  // else sees it, else fresh memory, which becomes the tensor's.
+  void update(int item, uint32_t inputs) {
+    updated_item = item;
+    updated_inputs = inputs;
+  }
+  bool updates(int i) const {
+    return updated_inputs != 0 && ((updated_inputs >> (i % updated_item)) & 1u) != 0;
+  }
   // The output is a view on input 0; no kernel runs. Strides and offset count elements of the output.
   void alias(const Shape& shape, const Shape& strides, int64_t offset);
   void alias_as(DType dtype, const Shape& shape, const Shape& strides, int64_t offset);
@@ -86,6 +96,8 @@ class Infer {
   Shape alias_strides;
   int64_t alias_offset = 0;
   uint32_t contiguous_inputs = 0;
+  int updated_item = 1;
+  uint32_t updated_inputs = 0;
   size_t workspace = 0;  // bytes shared by all threads of the launch
   size_t scratch = 0;    // bytes of each CPU thread
   // Rough count of element operations: an op of little work runs at once on the calling thread when

@@ -9,17 +9,33 @@ namespace fluxion {
 
 namespace {
 
+// Outputs along an axis. In ceil mode a last window may leave the padded input, but not begin behind it.
+int64_t pool_output_size(int64_t in, int64_t kernel, int64_t stride, int64_t padding,
+                         int64_t dilation, bool ceil_mode) {
+  const int64_t whole = conv_output_size(in, kernel, stride, padding, dilation);
+  const int64_t left = in + 2 * padding - dilation * (kernel - 1) - 1;
+  const bool more = ceil_mode && left >= 0 && left % stride != 0 && whole * stride < in + padding;
+  return whole + (more ? 1 : 0);
+}
+
 Shape pooled_shape(const Infer& infer, const Pool2dParams& p, const Shape& x) {
   require_nchw(infer, "x", x);
   require_pair(infer, "kernelSize", p.kernelSize, 1);
   require_pair(infer, "stride", p.stride, 1);
   require_pair(infer, "padding", p.padding, 0);
-  infer.require_argument(p.padding.h <= p.kernelSize.h / 2 && p.padding.w <= p.kernelSize.w / 2,
-                         format("padding must be at most half of kernelSize %s, got %s",
-                                describe({p.kernelSize.h, p.kernelSize.w}).c_str(),
-                                describe({p.padding.h, p.padding.w}).c_str()));
-  const Shape out = {x[0], x[1], conv_output_size(x[2], p.kernelSize.h, p.stride.h, p.padding.h, 1),
-                     conv_output_size(x[3], p.kernelSize.w, p.stride.w, p.padding.w, 1)};
+  require_pair(infer, "dilation", p.dilation, 1);
+  const Pair window = {p.dilation.h * (p.kernelSize.h - 1) + 1,
+                       p.dilation.w * (p.kernelSize.w - 1) + 1, 2};
+  infer.require_argument(
+      p.padding.h <= window.h / 2 && p.padding.w <= window.w / 2,
+      format("padding must be at most half of the window %s, got %s",
+             describe({window.h, window.w}).c_str(), describe({p.padding.h, p.padding.w}).c_str()));
+  const auto size = [&](int64_t in, int64_t k, int64_t s, int64_t pad, int64_t d) {
+    return pool_output_size(in, k, s, pad, d, p.ceilMode);
+  };
+  const Shape out = {x[0], x[1],
+                     size(x[2], p.kernelSize.h, p.stride.h, p.padding.h, p.dilation.h),
+                     size(x[3], p.kernelSize.w, p.stride.w, p.padding.w, p.dilation.w)};
   infer.require(x[2] > 0 && x[3] > 0 && out[2] > 0 && out[3] > 0, ErrorCode::ShapeMismatch,
                 "x must not be smaller than the window after padding, got " + describe(x));
   return out;

@@ -7,11 +7,15 @@ namespace fluxion {
 
 struct Pool2dParams {
   Pair kernelSize, stride, padding;
+  Pair dilation = {1, 1, 2};  // distance of the taps of a window; 1 for averages
+  bool ceilMode = false;      // whether a last window that leaves the padded input counts
   template <class V>
   void visit(V& v) {
     kernelSize.visit(v, "kernelSize");
     stride.visit(v, "stride");
     padding.visit(v, "padding");
+    dilation.visit(v, "dilation");
+    v("ceilMode", ceilMode);
   }
 };
 
@@ -26,10 +30,12 @@ struct MaxPool2dVjpParams : Pool2dParams {
 
 struct AvgPool2dParams : Pool2dParams {
   bool countIncludePad = true;
+  int64_t divisorOverride = 0;  // 0: the number of elements
   template <class V>
   void visit(V& v) {
     Pool2dParams::visit(v);
     v("countIncludePad", countIncludePad);
+    v("divisorOverride", divisorOverride);
   }
 };
 

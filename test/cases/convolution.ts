@@ -28,7 +28,7 @@ function convReference(options: Conv2dOptions): Case['reference'] {
   };
 }
 
-const CONV_OPS = ['conv2d', 'conv2d_input_vjp', 'conv2d_weight_vjp'];
+const CONV_OPS = ['conv2d', 'conv2d_input_vjp', 'conv2d_weight_vjp', 'depthwise_conv2d_vjp'];
 
 function convCase(x: number[], weight: number[], options: Conv2dOptions, bench?: Bench[]): Case[] {
   const shared = {

@@ -11,6 +11,7 @@ import { RANDOM } from './random';
 import { REDUCE } from './reduce';
 import { SHAPE } from './shape';
 import { SHAPE_INDEX } from './shape-index';
+import { SHAPE_PAD } from './shape-pad';
 import { ADR_STEP } from './adr-step';
 import { COMPLEX } from './complex';
 import { FOURIER } from './fourier';
@@ -24,7 +25,7 @@ import { VARIABLE_DIFFUSION } from './variable-diffusion';
 export const FAMILIES: Record<string, Case[]> = {
   elementwise: ELEMENTWISE,
   reduce: REDUCE,
-  shape: [...SHAPE, ...SHAPE_INDEX],
+  shape: [...SHAPE, ...SHAPE_INDEX, ...SHAPE_PAD],
   random: RANDOM,
   matmul: MATRIX_PRODUCT,
   convolution: [...CONVOLUTION, ...EPILOGUE],

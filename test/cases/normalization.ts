@@ -96,7 +96,11 @@ const NORM: Case[] = [
 const EVALUATION: Case = {
   name: 'batchNorm from running statistics',
   ops: [],
-  inputs: [{ shape: [4, 3, 5] }, { shape: [3] }, { shape: [3], range: [0.5, 2] }],
+  inputs: [
+    { shape: [4, 3, 5] },
+    { shape: [3], differentiable: false },
+    { shape: [3], range: [0.5, 2], differentiable: false },
+  ],
   run: (x, runningMean, runningVar) => batchNorm(x, { runningMean, runningVar }),
   reference: (x, mean, variance) =>
     build(x.shape, (i) => (at(x, i) - mean.data[i[1]!]!) / Math.sqrt(variance.data[i[1]!]! + 1e-5)),

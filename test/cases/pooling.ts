@@ -14,6 +14,8 @@ import {
 interface PoolOptions {
   stride?: number | [number, number];
   padding?: number | [number, number];
+  dilation?: number | [number, number];
+  ceilMode?: boolean;
 }
 
 /** f of the values in each window and of how many elements of the padded input it covers. */
@@ -26,15 +28,20 @@ function pooled(
   const [n, c, h, w] = x.shape as [number, number, number, number];
   const [sh, sw] = windowOf(options.stride, kernel);
   const [ph, pw] = windowOf(options.padding, [0, 0]);
-  const size = (length: number, k: number, s: number, p: number) =>
-    Math.floor((length + 2 * p - k) / s) + 1;
+  const [dh, dw] = windowOf(options.dilation, [1, 1]);
+  const size = (length: number, k: number, s: number, p: number, d: number) => {
+    const last = (length + 2 * p - d * (k - 1) - 1) / s;
+    const up = options.ceilMode && Math.ceil(last) * s < length + p;
+    return (up ? Math.ceil(last) : Math.floor(last)) + 1;
+  };
   return build(
-    [n, c, size(h, kernel[0], sh, ph), size(w, kernel[1], sw, pw)],
+    [n, c, size(h, kernel[0], sh, ph, dh), size(w, kernel[1], sw, pw, dw)],
     ([image, channel, i, j]) => {
       const values: number[] = [];
       let covered = 0;
-      for (let r = i! * sh - ph; r < i! * sh - ph + kernel[0]; r++) {
-        for (let s = j! * sw - pw; s < j! * sw - pw + kernel[1]; s++) {
+      for (let a = 0; a < kernel[0]; a++) {
+        for (let b = 0; b < kernel[1]; b++) {
+          const [r, s] = [i! * sh - ph + a * dh, j! * sw - pw + b * dw];
           if (r < h + ph && s < w + pw) covered++;
           if (r >= 0 && r < h && s >= 0 && s < w) values.push(at(x, [image!, channel!, r, s]));
         }
@@ -50,6 +57,9 @@ const POOL: Case[] = (
     [[1, 2, 16, 16], [2, 2], {}],
     [[1, 2, 7, 5], [3, 3], { stride: 1, padding: 1 }],
     [[1, 1, 8, 20], [2, 3], { stride: 3, padding: 1 }],
+    [[1, 2, 8, 18], [3, 3], { stride: 2, padding: 1, ceilMode: true }],
+    [[1, 1, 5, 31], [2, 2], { stride: 3, padding: 1, ceilMode: true }],
+    [[1, 2, 9, 33], [3, 2], { stride: [1, 2], padding: 1, dilation: [2, 3] }],
   ] as [number[], Window, PoolOptions][]
 ).flatMap(([shape, kernel, options]): Case[] => {
   const label = `${show(shape)} ${show(kernel)} ${show(options)}`;
@@ -75,8 +85,7 @@ const POOL: Case[] = (
       reference: (x) => pooled(x, kernel, options, (v) => Math.max(...v)),
       bench,
     },
-    average(true),
-    average(false),
+    ...(options.dilation ? [] : [average(true), average(false)]),
   ];
 });
 
@@ -114,4 +123,16 @@ const ADAPTIVE: Case[] = (
   linearIn: [0],
 }));
 
-export const POOLING: Case[] = [...POOL, ...ADAPTIVE];
+const DIVISOR: Case = {
+  name: 'avgPool2d [2, 5, 6] [2, 3] divided by -4',
+  ops: ['avg_pool2d', 'avg_pool2d_vjp'],
+  inputs: [{ shape: [2, 5, 6] }],
+  run: (x) => avgPool2d(x, [2, 3], { divisorOverride: -4 }),
+  reference: ({ shape, data }) => {
+    const { shape: out, data: sums } = pooled({ shape: [1, ...shape], data }, [2, 3], {}, sumOf);
+    return { shape: out.slice(1), data: sums.map((v) => v / -4) };
+  },
+  linearIn: [0],
+};
+
+export const POOLING: Case[] = [...POOL, DIVISOR, ...ADAPTIVE];

@@ -269,39 +269,6 @@ void test_integers_and_casts() {
   expect(OpId::where, &none, {c, x, s}, {1, 2, 3, -1, -1, -1, 1, 2, 3, -1, -1, -1});
 }
 
-void test_optimizers() {
-  const Array p = Array::of(DType::f64, {3}, {1, -2, 3}),
-              g = Array::of(DType::f64, {3}, {0.1, 0.2, -0.3});
-  const Array m = Array::of(DType::f64, {3}, {0.01, 0, 0.02}),
-              v = Array::of(DType::f64, {3}, {0.001, 0.002, 0});
-  for (const bool decoupled : {false, true}) {
-    const AdamStepParams adam{0.1, 0.9, 0.99, 1e-8, 0.05, decoupled, 3};
-    std::vector<double> want;
-    for (int i = 0; i < 3; ++i) {
-      const double pi = decoupled ? p.raw(i) * (1 - 0.1 * 0.05) : p.raw(i);
-      const double gi = decoupled ? g.raw(i) : g.raw(i) + 0.05 * p.raw(i);
-      const double mi = 0.9 * m.raw(i) + 0.1 * gi, vi = 0.99 * v.raw(i) + 0.01 * gi * gi;
-      const double c1 = 1 - std::pow(0.9, 3), c2 = 1 - std::pow(0.99, 3);
-      want.push_back(pi - 0.1 / c1 * mi / (std::sqrt(vi) / std::sqrt(c2) + 1e-8));
-    }
-    expect(OpId::adam_step, &adam, {p, g, m, v}, want, 1e-13);
-  }
-  for (const bool nesterov : {false, true}) {
-    const SgdStepParams sgd{0.1, 0.9, 0, 0.05, nesterov, false},
-        first{0.1, 0.9, 0, 0.05, nesterov, true};
-    std::vector<double> want, want_first;
-    for (int i = 0; i < 3; ++i) {
-      const double gi = g.raw(i) + 0.05 * p.raw(i), b = 0.9 * m.raw(i) + gi;
-      want.push_back(p.raw(i) - 0.1 * (nesterov ? gi + 0.9 * b : b));
-      want_first.push_back(p.raw(i) - 0.1 * (nesterov ? gi + 0.9 * gi : gi));
-    }
-    expect(OpId::sgd_step, &sgd, {p, g, m}, want, 1e-13);
-    expect(OpId::sgd_step, &first, {p, g, Array::absent()}, want_first, 1e-13);
-  }
-  const SgdStepParams plain;
-  expect(OpId::sgd_step, &plain, {p, g, Array::absent()}, {0.999, -2.002, 3.003}, 1e-13);
-}
-
 void test_errors() {
   const Array a = random_array(DType::f32, {2, 3}, 1), b = random_array(DType::f32, {2}, 1);
   expect_error(ErrorCode::ShapeMismatch, OpId::add, &none, {a, b});
@@ -318,7 +285,6 @@ int main() {
   test_accuracy();
   test_formulas();
   test_integers_and_casts();
-  test_optimizers();
   test_errors();
   return finish();
 }

@@ -156,6 +156,12 @@ inline Result call_on(int isa, int threads, OpId op, const void* params, std::ve
     outputs.push_back(result.outputs.back().view());
     if (!((wanted >> i) & 1u)) outputs.back().data = nullptr;
   }
+  // New contents of inputs: in fresh memory, which a test reads behind the outputs.
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!infer.updates(static_cast<int>(i))) continue;
+    result.outputs.push_back(Array::empty(inputs[i].dtype, inputs[i].shape));
+    views.push_back(result.outputs.back().view());
+  }
   const Array workspace = Array::empty(DType::u8, {static_cast<int64_t>(infer.workspace)});
   const size_t stride = (infer.scratch + 63) / 64 * 64;
   const Array scratch = Array::empty(DType::u8, {static_cast<int64_t>(stride) * threads});

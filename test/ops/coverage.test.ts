@@ -17,6 +17,7 @@ const root = path.join(__dirname, '../..');
 const TESTED_ELSEWHERE: Record<string, string> = {
   adam_step: 'test/optim',
   sgd_step: 'test/optim',
+  clip_grad_norm: 'test/optim',
 };
 
 /** Runs a case forward, and backward to each input that has a gradient. */
@@ -128,6 +129,7 @@ describe('lib/ops', () => {
       'reluVjp',
       'requireDiffusivity',
       'sigmoidVjp',
+      'sliceOp',
       'tanhVjp',
       'throughActivation',
       'transformGrid',

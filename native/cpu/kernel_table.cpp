@@ -12,6 +12,7 @@
 #include "ops/fourier.h"
 #include "ops/loss.h"
 #include "ops/interpolate.h"
+#include "ops/matmul.h"
 #include "ops/mesh_free.h"
 #include "ops/pad.h"
 #include "ops/normalization.h"

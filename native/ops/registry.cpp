@@ -14,6 +14,7 @@
 #include "ops/normalization.h"
 #include "ops/pooling.h"
 #include "ops/loss.h"
+#include "ops/matmul.h"
 #include "ops/mesh_free.h"
 #include "ops/optimizer.h"
 #include "ops/pad.h"

@@ -1,6 +1,7 @@
 // The convolution kernels of every instruction set of this machine against naive double references, called
 // without the engine: outputs start as NaN, everything is followed by guard bytes, and two threads must
 // give the bits of one.
+#include "activated.h"
 #include "kernel_ops.h"
 #include "ops/convolution.h"
 
@@ -25,25 +26,21 @@ struct ConvCase {
   Pair stride, padding, dilation;
 };
 
-// y = act(sum + residual) for every activation, given the sums.
+// y = act(sum + residual), given the sums.
 void test_epilogues(int isa, Conv2dForwardParams p, const std::vector<Array>& in,
                     const std::vector<double>& sums, const std::string& what) {
-  for (int a = 0; a < 6; ++a) {
-    p.activation = static_cast<Activation>(a);
+  for (const auto activation : {Activation::none, Activation::relu, Activation::tanh,
+                                Activation::sigmoid, Activation::silu, Activation::gelu}) {
+    p.activation = activation;
     std::vector<double> y(sums.size());
     double widest = 1;  // a bounded activation has the error of the sum before it
     for (size_t i = 0; i < y.size(); ++i) {
       const double x = sums[i] + in[3].v[i];
       widest = std::max(widest, std::abs(x));
-      y[i] = a == 1   ? std::fmax(x, 0)
-             : a == 2 ? std::tanh(x)
-             : a == 3 ? 1 / (1 + std::exp(-x))
-             : a == 4 ? x / (1 + std::exp(-x))
-             : a == 5 ? x * std::erfc(-x / std::sqrt(2)) / 2
-                      : x;
+      y[i] = activated(activation, x);
     }
     near(run(conv2d, isa, p, std::vector<Input>(in.begin(), in.end()))[0], y, 64 * widest,
-         what + " " + kActivationNames[a]);
+         what + " " + kActivationNames[static_cast<int>(activation)]);
   }
 }
 
@@ -109,6 +106,10 @@ void test_convolutions(int isa, DType t) {
                              {{2, 5, 14, 19}, 5, 3, 3, 5, pair(3, 2), pair(1, 3), pair(2, 3)},
                              {{2, 6, 9, 9}, 12, 3, 3, 6, pair(2, 1), one, one},
                              {{1, 130, 3, 3}, 300, 1, 1, 1, pair(2, 2), none, one},
+                             // Pointwise: several blocks of channels, of pixels, of images; a part of a vector.
+                             {{1, 150, 3, 7}, 270, 1, 1, 1, one, none, one},
+                             {{2, 6, 40, 50}, 9, 1, 1, 1, one, none, one},
+                             {{70, 12, 4, 5}, 6, 1, 1, 3, one, none, one},
                              {{0, 3, 8, 8}, 4, 3, 3, 1, one, one, one}}) {
     test_conv(isa, t, c);
   }

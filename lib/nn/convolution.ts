@@ -1,7 +1,7 @@
 import { requireArgument, show } from '../errors';
 import type { Tensor } from '../tensor/tensor';
 import { withDefaults } from '../ops/define';
-import { conv2d } from '../ops/linalg';
+import { conv1d, conv2d, conv3d } from '../ops/linalg';
 import { pad } from '../ops/shape-pad';
 import { defaultBound, uniformParameter } from './initialization';
 import { requireSizes } from './linear';
@@ -10,7 +10,9 @@ import { Module } from './module';
 /** One number for every axis, or one for each. */
 export type Sizes<L extends readonly number[]> = number | L;
 
+export type Along1 = readonly [number];
 export type Along2 = readonly [number, number];
+export type Along3 = readonly [number, number, number];
 
 /** How a convolution continues its input. */
 export type PaddingMode = 'zeros' | 'reflect' | 'replicate' | 'circular';
@@ -30,7 +32,9 @@ export interface ConvOptions<L extends readonly number[]> {
   bias?: boolean;
 }
 
+export type Conv1dOptions = ConvOptions<Along1>;
 export type Conv2dOptions = ConvOptions<Along2>;
+export type Conv3dOptions = ConvOptions<Along3>;
 
 /** One size for each of `axes`. */
 export function perAxis<L extends readonly number[]>(
@@ -144,6 +148,22 @@ abstract class Convolution<L extends readonly number[]> extends Module {
   }
 }
 
+/** Cross-correlation of [N, C, L]. weight [outChannels, inChannels / groups, k], bias [outChannels]. */
+export class Conv1d extends Convolution<Along1> {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: Sizes<Along1>,
+    options?: Conv1dOptions,
+  ) {
+    super('Conv1d', 1, inChannels, outChannels, kernelSize, options);
+  }
+
+  forward(x: Tensor): Tensor {
+    return conv1d(this.padded(x), this.weight, { bias: this.bias, ...this.settings });
+  }
+}
+
 /** Cross-correlation of [N, C, H, W]. weight [outChannels, inChannels / groups, kh, kw], bias [outChannels]. */
 export class Conv2d extends Convolution<Along2> {
   constructor(
@@ -157,5 +177,21 @@ export class Conv2d extends Convolution<Along2> {
 
   forward(x: Tensor): Tensor {
     return conv2d(this.padded(x), this.weight, { bias: this.bias, ...this.settings });
+  }
+}
+
+/** Cross-correlation of [N, C, D, H, W]. weight [outChannels, inChannels / groups, kd, kh, kw], bias [outChannels]. */
+export class Conv3d extends Convolution<Along3> {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: Sizes<Along3>,
+    options?: Conv3dOptions,
+  ) {
+    super('Conv3d', 3, inChannels, outChannels, kernelSize, options);
+  }
+
+  forward(x: Tensor): Tensor {
+    return conv3d(this.padded(x), this.weight, { bias: this.bias, ...this.settings });
   }
 }

@@ -13,30 +13,10 @@ export function isListed(label: string, list: Labels): boolean {
 }
 
 /** Operators and options that are not built yet; their records are skipped. */
-export const PENDING: Labels = [
-  'prod',
-  'einsum',
-  'conv1d',
-  'conv3d',
-  'convTranspose1d',
-  'convTranspose2d',
-  'convTranspose3d',
-  'interpolate',
-  'l1Loss',
-  'bceWithLogits',
-  'huberLoss',
-  'solve',
-  'cholesky',
-  'inv',
-  /^norm .*p: (3|0.5|-1|0|-Infinity)/,
-  /^conv2d .*(padding: (same|valid)|one sample)/,
-  /^(crossEntropy|nllLoss) .*(weight: |ignore|one sample|probabilities)/,
-  /^mseLoss .*weight: /,
-  /^nllLoss .*(out of bounds|expected target dtype)/,
-];
+export const PENDING: Labels = [];
 
 /** Operators without rows in the case tables yet. */
-export const WITHOUT_CASES: readonly string[] = ['groupNorm', 'instanceNorm'];
+export const WITHOUT_CASES: readonly string[] = [];
 
 /** Records that differ on purpose; they must fail. */
 export const DIFFERENT: Labels = [

@@ -8,6 +8,7 @@ import {
   div,
   elu,
   eq,
+  erf as erfOf,
   exp,
   ge,
   gelu,
@@ -23,7 +24,9 @@ import {
   ne,
   neg,
   pow,
+  reciprocal,
   relu,
+  rsqrt,
   sigmoid,
   sign,
   silu,
@@ -49,6 +52,7 @@ const map = (x: Values, f: (v: number) => number): Values => ({
 
 /** erf by the series of positive terms 2/sqrt(pi) e^(-x^2) sum 2^n x^(2n+1) / (2n+1)!!. */
 function erf(x: number): number {
+  if (Math.abs(x) > 6) return Math.sign(x);
   let term = x;
   let sum = x;
   for (let n = 1; n < 200; n++) {
@@ -95,6 +99,9 @@ const FUNCTIONS: Case[] = [
   unary('log', 'log', log, Math.log, positive),
   unary('log1p', 'log1p', log1p, Math.log1p, { input: { range: [-0.5, 3] } }),
   unary('sqrt', 'sqrt', sqrt, Math.sqrt, positive),
+  unary('rsqrt', 'rsqrt', rsqrt, (v) => 1 / Math.sqrt(v), positive),
+  unary('reciprocal', 'reciprocal', reciprocal, (v) => 1 / v, positive),
+  unary('erf', 'erf', erfOf, erf),
   unary('sin', 'sin', sin, Math.sin, wide),
   unary('cos', 'cos', cos, Math.cos, wide),
   unary('tanh', 'tanh', tanh, Math.tanh, { input: { range: [-5, 5] } }),
@@ -128,16 +135,34 @@ const FUNCTIONS: Case[] = [
     (v) => (v > 0 ? v : 0.5 * Math.expm1(v)),
     kinked,
   ),
-  unary('gelu', 'gelu', gelu, (v) => (v / 2) * (1 + erf(v / Math.SQRT2)), {
-    input: { range: [-5, 5] },
-  }),
+  unary(
+    'gelu',
+    'gelu',
+    (x) => gelu(x),
+    (v) => (v / 2) * (1 + erf(v / Math.SQRT2)),
+    { input: { range: [-5, 5] } },
+  ),
+  unary(
+    'gelu',
+    'gelu, tanh',
+    (x) => gelu(x, { approximate: 'tanh' }),
+    (v) => (v / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3))),
+    { input: { range: [-5, 5] } },
+  ),
   unary('silu', 'silu', silu, (v) => v * logistic(v), wide),
   unary(
     'softplus',
     'softplus',
-    softplus,
-    (v) => Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v))),
+    (x) => softplus(x),
+    (v) => (v > 20 ? v : Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v)))),
     wide,
+  ),
+  unary(
+    'softplus',
+    'softplus, beta 2 up to 3',
+    (x) => softplus(x, { beta: 2, threshold: 3 }),
+    (v) => (2 * v > 3 ? v : Math.log1p(Math.exp(2 * v)) / 2),
+    kinked,
   ),
   unary(
     'clamp',
@@ -357,7 +382,7 @@ const MIXED: Case[] = [
     name: 'add of int32 and a float tensor',
     ops: ['add', 'cast'],
     inputs: [{ ...int([17]) }, { shape: [17] }],
-    run: add,
+    run: (a, b) => add(a, b),
     reference: (a, b) => build([17], (i) => at(a, i) + at(b, i)),
   },
   {

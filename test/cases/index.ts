@@ -28,7 +28,6 @@ import { VARIABLE_DIFFUSION } from './variable-diffusion';
 
 /** The case tables by family. */
 export const FAMILIES: Record<string, Case[]> = {
-  elementwise: ELEMENTWISE,
   images: NORMALIZE_BYTES,
   elementwise: [...ELEMENTWISE, ...ELEMENTWISE_OPTIONS],
   reduce: REDUCE,

@@ -10,6 +10,7 @@
 #include "cpu/profile.h"
 #include "ops/diffusion.h"
 #include "ops/shape.h"
+#include "ops/shape_index.h"
 #include "check.h"
 
 using namespace fluxion;

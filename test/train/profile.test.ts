@@ -145,7 +145,7 @@ describe('summary', () => {
       ['block.conv', 'Conv2d'],
       ['block.diffusion', 'Diffusion2d'],
       ['head', 'Sequential'],
-      ['head.layers.0', 'Linear'],
+      ['head.0', 'Linear'],
     ]);
     expect(row('block.conv')).toMatchObject({
       outputShape: [N, 4, H, W],
@@ -159,9 +159,9 @@ describe('summary', () => {
     expect(row('block.diffusion').parameters).toBe(4);
     // Ten for each cell, and a few ops on the four diffusivities.
     expect(Math.abs(row('block.diffusion').flops - 10 * plane)).toBeLessThan(20);
-    expect(row('head.layers.0')).toMatchObject({ outputShape: [N, 7], parameters: 120 * 7 + 7 });
+    expect(row('head.0')).toMatchObject({ outputShape: [N, 7], parameters: 120 * 7 + 7 });
     const linear = 2 * N * 7 * 120;
-    expect([linear, linear + N * 7]).toContain(row('head.layers.0').flops);
+    expect([linear, linear + N * 7]).toContain(row('head.0').flops);
     expect(table.parameters).toBe(112 + 4 + 847);
     expect(table.flops).toBe(table.rows.reduce((all, { flops }) => all + flops, 0));
     expect(String(table)).toContain('block.conv');

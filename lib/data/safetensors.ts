@@ -30,7 +30,17 @@ const NAME_OF: Partial<Record<DType, string>> = {
   uint8: 'U8',
   complex64: 'C64',
 };
-const OTHER_DTYPES = ['I8', 'I16', 'U16', 'F16', 'BF16', 'U32', 'U64', 'F8_E4M3', 'F8_E5M2'];
+const OTHER_DTYPES = [
+  'I8',
+  'I16',
+  'U16',
+  'F16',
+  'BF16',
+  'U32',
+  'U64',
+  'F8_E4M3',
+  'F8_E5M2',
+];
 
 /** The content of a safetensors file. */
 export interface Safetensors {

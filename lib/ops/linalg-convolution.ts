@@ -94,16 +94,12 @@ const conv2dOp = defineOp<ConvParams & { activation: EpilogueActivation }>('conv
       ? depthwiseVjp([g, input(0), input(1)], convParams(params))
       : [null, null];
     return [
-      gx
-        ? gx
-        : needs(0)
-          ? conv2dInputVjp([g, input(1)], { ...convParams(params), inputShape: shape(0) })
-          : null,
-      gw
-        ? gw
-        : needs(1)
-          ? conv2dWeightVjp([g, input(0)], { ...convParams(params), weightShape: shape(1) })
-          : null,
+      gx ? gx : needs(0)
+        ? conv2dInputVjp([g, input(1)], { ...convParams(params), inputShape: shape(0) })
+        : null,
+      gw ? gw : needs(1)
+        ? conv2dWeightVjp([g, input(0)], { ...convParams(params), weightShape: shape(1) })
+        : null,
       needs(2) ? sumOp([g], { dims: [0, 2, 3], keepdim: false }) : null,
       needs(3) ? g : null,
     ];

@@ -87,7 +87,10 @@ export function composed(
   activation: FusedActivation = 'none',
 ): Tensor {
   const average = (t: Tensor, dim: number[]) => meanOf(t, { dim, keepdim: true });
-  const centred = sub(x, 'dims' in statistics ? average(x, statistics.dims) : statistics.mean);
+  const centred = sub(
+    x,
+    'dims' in statistics ? average(x, statistics.dims) : statistics.mean,
+  );
   const variance =
     'dims' in statistics ? average(square(centred), statistics.dims) : statistics.variance;
   const z = div(centred, sqrt(add(variance, eps)));

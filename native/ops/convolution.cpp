@@ -62,8 +62,8 @@ void plan_correlation(Infer& infer, const ConvProblem& c, int64_t rows, int64_t 
 }
 
 void plan_depthwise(Infer& infer, const ConvProblem& c, int64_t out_plane) {
-  infer.scratch =
-      static_cast<size_t>(depthwise_scratch(c.weight[2] * c.weight[3], out_plane, bytes_of(infer)));
+  infer.scratch = static_cast<size_t>(
+      depthwise_scratch(c.weight[2] * c.weight[3], out_plane, bytes_of(infer)));
 }
 
 void plan_depthwise_weights(Infer& infer, const ConvProblem& c) {

@@ -6,6 +6,7 @@ import { DENSE } from './cases/dense';
 import { DIFFUSION } from './cases/diffusion';
 import { ELEMENTWISE } from './cases/elementwise';
 import { FOURIER } from './cases/fourier';
+import { INTERPOLATE } from './cases/interpolate';
 import { MESH_FREE } from './cases/mesh-free';
 import { OPTIMIZER } from './cases/optimizer';
 import { SEMI_LAGRANGIAN } from './cases/semi-lagrangian';
@@ -19,6 +20,7 @@ export const CASES: readonly Case[] = [
   ...COMPLEX,
   ...DENSE,
   ...CONVOLUTION,
+  ...INTERPOLATE,
   ...DIFFUSION,
   ...VARIABLE_DIFFUSION,
   ...FOURIER,

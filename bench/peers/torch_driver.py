@@ -20,6 +20,7 @@ import torch_adr_step
 import torch_diffusion
 import torch_complex
 import torch_fourier
+import torch_interpolate
 import torch_mesh_free
 import torch_networks
 import torch_optimizer
@@ -173,6 +174,7 @@ FORMULATIONS = {
     **torch_adr_step.FORMULATIONS,
     **torch_complex.FORMULATIONS,
     **torch_fourier.FORMULATIONS,
+    **torch_interpolate.FORMULATIONS,
     **torch_mesh_free.FORMULATIONS,
     **torch_networks.FORMULATIONS,
     **torch_optimizer.FORMULATIONS,

@@ -187,6 +187,15 @@ function cheapestPair(operands: readonly Labelled[], sizes: ReadonlyMap<string, 
   return best;
 }
 
+function requireOperands(operands: readonly Tensor[]): void {
+  requireArgument(
+    Array.isArray(operands) && operands.length > 0,
+    'einsum',
+    () => `operands must be an array of at least one tensor, got ${show(operands)}`,
+  );
+  operands.forEach((t, i) => requireTensor('einsum', t, `operands[${i}]`));
+}
+
 /**
  * Sum of products of operands, each dimension of which has a letter: 'bij,bjk->bik' is a batch of matrix
  * products. Letters that the result lacks are summed over.
@@ -206,12 +215,7 @@ export function einsum(equation: string, operands: readonly Tensor[]): Tensor {
     'einsum',
     () => `equation must be a string, got ${show(equation)}`,
   );
-  requireArgument(
-    Array.isArray(operands) && operands.length > 0,
-    'einsum',
-    () => `operands must be an array of at least one tensor, got ${show(operands)}`,
-  );
-  operands.forEach((t, i) => requireTensor('einsum', t, `operands[${i}]`));
+  requireOperands(operands);
   const [inputs, output] = parse(equation, operands);
   const sizes = sizesOf(inputs, operands);
   const dtype = operands.map((t) => t.dtype).reduce(promote);

@@ -11,7 +11,13 @@ interface Images {
 const IMAGES: Images = { n: 16, c: 64, h: 64, w: 64 };
 
 /** The value of one plane at a position between its points, by the definition. */
-function bilinear(values: ArrayLike<number>, { h, w }: Images, plane: number, y: number, x: number) {
+function bilinear(
+  values: ArrayLike<number>,
+  { h, w }: Images,
+  plane: number,
+  y: number,
+  x: number,
+) {
   const clamp = (i: number, n: number) => Math.min(Math.max(i, 0), n - 1);
   const [j, i] = [Math.floor(y), Math.floor(x)];
   const point = (dy: number, dx: number) =>

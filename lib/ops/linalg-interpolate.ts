@@ -5,7 +5,15 @@ import { floating } from './promote';
 
 // Resampling of [N, C, W], [N, C, H, W] and [N, C, D, H, W] to another number of grid points.
 
-const MODES = ['nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear', 'area'] as const;
+const MODES = [
+  'nearest',
+  'nearest-exact',
+  'linear',
+  'bilinear',
+  'bicubic',
+  'trilinear',
+  'area',
+] as const;
 
 /** How {@link interpolate} reads between grid points. */
 export type InterpolationMode = (typeof MODES)[number];

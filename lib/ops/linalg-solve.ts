@@ -3,7 +3,13 @@ import { gradEnabled } from '../tensor/scope';
 import { sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { broadcastShapes, expandTo, reshapeOp } from './broadcast';
-import { type OpFunction, defineOp, defineOpWithOutputs, requireTensor, withDefaults } from './define';
+import {
+  type OpFunction,
+  defineOp,
+  defineOpWithOutputs,
+  requireTensor,
+  withDefaults,
+} from './define';
 import { add, mul, neg } from './elementwise';
 import { floatingPair, matmul } from './linalg-matmul';
 import { floating } from './promote';
@@ -38,10 +44,7 @@ const solveOp = defineOpWithOutputs('solve', {
   saveOutputs: (_, needs) => (needs(0) ? [0, 1, 2] : [1, 2]),
   vjp: ({ g, input, output, needs }) => {
     const gb = luSolveOp([input(0), output(1), output(2), g], { transposed: true });
-    return [
-      needs(0) ? neg(matmul(gb, transposed(output(0)))) : null,
-      needs(1) ? gb : null,
-    ];
+    return [needs(0) ? neg(matmul(gb, transposed(output(0)))) : null, needs(1) ? gb : null];
   },
 });
 
@@ -68,10 +71,7 @@ function broadcastSystem(op: string, a: Tensor, b: Tensor): [Tensor, Tensor] {
     );
   }
   const batch = broadcastShapes(op, a.shape.slice(0, -2), b.shape.slice(0, -2));
-  return [
-    expandTo(a, [...batch, n, n]),
-    expandTo(b, [...batch, ...b.shape.slice(-2)]),
-  ];
+  return [expandTo(a, [...batch, n, n]), expandTo(b, [...batch, ...b.shape.slice(-2)])];
 }
 
 /** One matrix for a batch of right sides is one system with more columns. */
@@ -82,7 +82,9 @@ function asColumns(b: Tensor): { columns: Tensor; restore: (x: Tensor) => Tensor
   const moved = permute(b, order);
   const back = order.map((_, i) => order.indexOf(i));
   return {
-    columns: reshapeOp([moved], { shape: [b.shape[last - 1]!, batch.reduce((s, i) => s * b.shape[i]!, b.shape[last]!)] }),
+    columns: reshapeOp([moved], {
+      shape: [b.shape[last - 1]!, batch.reduce((s, i) => s * b.shape[i]!, b.shape[last]!)],
+    }),
     restore: (x) => permute(reshapeOp([x], { shape: moved.shape }), back),
   };
 }
@@ -116,7 +118,11 @@ export interface SolveOptions {
 export function solve(a: Tensor, b: Tensor, options?: SolveOptions): Tensor {
   const op = 'solve';
   const { left } = withDefaults<Required<SolveOptions>>(op, options, { left: true });
-  requireArgument(typeof left === 'boolean', op, () => `left must be true or false, got ${show(left)}`);
+  requireArgument(
+    typeof left === 'boolean',
+    op,
+    () => `left must be true or false, got ${show(left)}`,
+  );
   const [matrix, sides] = floatingPair(op, a, b);
   const n = requireSquare(op, matrix);
   const vector =

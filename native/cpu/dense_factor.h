@@ -229,8 +229,7 @@ template <class T>
 void copy_rows(const T* from, int64_t from_pitch, int64_t rows, int64_t columns, T* to,
                int64_t to_pitch) {
   for (int64_t i = 0; i < rows; ++i)
-    std::memcpy(to + i * to_pitch, from + i * from_pitch,
-                static_cast<size_t>(columns) * sizeof(T));
+    std::memcpy(to + i * to_pitch, from + i * from_pitch, static_cast<size_t>(columns) * sizeof(T));
 }
 
 // to[j][i] = from[i][j], and from its transpose.

@@ -162,59 +162,64 @@ template <class T>
 void solve(const Kernel& k) {
   const Shape& shape = k.out(0).shape;
   const int64_t n = shape[shape.ndim - 2], sides = shape[shape.ndim - 1];
-  each_system(k, n, "invertible, got the pivot 0 in column", [&](const Team& team, int64_t b, char* memory) {
-    Factors<T> f = factors_in<T>(memory, n);
-    if (k.out(1).data) f.lu = k.out(1).as<T>() + b * n * n;
-    if (k.out(2).data) f.pivots = k.out(2).as<int32_t>() + b * n;
-    std::memcpy(f.lu, k.in(0).as<T>() + b * n * n, static_cast<size_t>(n * n) * sizeof(T));
-    const int64_t zero = factor(team, f);
-    if (!k.out(0).data) return zero;
-    T* const x = k.out(0).as<T>() + b * n * sides;
-    if (zero >= 0) {
-      fill_nan(x, n * sides);
-      return zero;
-    }
-    std::memcpy(x, k.in(1).as<T>() + b * n * sides, static_cast<size_t>(n * sides) * sizeof(T));
-    team.each_chunk(sides, [&](int64_t at, int64_t columns) {
-      substitute(f.lu, f.pivots, n, false, x + at, sides, columns);
-    });
-    return zero;
-  });
+  each_system(
+      k, n, "invertible, got the pivot 0 in column",
+      [&](const Team& team, int64_t b, char* memory) {
+        Factors<T> f = factors_in<T>(memory, n);
+        if (k.out(1).data) f.lu = k.out(1).as<T>() + b * n * n;
+        if (k.out(2).data) f.pivots = k.out(2).as<int32_t>() + b * n;
+        std::memcpy(f.lu, k.in(0).as<T>() + b * n * n, static_cast<size_t>(n * n) * sizeof(T));
+        const int64_t zero = factor(team, f);
+        if (!k.out(0).data) return zero;
+        T* const x = k.out(0).as<T>() + b * n * sides;
+        if (zero >= 0) {
+          fill_nan(x, n * sides);
+          return zero;
+        }
+        std::memcpy(x, k.in(1).as<T>() + b * n * sides, static_cast<size_t>(n * sides) * sizeof(T));
+        team.each_chunk(sides, [&](int64_t at, int64_t columns) {
+          substitute(f.lu, f.pivots, n, false, x + at, sides, columns);
+        });
+        return zero;
+      });
 }
 
 template <class T>
 void invert(const Kernel& k) {
   const Shape& shape = k.out(0).shape;
   const int64_t n = shape[shape.ndim - 1];
-  each_system(k, n, "invertible, got the pivot 0 in column", [&](const Team& team, int64_t b, char* memory) {
-    const Factors<T> f = factors_in<T>(memory, n);
-    std::memcpy(f.lu, k.in(0).as<T>() + b * n * n, static_cast<size_t>(n * n) * sizeof(T));
-    const int64_t zero = factor(team, f);
-    T* const x = k.out(0).as<T>() + b * n * n;
-    if (zero >= 0) {
-      fill_nan(x, n * n);
-      return zero;
-    }
-    std::memset(x, 0, static_cast<size_t>(n * n) * sizeof(T));
-    for (int64_t i = 0; i < n; ++i) x[i * n + i] = T(1);
-    team.each_chunk(n, [&](int64_t at, int64_t columns) {
-      substitute(f.lu, f.pivots, n, false, x + at, n, columns);
-    });
-    return zero;
-  });
+  each_system(k, n, "invertible, got the pivot 0 in column",
+              [&](const Team& team, int64_t b, char* memory) {
+                const Factors<T> f = factors_in<T>(memory, n);
+                std::memcpy(f.lu, k.in(0).as<T>() + b * n * n,
+                            static_cast<size_t>(n * n) * sizeof(T));
+                const int64_t zero = factor(team, f);
+                T* const x = k.out(0).as<T>() + b * n * n;
+                if (zero >= 0) {
+                  fill_nan(x, n * n);
+                  return zero;
+                }
+                std::memset(x, 0, static_cast<size_t>(n * n) * sizeof(T));
+                for (int64_t i = 0; i < n; ++i) x[i * n + i] = T(1);
+                team.each_chunk(n, [&](int64_t at, int64_t columns) {
+                  substitute(f.lu, f.pivots, n, false, x + at, n, columns);
+                });
+                return zero;
+              });
 }
 
 template <class T>
 void factor_cholesky(const Kernel& k) {
   const Shape& shape = k.out(0).shape;
   const int64_t n = shape[shape.ndim - 1];
-  each_system(k, n, "positive definite, got a pivot that is not positive in column", [&](const Team& team, int64_t b, char* memory) {
-    T* const a = k.out(0).as<T>() + b * n * n;
-    std::memcpy(a, k.in(0).as<T>() + b * n * n, static_cast<size_t>(n * n) * sizeof(T));
-    const int64_t bad = cholesky(team, a, factors_in<T>(memory, n).panel, n);
-    if (bad >= 0) fill_nan(a, n * n);
-    return bad;
-  });
+  each_system(k, n, "positive definite, got a pivot that is not positive in column",
+              [&](const Team& team, int64_t b, char* memory) {
+                T* const a = k.out(0).as<T>() + b * n * n;
+                std::memcpy(a, k.in(0).as<T>() + b * n * n, static_cast<size_t>(n * n) * sizeof(T));
+                const int64_t bad = cholesky(team, a, factors_in<T>(memory, n).panel, n);
+                if (bad >= 0) fill_nan(a, n * n);
+                return bad;
+              });
 }
 
 // f(matrix, first column, columns) for chunks of the right sides of all systems.

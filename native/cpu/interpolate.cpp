@@ -90,9 +90,8 @@ void resample_planes(const Kernel& k, const InterpolationPlan& plan, const Band<
                        (w.identity || plan.rows_first());
   const int64_t strip = std::max<int64_t>(1, kStripElements / w.out);
   const PlanePass<T> pass{h, w, plan.rows_first(), from, to, planes, strip, streams};
-  k.parallel_for(planes * pass.strips(), [&](int64_t block, int thread) {
-    pass.run(block, k.scratch<T>(thread));
-  });
+  k.parallel_for(planes * pass.strips(),
+                 [&](int64_t block, int thread) { pass.run(block, k.scratch<T>(thread)); });
 }
 
 // Planes of n elements combined along the depth.

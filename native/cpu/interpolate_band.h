@@ -46,11 +46,11 @@ template <class T>
 struct Band {
   int64_t in = 1, out = 1, taps = 1, pitch = 0;
   bool identity = false;
-  const int64_t* start = nullptr;   // [out]
+  const int64_t* start = nullptr;  // [out]
   // [pitch / lanes]: where the two vectors of a group begin; -2 - that: of four; -1: it gathers.
   const int64_t* window = nullptr;
-  const Cell<T>* lane = nullptr;    // [pitch]: the first element, from the window (or the row)
-  const T* weight = nullptr;        // [taps][pitch]
+  const Cell<T>* lane = nullptr;  // [pitch]: the first element, from the window (or the row)
+  const T* weight = nullptr;      // [taps][pitch]
 };
 
 template <class T>
@@ -94,7 +94,8 @@ void fill_starts(const InterpolationAxis& axis, bool adjoint, const BandTable<T>
 }
 
 template <class T>
-void fill_band(const InterpolationAxis& axis, bool adjoint, const BandTable<T>& table, char* memory) {
+void fill_band(const InterpolationAxis& axis, bool adjoint, const BandTable<T>& table,
+               char* memory) {
   std::memset(memory, 0, table.bytes());
   T* const weight = reinterpret_cast<T*>(memory + table.weight_at());
   Cell<T>* const lane = reinterpret_cast<Cell<T>*>(memory + table.lane_at());
@@ -127,8 +128,7 @@ bool make_band(const Kernel& k, const InterpolationPlan& plan, const Interpolati
   if (band->identity) return true;
   const BandTable<T> table(band->out, plan.width(axis));
   const int lanes = kLanes<T>, bytes = sizeof(T);
-  const PlanKey key =
-      PlanKey("interpolate").add(axis).add(plan.adjoint).add(lanes).add(bytes);
+  const PlanKey key = PlanKey("interpolate").add(axis).add(plan.adjoint).add(lanes).add(bytes);
   const void* memory = k.plans->find(key.text(), table.bytes(), [&](void* to) {
     fill_band(axis, plan.adjoint, table, static_cast<char*>(to));
   });
@@ -179,8 +179,7 @@ void stretch_taps(const Band<T>& band, const T* row, T* to) {
       load_window(row + base, band.in - base, &a, &b);
 #pragma GCC unroll 4
       for (int64_t t = 0; t < taps; ++t)
-        sum += load(band.weight + t * band.pitch + i) *
-               pick(a, b, at + static_cast<Cell<T>>(t));
+        sum += load(band.weight + t * band.pitch + i) * pick(a, b, at + static_cast<Cell<T>>(t));
     } else if (base < -1) {
       const int64_t from = -2 - base;
       Vec<T> a, b, c, d;
@@ -196,8 +195,7 @@ void stretch_taps(const Band<T>& band, const T* row, T* to) {
     } else {
 #pragma GCC unroll 4
       for (int64_t t = 0; t < taps; ++t)
-        sum += load(band.weight + t * band.pitch + i) *
-               gather(row, at + static_cast<Cell<T>>(t));
+        sum += load(band.weight + t * band.pitch + i) * gather(row, at + static_cast<Cell<T>>(t));
     }
     if (i + w <= band.out) {
       store(to + i, sum);

@@ -9,9 +9,9 @@ namespace {
 int64_t require_square(Infer& infer, int i, const char* argument) {
   const Shape& a = infer.shape(i);
   infer.require_floating(i, argument);
-  infer.require(a.ndim >= 2 && a[a.ndim - 1] == a[a.ndim - 2], ErrorCode::ShapeMismatch,
-                format("%s must have square matrices, got shape %s", argument,
-                       describe(a).c_str()));
+  infer.require(
+      a.ndim >= 2 && a[a.ndim - 1] == a[a.ndim - 2], ErrorCode::ShapeMismatch,
+      format("%s must have square matrices, got shape %s", argument, describe(a).c_str()));
   infer.need_contiguous();
   return a[a.ndim - 1];
 }

@@ -9,9 +9,8 @@ void require_grid(const Infer& infer, const InterpolateParams& p, const Shape& x
   const int spatial = p.size.ndim;
   infer.require(x.ndim >= 3 && x.ndim <= 5, ErrorCode::ShapeMismatch,
                 "input must have 3, 4 or 5 dimensions, got shape " + describe(x));
-  infer.require_argument(
-      spatial == x.ndim - 2,
-      format("size must have %d entries, got %s", x.ndim - 2, describe(p.size).c_str()));
+  infer.require_argument(spatial == x.ndim - 2, format("size must have %d entries, got %s",
+                                                       x.ndim - 2, describe(p.size).c_str()));
   for (int i = 0; i < spatial; ++i) {
     infer.require_argument(p.size[i] > 0, "size must be positive, got " + describe(p.size));
     infer.require(x[i + 2] > 0, ErrorCode::ShapeMismatch,

@@ -16,7 +16,7 @@ namespace fluxion {
 
 enum class Resampling : int32_t { Nearest, NearestExact, Linear, Cubic, Area };
 inline constexpr const char* kResamplingNames[] = {"nearest", "nearest-exact", "linear", "cubic",
-                                                      "area"};
+                                                   "area"};
 
 struct InterpolateParams {
   Shape size;  // of the output: the last one, two or three dimensions
@@ -105,7 +105,9 @@ struct InterpolationAxis {
  private:
   static constexpr double kCubic = -0.75;
   static double near(double t) { return ((kCubic + 2) * t - (kCubic + 3)) * t * t + 1; }
-  static double far(double t) { return ((kCubic * t - 5 * kCubic) * t + 8 * kCubic) * t - 4 * kCubic; }
+  static double far(double t) {
+    return ((kCubic * t - 5 * kCubic) * t + 8 * kCubic) * t - 4 * kCubic;
+  }
 
   double coordinate(int64_t i) const {
     if (aligned) return ratio * static_cast<double>(i);
@@ -157,7 +159,7 @@ inline constexpr int64_t kKeptRows = 64;
 
 // What one application does along the axes, forward (adjoint = false) or backward; missing axes have size 1.
 struct InterpolationPlan {
-  int64_t planes;       // images times channels
+  int64_t planes;  // images times channels
   InterpolationAxis d, h, w;
   bool adjoint;
 

@@ -123,7 +123,9 @@ function triangular(upper: boolean, unitriangular: boolean, left: boolean): Case
     reference: (x, y) =>
       batched(b, (i) => {
         const a = kept(matrix(x, i));
-        return left ? eliminate(a, matrix(y, i)) : turned(eliminate(turned(a), turned(matrix(y, i))));
+        return left
+          ? eliminate(a, matrix(y, i))
+          : turned(eliminate(turned(a), turned(matrix(y, i))));
       }),
     tolerance,
     linearIn: [1],
@@ -147,7 +149,10 @@ export const DENSE_SOLVE: Case[] = [
     inputs: [{ shape: [5, 5], generate: regular(5) }, { shape: [5] }],
     run: (a, b) => solve(a, b),
     reference: (a, b) => {
-      const x = eliminate(matrix(a, 0), [...b.data].map((v) => [v]));
+      const x = eliminate(
+        matrix(a, 0),
+        [...b.data].map((v) => [v]),
+      );
       return build([5], ([i]) => x[i!]![0]!);
     },
     tolerance,
@@ -186,9 +191,16 @@ export const DENSE_SOLVE: Case[] = [
     tolerance,
     linearIn: [1],
   },
-  ...[[1, 1], [2, 3, 3], [17, 17], [130, 130]].map((shape): Case => {
+  ...[
+    [1, 1],
+    [2, 3, 3],
+    [17, 17],
+    [130, 130],
+  ].map((shape): Case => {
     const n = shape.at(-1)!;
-    const unit = Array.from({ length: n }, (_, i) => Array.from({ length: n }, (_, j) => +(i === j)));
+    const unit = Array.from({ length: n }, (_, i) =>
+      Array.from({ length: n }, (_, j) => +(i === j)),
+    );
     return {
       name: `inv [${shape.join()}]`,
       ops: ['inv'],
@@ -198,9 +210,15 @@ export const DENSE_SOLVE: Case[] = [
       tolerance,
     };
   }),
-  ...[[1, 1], [2, 3, 3], [3, 8, 8], [17, 17], [70, 70], [140, 140], [0, 4, 4]].map((shape) =>
-    factored(shape, false),
-  ),
+  ...[
+    [1, 1],
+    [2, 3, 3],
+    [3, 8, 8],
+    [17, 17],
+    [70, 70],
+    [140, 140],
+    [0, 4, 4],
+  ].map((shape) => factored(shape, false)),
   factored([2, 5, 5], true),
   ...[true, false].flatMap((upper) =>
     [true, false].flatMap((unit) => [

@@ -57,7 +57,8 @@ function resampled(shape: Index, options: InterpolateOptions): Case {
           : axes[d]!.reduce((total, [j, w]) => total + w * sum(d + 1, [...index, j]), 0);
       return sum(0, [b!, c!]);
     });
-  const corners = alignCorners === undefined ? '' : `, corners ${alignCorners ? '' : 'not '}aligned`;
+  const corners =
+    alignCorners === undefined ? '' : `, corners ${alignCorners ? '' : 'not '}aligned`;
   const to = factors ? `times ${factors.join()}` : `to ${sizes.join()}`;
   return {
     name: `interpolate [${shape.join()}] ${to}, ${mode}${corners}${recomputeScaleFactor ? ', recomputed' : ''}`,

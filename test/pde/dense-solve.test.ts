@@ -153,16 +153,22 @@ describe('einsum', () => {
 });
 
 describe('interpolate', () => {
-  test.each(['linear', 'nearest', 'nearest-exact', 'area'] as const)('%s keeps constants', (mode) => {
-    tidy(() => {
-      const y = interpolate(ones([1, 2, 13], { dtype: 'float64' }), { size: 29, mode });
-      expect(largest(y.sub(1))).toBeLessThan(1e-15);
-    });
-  });
+  test.each(['linear', 'nearest', 'nearest-exact', 'area'] as const)(
+    '%s keeps constants',
+    (mode) => {
+      tidy(() => {
+        const y = interpolate(ones([1, 2, 13], { dtype: 'float64' }), { size: 29, mode });
+        expect(largest(y.sub(1))).toBeLessThan(1e-15);
+      });
+    },
+  );
 
   test('a line is exact between aligned corners', () => {
     tidy(() => {
-      const line = tensor(Float64Array.from({ length: 9 }, (_, i) => 3 * i - 2), { shape: [1, 1, 9] });
+      const line = tensor(
+        Float64Array.from({ length: 9 }, (_, i) => 3 * i - 2),
+        { shape: [1, 1, 9] },
+      );
       const fine = interpolate(line, { size: 17, mode: 'linear', alignCorners: true }).dataSync();
       fine.forEach((v, i) => expect(v).toBeCloseTo(1.5 * i - 2, 12));
     });
@@ -190,12 +196,18 @@ describe('interpolate', () => {
 test('adding at positions and reading there are adjoint', () => {
   tidy(() => {
     const [x, y] = [f64([5, 7], 1), f64([9, 7], 2)];
-    const index = tensor(Array.from({ length: 63 }, (_, i) => (i * 11) % 5), {
-      shape: [9, 7],
-      dtype: 'int32',
-    });
+    const index = tensor(
+      Array.from({ length: 63 }, (_, i) => (i * 11) % 5),
+      {
+        shape: [9, 7],
+        dtype: 'int32',
+      },
+    );
     const left = gather(x, 0, index).mul(y).sum().item();
-    const right = x.mul(scatterAdd(zeros([5, 7], { dtype: 'float64' }), 0, index, y)).sum().item();
+    const right = x
+      .mul(scatterAdd(zeros([5, 7], { dtype: 'float64' }), 0, index, y))
+      .sum()
+      .item();
     expect(left).toBeCloseTo(right, 12);
   });
 });

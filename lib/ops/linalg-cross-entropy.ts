@@ -4,7 +4,13 @@ import { gradEnabled } from '../tensor/scope';
 import { sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { reshapeOp } from './broadcast';
-import { type Operand, defineOpWithOutputs, pullThrough, requireTensor, withDefaults } from './define';
+import {
+  type Operand,
+  defineOpWithOutputs,
+  pullThrough,
+  requireTensor,
+  withDefaults,
+} from './define';
 import { add, cast, div, mul, ne, neg, where } from './elementwise';
 import { type LossOptions, type Reduction, reduced, requireReduction } from './linalg-loss';
 import { floating } from './promote';
@@ -60,8 +66,11 @@ const crossEntropyOp = defineOpWithOutputs<CrossEntropyParams>('cross_entropy', 
     const [logits, target] = [input(0), input(1)];
     const weight = operand(2) as Tensor | null;
     if (gradEnabled()) {
-      return pullThrough(g, [logits, target, weight], (i) => i === 0 && needs(0), (z) =>
-        composed(z!, target, weight, params),
+      return pullThrough(
+        g,
+        [logits, target, weight],
+        (i) => i === 0 && needs(0),
+        (z) => composed(z!, target, weight, params),
       );
     }
     return [...crossEntropyVjp([g, logits, target, weight, output(1)], params), null, null];
@@ -147,9 +156,7 @@ function ofProbabilities(
   const classes = logits.shape[axis]!;
   requireClassWeight(op, weight, classes);
   const smoothed =
-    labelSmoothing > 0
-      ? add(mul(target, 1 - labelSmoothing), labelSmoothing / classes)
-      : target;
+    labelSmoothing > 0 ? add(mul(target, 1 - labelSmoothing), labelSmoothing / classes) : target;
   const logs = logSoftmax(logits, axis);
   const weighted = weight
     ? mul(logs, axis === 0 ? weight : alongClasses(weight, logits.ndim))

@@ -202,7 +202,10 @@ function imageParams(axes: number, params: ConvParams): ConvParams {
 /** Zeros behind the last position of each axis, where padding 'same' is one longer there. */
 function padEnds(x: Tensor, ends: readonly number[]): Tensor {
   if (ends.every((n) => n === 0)) return x;
-  return pad(x, [...ends].reverse().flatMap((n) => [0, n]));
+  return pad(
+    x,
+    [...ends].reverse().flatMap((n) => [0, n]),
+  );
 }
 
 /** Zeros on both sides, and those that only the end needs, of padding for an axis. */
@@ -285,7 +288,9 @@ export function convolve(
   ];
   const params = imageParams(axes, { stride, padding: both, dilation, groups: given.groups });
   const { forward } = axes === 3 ? VOLUMES : IMAGES;
-  const y = withActivation(inputs, activation, (a) => forward(inputs, { ...params, activation: a }));
+  const y = withActivation(inputs, activation, (a) =>
+    forward(inputs, { ...params, activation: a }),
+  );
   const line = axes === 1 ? asLine(y) : y;
   return batched ? line : reshape(line, line.shape.slice(1));
 }

@@ -109,14 +109,22 @@ def conv2d(backward):
         def formulation(layout):
             w = weight.to(memory_format=layout).requires_grad_(backward)
             x = torch.randn(s["n"], s["c"], s["h"], s["w"]).to(memory_format=layout)
-            g = torch.randn(s["n"], s["co"], s["h"], s["w"]).to(memory_format=layout)
+            oh, ow = ((s[side] - 1) // s["stride"] + 1 for side in ("h", "w"))
+            g = torch.randn(s["n"], s["co"], oh, ow).to(memory_format=layout)
             sets = [
                 (x.clone().requires_grad_(backward), g.clone() if backward else None)
                 for _ in range(r["sets"])
             ]
 
             def call(x, g):
-                y = F.conv2d(x, w, padding=(s["k"] - 1) // 2, groups=s["groups"])
+                y = F.conv2d(
+                    x,
+                    w,
+                    stride=s["stride"],
+                    padding=s["dilation"] * (s["k"] - 1) // 2,
+                    dilation=s["dilation"],
+                    groups=s["groups"],
+                )
                 return torch.autograd.grad(y, (x, w), g) if backward else y
 
             return rotating(sets, call)

@@ -8,10 +8,14 @@
 using namespace fluxion;
 using namespace fluxion::test;
 
-#define OPS(X)                              \
-  X(conv2d, Conv2dForwardParams)            \
-  X(conv2d_input_vjp, Conv2dInputVjpParams) \
-  X(conv2d_weight_vjp, Conv2dWeightVjpParams)
+#define OPS(X)                                \
+  X(conv2d, Conv2dForwardParams)              \
+  X(conv2d_input_vjp, Conv2dInputVjpParams)   \
+  X(conv2d_weight_vjp, Conv2dWeightVjpParams) \
+  X(depthwise_conv2d_vjp, Conv2dParams)       \
+  X(conv3d, Conv3dForwardParams)              \
+  X(conv3d_input_vjp, Conv3dInputVjpParams)   \
+  X(conv3d_weight_vjp, Conv3dWeightVjpParams)
 FLUXION_TEST_DECLARE(OPS)
 
 namespace {
@@ -42,6 +46,30 @@ void test_epilogues(int isa, Conv2dForwardParams p, const std::vector<Array>& in
     near(run(conv2d, isa, p, std::vector<Input>(in.begin(), in.end()))[0], y, 64 * widest,
          what + " " + kActivationNames[static_cast<int>(activation)]);
   }
+}
+
+// The same as a volume whose depth is the height of the images: nothing moves in memory.
+void test_volume(int isa, const Conv2dForwardParams& p, const std::vector<Array>& in,
+                 const Array& g, const std::vector<double>& y, const std::vector<double>& gx,
+                 const std::vector<double>& gw, const std::string& what) {
+  const auto volume = [](Array a) {
+    a.shape = {a.shape[0], a.shape[1], a.shape[2], 1, a.shape[3]};
+    return a;
+  };
+  const auto triple = [](const Pair& q, int64_t middle) { return Triple{q.h, middle, q.w, 3}; };
+  Conv3dForwardParams pf;
+  pf.stride = triple(p.stride, 1), pf.padding = triple(p.padding, 0);
+  pf.dilation = triple(p.dilation, 1), pf.groups = p.groups;
+  const Array x = volume(in[0]), weight = volume(in[1]), cotangent = volume(g);
+  Conv3dInputVjpParams pi;
+  static_cast<Conv3dParams&>(pi) = pf;
+  pi.inputShape = x.shape;
+  Conv3dWeightVjpParams pw;
+  static_cast<Conv3dParams&>(pw) = pf;
+  pw.weightShape = weight.shape;
+  near(run(conv3d, isa, pf, {x, weight, in[2]})[0], y, 64, what + " volume y");
+  near(run(conv3d_input_vjp, isa, pi, {cotangent, weight})[0], gx, 64, what + " volume gx");
+  near(run(conv3d_weight_vjp, isa, pw, {cotangent, x})[0], gw, 128, what + " volume gw");
 }
 
 void test_conv(int isa, DType t, const ConvCase& c) {
@@ -87,6 +115,16 @@ void test_conv(int isa, DType t, const ConvCase& c) {
   test_epilogues(isa, pf, {in, weight, bias, noise(g.shape, t)}, y, what);
   near(run(conv2d_input_vjp, isa, pi, {g, weight})[0], gx, 64, what + " gx");
   near(run(conv2d_weight_vjp, isa, pw, {g, in})[0], gw, 128, what + " gw");
+  if (c.groups > 1 && w[1] == 1 && w[0] <= 4 * c.groups) {
+    const auto both = run<Conv2dParams>(depthwise_conv2d_vjp, isa, pi, {g, in, weight});
+    near(both[0], gx, 64, what + " both gx");
+    near(both[1], gw, 128, what + " both gw");
+  }
+  test_volume(isa, pf, {in, weight, bias}, g, y, gx, gw, what);
+  const Array channels = noise({x[1]}, t);
+  for (size_t i = 0; i < gx.size(); ++i)
+    gx[i] += channels[static_cast<int64_t>(i) / (x[2] * x[3]) % x[1]];
+  near(run(conv2d_input_vjp, isa, pi, {g, weight, channels})[0], gx, 64, what + " gx + bias");
 }
 
 void test_convolutions(int isa, DType t) {
@@ -110,6 +148,10 @@ void test_convolutions(int isa, DType t) {
                              {{1, 150, 3, 7}, 270, 1, 1, 1, one, none, one},
                              {{2, 6, 40, 50}, 9, 1, 1, 1, one, none, one},
                              {{70, 12, 4, 5}, 6, 1, 1, 3, one, none, one},
+                             {{2, 3, 20, 70}, 6, 5, 5, 3, one, pair(2, 2), one},
+                             {{3, 2, 9, 33}, 2, 7, 7, 2, one, pair(3, 3), one},
+                             {{20, 3, 7, 7}, 9, 3, 3, 1, one, one, one},
+                             {{1, 2, 40, 41}, 3, 3, 3, 1, one, pair(7, 7), pair(7, 9)},
                              {{0, 3, 8, 8}, 4, 3, 3, 1, one, one, one}}) {
     test_conv(isa, t, c);
   }

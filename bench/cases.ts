@@ -7,6 +7,8 @@ import { DIFFUSION } from './cases/diffusion';
 import { ELEMENTWISE } from './cases/elementwise';
 import { FOURIER } from './cases/fourier';
 import { MESH_FREE } from './cases/mesh-free';
+import { NORMALIZATION } from './cases/normalization';
+import { REDUCTIONS } from './cases/reductions';
 import { SEMI_LAGRANGIAN } from './cases/semi-lagrangian';
 import { SPECTRAL_DIFFUSION } from './cases/spectral-diffusion';
 import { UPWIND } from './cases/upwind';
@@ -17,6 +19,8 @@ export const CASES: readonly Case[] = [
   ...ELEMENTWISE,
   ...COMPLEX,
   ...DENSE,
+  ...NORMALIZATION,
+  ...REDUCTIONS,
   ...CONVOLUTION,
   ...DIFFUSION,
   ...VARIABLE_DIFFUSION,

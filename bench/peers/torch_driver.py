@@ -22,6 +22,7 @@ import torch_complex
 import torch_fourier
 import torch_mesh_free
 import torch_networks
+import torch_reduce
 import torch_semi_lagrangian
 import torch_spectral_diffusion
 import torch_upwind
@@ -171,6 +172,7 @@ FORMULATIONS = {
     **torch_fourier.FORMULATIONS,
     **torch_mesh_free.FORMULATIONS,
     **torch_networks.FORMULATIONS,
+    **torch_reduce.FORMULATIONS,
     **torch_semi_lagrangian.FORMULATIONS,
     **torch_spectral_diffusion.FORMULATIONS,
     **torch_upwind.FORMULATIONS,

@@ -44,7 +44,15 @@ export {
   InstanceNorm3d,
 } from './sample-normalization';
 export { AdaptiveAvgPool2d, AvgPool2d, MaxPool2d } from './pooling';
-export { CrossEntropyLoss, MSELoss, NLLLoss } from './loss';
+export {
+  BCEWithLogitsLoss,
+  CrossEntropyLoss,
+  HuberLoss,
+  L1Loss,
+  MSELoss,
+  NLLLoss,
+  SmoothL1Loss,
+} from './loss';
 export { Diffusion2d, type Diffusion2dOptions } from './diffusion';
 export { Reaction, type ReactionOptions } from './reaction';
 export {

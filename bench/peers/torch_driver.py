@@ -24,6 +24,7 @@ import torch_interpolate
 import torch_mesh_free
 import torch_networks
 import torch_optimizer
+import torch_reduce
 import torch_semi_lagrangian
 import torch_spectral_diffusion
 import torch_upwind
@@ -186,6 +187,7 @@ FORMULATIONS = {
     **torch_mesh_free.FORMULATIONS,
     **torch_networks.FORMULATIONS,
     **torch_optimizer.FORMULATIONS,
+    **torch_reduce.FORMULATIONS,
     **torch_semi_lagrangian.FORMULATIONS,
     **torch_spectral_diffusion.FORMULATIONS,
     **torch_upwind.FORMULATIONS,

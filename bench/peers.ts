@@ -16,6 +16,8 @@ export interface PeerReport {
   formulation?: string;
   /** Minor page faults: memory that was given back to the system and had to be mapped again. */
   pageFaultsPerCall?: number;
+  /** Growth of the peak of resident memory over what was resident before the case was set up. */
+  peakBytes?: number;
 }
 
 export interface Peer {

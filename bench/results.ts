@@ -10,6 +10,8 @@ export interface Summary {
   mad: number;
   /** Median of each trial, in their order. */
   trials: number[];
+  /** Growth of the peak of resident memory over what was resident before the case was set up. */
+  peakBytes?: number;
 }
 
 export interface PeerSummary extends Summary {
@@ -103,6 +105,8 @@ export function duration(ns: number): string {
   return ns < 1e6 ? `${digits(ns / 1e3)} µs` : `${digits(ns / 1e6)} ms`;
 }
 
+const megabytes = (bytes?: number) => (bytes ? `${digits(bytes / 1e6)} MB` : '');
+
 const percent = (share: number) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 
 /** Bytes (or flops) of the floor per ns: GB/s (or GFLOP/s). */
@@ -148,6 +152,14 @@ export const COLUMNS: readonly Column[] = [
   { title: 'GFLOP/s', cell: measured((row) => digits(rate(row.flops, row))) },
   { title: 'of copy', cell: measured((row, results) => percent(shares(row, results).copy)) },
   { title: 'of FMA', cell: measured((row, results) => percent(shares(row, results).fma)) },
+  {
+    title: 'memory',
+    cell: (row) => (row.name.includes('training') ? megabytes(row.fluxion?.peakBytes) : ''),
+  },
+  {
+    title: "PyTorch's",
+    cell: (row) => (row.name.includes('training') ? megabytes(row.peers.torch?.peakBytes) : ''),
+  },
   peerColumn('torch'),
   peerColumn('torch-keep'),
   peerColumn('typed-array'),

@@ -55,8 +55,9 @@ function summarise(reports: readonly { median: number; samples: number[] }[]): S
 
 function summarisePeer(reports: readonly PeerReport[], own: readonly TrialReport[]): PeerSummary {
   const ratios = reports.map((report, i) => report.median / own[i]!.median);
-  const { formulation, pageFaultsPerCall } = reports[0]!;
-  return { ...summarise(reports), ratios, ratio: median(ratios), formulation, pageFaultsPerCall };
+  const { formulation, pageFaultsPerCall, peakBytes } = reports[0]!;
+  const about = { formulation, pageFaultsPerCall, peakBytes };
+  return { ...summarise(reports), ratios, ratio: median(ratios), ...about };
 }
 
 /** The line of a failed process that says what went wrong. */
@@ -87,7 +88,7 @@ function runCase(
     return { row: { ...row, error: reasonOf(error) } };
   }
   row.sets = own[0]!.sets;
-  row.fluxion = summarise(own);
+  row.fluxion = { ...summarise(own), peakBytes: own[0]!.peakBytes };
   for (const [peer, reports] of theirs) row.peers[peer] = summarisePeer(reports, own);
   return { row, report: own[0] };
 }

@@ -25,6 +25,8 @@ export interface TrialReport extends Timing {
   sets: number;
   threads: number;
   instructionSet: string;
+  /** Growth of the peak of resident memory over what was resident before the case was set up. */
+  peakBytes: number;
 }
 
 async function timeCalls(instance: Instance, sets: number, small: boolean): Promise<Timing> {
@@ -48,6 +50,7 @@ export async function runTrial(definition: Case, options: TrialOptions = {}): Pr
   const { small = false, verify = true } = options;
   const sizes = small ? definition.small : definition.sizes;
   const sets = small ? 2 : setsFor(definition.inputBytes(sizes));
+  const before = process.memoryUsage.rss();
   const instance = definition.setup(sizes, sets);
   if (verify) await instance.verify();
   const timing = await timeCalls(instance, sets, small);
@@ -62,6 +65,7 @@ export async function runTrial(definition: Case, options: TrialOptions = {}): Pr
     mad: each(timing.mad),
     samples: timing.samples.map(each),
     calls: timing.calls,
+    peakBytes: process.resourceUsage().maxRSS * 1024 - before,
   };
 }
 

@@ -54,13 +54,13 @@ const batches = new data.DataLoader(
   { tensors: [images, labels] },
   {
     ...{ batchSize: 128, shuffle: true, seed },
-    transform: augment ? [data.shiftFlip({ shift: 2 }), scale] : scale,
+    transform: augment ? [data.randomCrop(28, { padding: 2 }), data.randomHorizontalFlip(), scale] : scale,
   },
 );
 const testBatches = (noise) =>
   new data.DataLoader(
     { tensors: [testImages, testLabels] },
-    { batchSize: 250, seed, transform: [scale, data.addNoise(noise)] },
+    { batchSize: 250, seed, transform: [scale, data.gaussianNoise(noise)] },
   );
 
 const model = new models.RDNN({

@@ -22,6 +22,11 @@ export interface Native {
   setInstructionSet(name: string): boolean;
   setCheckedMemory(on: boolean): void;
   devices(plugin: string): DeviceInfo[];
+  /** Records what runs on the queue, up to `capacity` items; see native/bindings/profiling.cpp. */
+  profileStart(capacity: number): void;
+  /** Waits for the queue: how many items have been recorded. */
+  profileMark(): number;
+  profileStop(): { records: Float64Array; stride: number; dropped: number };
 }
 
 export interface NativeOp {

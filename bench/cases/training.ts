@@ -1,4 +1,14 @@
-import { type Tensor, crossEntropy, data, manualSeed, models, optim, randint, tidy } from 'fluxion';
+import {
+  type Tensor,
+  crossEntropy,
+  data,
+  manualSeed,
+  models,
+  mseLoss,
+  optim,
+  randint,
+  tidy,
+} from 'fluxion';
 import { type Case, TORCH, defineCase, expectClose, inputSets } from '../case';
 
 /** Multiply-adds of the convolutions of the network, times 2; backward costs twice the forward. */
@@ -63,6 +73,52 @@ const rdnnStep = defineCase({
   },
 });
 
+/** A forward pass; the backward pass costs twice as much. */
+function adrnnFlops(s: { batch: number; side: number; channels: number; layers: number }): number {
+  const pixels = s.batch * s.side * s.side;
+  const perLayer = 9 * s.channels * (s.channels + 2) + 2 * s.channels * s.channels;
+  return 6 * pixels * s.layers * perLayer;
+}
+
+const adrnnStep = defineCase({
+  name: 'adrnn/training-step',
+  peer: 'adrnn',
+  peers: TORCH,
+  dtype: 'float32',
+  sizes: { batch: 8, side: 64, channels: 64, layers: 4, fields: 1 },
+  small: { batch: 2, side: 8, channels: 4, layers: 1, fields: 1 },
+  floors: (s) => ({
+    // Forward: the hidden velocity written and read twice over, the step read and written; backward twice that.
+    bytes: 3 * 6 * 4 * s.layers * s.batch * s.channels * s.side ** 2,
+    flops: adrnnFlops(s),
+  }),
+  inputBytes: (s) => 4 * s.batch * s.fields * s.side ** 2,
+  setup: ({ batch, side, channels, layers, fields }, sets) => {
+    manualSeed(1);
+    const model = new models.ADRNN({ inChannels: fields, channels, layers });
+    const optimizer = new optim.Adam(model.parameters(), { learningRate: 1e-3 });
+    const inputs = inputSets(Math.min(sets, 64), [batch, fields, side, side]);
+    const run = (set: number) => {
+      const x = inputs[set % inputs.length]!;
+      optimizer.zeroGrad();
+      const loss = mseLoss(model.forward(x), x);
+      loss.backward();
+      optimizer.step();
+      return loss;
+    };
+    return {
+      run,
+      // No closed form: steps on one batch lower the loss.
+      verify: () => {
+        const first = tidy(() => run(0).item());
+        let last = first;
+        for (let i = 0; i < 10; i++) last = tidy(() => run(0).item());
+        if (!(last < first)) throw new Error(`loss: expected less than ${first}, got ${last}`);
+      },
+    };
+  },
+});
+
 const dataLoader = defineCase({
   name: 'data-loader/epoch',
   peer: 'data-loader',
@@ -116,4 +172,4 @@ const dataLoader = defineCase({
   },
 });
 
-export const TRAINING: readonly Case[] = [rdnnStep, dataLoader];
+export const TRAINING: readonly Case[] = [rdnnStep, adrnnStep, dataLoader];

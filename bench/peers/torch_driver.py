@@ -14,7 +14,6 @@ import time
 import torch
 import torch.nn.functional as F
 
-from torch_diffusion import Eigenbasis
 from torch_inputs import lazily, rotating, sets_of
 
 import torch_adr_step
@@ -23,6 +22,7 @@ import torch_complex
 import torch_fourier
 import torch_mesh_free
 import torch_optimizer
+import torch_networks
 import torch_semi_lagrangian
 import torch_spectral_diffusion
 import torch_upwind
@@ -131,72 +131,6 @@ def conv2d(backward):
 # --- Training -----------------------------------------------------------------------------------
 
 
-class Diffusion(torch.nn.Module):
-    def __init__(self, channels, side):
-        super().__init__()
-        initial = torch.logspace(-1, 0, channels)
-        self.raw = torch.nn.Parameter(torch.log(torch.expm1(initial)))
-        shape = {"h": side, "w": side, "boundary": "neumann", "scheme": "backward-euler"}
-        self.eigenbasis = Eigenbasis(shape)
-
-    def forward(self, u):
-        return self.eigenbasis.apply(u, self.eigenbasis.factors(F.softplus(self.raw)))
-
-
-class Layer(torch.nn.Module):
-    def __init__(self, channels, side):
-        super().__init__()
-        self.reaction = torch.nn.Sequential(
-            torch.nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            torch.nn.BatchNorm2d(channels),
-            torch.nn.ReLU(inplace=True),
-            torch.nn.Conv2d(channels, channels, 1),
-        )
-        self.diffusion = Diffusion(channels, side)
-
-    def forward(self, u):
-        return self.diffusion(u + self.reaction(u))
-
-
-def widen(before, after):
-    return [
-        torch.nn.Conv2d(before, after, 3, padding=1, bias=False),
-        torch.nn.BatchNorm2d(after),
-        torch.nn.ReLU(inplace=True),
-    ]
-
-
-def rdnn(r, s):
-    side, layers = s["side"], s["layers"]
-    target = torch.randint(0, 10, (s["batch"],))
-    images = [(torch.randn(s["batch"], 1, side, side),) for _ in range(min(r["sets"], 64))]
-
-    def formulation(layout):
-        model = torch.nn.Sequential(
-            *widen(1, 32),
-            *(Layer(32, side) for _ in range(layers)),
-            torch.nn.MaxPool2d(2),
-            *widen(32, 64),
-            *(Layer(64, side // 2) for _ in range(layers)),
-            torch.nn.AdaptiveAvgPool2d(1),
-            torch.nn.Flatten(),
-            torch.nn.Linear(64, 10),
-        ).to(memory_format=layout)
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-
-        def call(x):
-            optimizer.zero_grad()
-            F.cross_entropy(model(x), target).backward()
-            optimizer.step()
-
-        return rotating(images, call)
-
-    return {
-        "nchw": formulation(torch.contiguous_format),
-        "channels-last": formulation(torch.channels_last),
-    }
-
-
 def data_loader(r, s):
     images = torch.randint(0, 256, (s["samples"], s["side"], s["side"]), dtype=torch.uint8)
     labels = torch.randint(0, 251, (s["samples"],), dtype=torch.uint8)
@@ -235,13 +169,13 @@ FORMULATIONS = {
     "conv2d": conv2d(False),
     "conv2d-backward": conv2d(True),
     **torch_diffusion.FORMULATIONS,
-    "rdnn": rdnn,
     "data-loader": data_loader,
     **torch_adr_step.FORMULATIONS,
     **torch_complex.FORMULATIONS,
     **torch_fourier.FORMULATIONS,
     **torch_mesh_free.FORMULATIONS,
     **torch_optimizer.FORMULATIONS,
+    **torch_networks.FORMULATIONS,
     **torch_semi_lagrangian.FORMULATIONS,
     **torch_spectral_diffusion.FORMULATIONS,
     **torch_upwind.FORMULATIONS,
@@ -291,12 +225,22 @@ def measure(call, min_samples, min_seconds, sample_seconds=0.005, max_seconds=30
     return samples, calls, faults / (calls * len(samples))
 
 
+def resident_bytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def peak_bytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def main(request):
     torch.set_num_threads(request["threads"])
     sizes = request["sizes"]
+    before = resident_bytes()
     formulations = FORMULATIONS[request["peer"]](request, sizes)
     name, call = choose(formulations)
-    grad = request["peer"].endswith(("backward", "recorded")) or request["peer"] == "rdnn"
+    grad = request["peer"].endswith(("backward", "recorded")) or request["peer"] in torch_networks.FORMULATIONS
     with torch.set_grad_enabled(grad):
         samples, calls, faults = measure(call, 10, 0.3)
     inner = sizes.get("inner", 1)
@@ -311,6 +255,7 @@ def main(request):
                 "threads": torch.get_num_threads(),
                 "formulation": name,
                 "pageFaultsPerCall": faults,
+                "peakBytes": peak_bytes() - before,
             }
         )
     )

@@ -1,31 +1,28 @@
 import { setImmediate } from 'node:timers/promises';
 import { FluxionError, requireArgument, show } from '../errors';
-import { type TypedArray, dtypeOfArray, newTypedArray } from '../tensor/dtype';
+import { type DType, dtypeOfArray } from '../tensor/dtype';
 import { upload } from '../tensor/handle';
-import { sizeOf } from '../tensor/shape';
 import { Tensor, isTensor } from '../tensor/tensor';
+import { noGrad, tidy } from '../autograd/tidy';
 import { withDefaults } from '../ops/define';
+import { BatchMaker, type Dataset, type MakerSource, type Stage } from './batch-maker';
+import { DeviceNormalization, splitStages } from './device-normalize';
+import type { HostArray } from './host-array';
+import { LoaderPool, abandonedPools } from './loader-pool';
+import type { ModuleReference } from './module-reference';
 import { Random } from './random';
+import { SpareBuffers } from './spare-buffers';
+import { type BatchPlace, type Transform, stagesOf } from './transform';
 
-/** An array in the memory of the host, in C order. */
-export interface HostArray {
-  data: TypedArray;
-  shape: readonly number[];
-}
-
-/** Samples by index; each is a list of arrays, such as an image and a label (a number is an int32). */
-export interface Dataset {
-  readonly length: number;
-  get(index: number): Sample | Promise<Sample>;
-}
-export type Sample = readonly (HostArray | number)[];
-
-/** Where samples come from; the first dimension of tensors and arrays counts the samples. */
+/**
+ * Where samples come from; the first dimension of tensors and arrays counts the samples. A module makes the
+ * Dataset by its function, which workers can call too.
+ */
 export type DataSource =
-  { tensors: readonly Tensor[] } | { arrays: readonly HostArray[] } | Dataset;
-
-/** Changes a batch before it becomes tensors; `random` is the same for the same seed, epoch and batch. */
-export type Transform = (batch: HostArray[], random: Random) => HostArray[];
+  | { tensors: readonly Tensor[] }
+  | { arrays: readonly HostArray[] }
+  | Dataset
+  | (ModuleReference & { length: number });
 
 export interface DataLoaderOptions {
   /** Default 1. */
@@ -40,6 +37,12 @@ export interface DataLoaderOptions {
   prefetch?: number;
   /** Augmentation, scaling: applied in order. */
   transform?: Transform | readonly Transform[];
+  /**
+   * Worker threads that gather samples and apply transforms; the batches are the same bits for any number.
+   * Default 0: the main thread does it, between its other work. One pays where transforms or a Dataset take
+   * longer than a training step; gathering arrays and normalizing does not.
+   */
+  workers?: number;
 }
 
 /** Part of a training checkpoint. */
@@ -59,13 +62,26 @@ export interface BatchSource {
   loadStateDict?(state: DataLoaderState): void;
 }
 
+/** A batch on its way: its arrays, and what to do once they have been read. */
+interface Prepared {
+  arrays: HostArray[];
+  recycle?(arrays: readonly HostArray[]): void;
+}
+
 /**
  * Batches of a data set as tensors: an asynchronous iterable.
  *
- * The order of an epoch depends on the seed and the epoch only, so that a run can be resumed anywhere.
- * Batches are made while the event loop is free, at most `prefetch` ahead, in host memory; they become
- * tensors when they are asked for. The tensors belong to the consumer, who disposes of them (train.fit
- * does). Leaving the loop early is fine.
+ * The order of an epoch depends on the seed and the epoch only, what a built-in transform draws for a sample on
+ * the seed, the epoch and the sample: a run can be resumed anywhere, with any number of workers, to the same
+ * bits. Batches are made while the event loop is free or in worker threads, at most `prefetch` ahead, in host
+ * memory; they become tensors when they are asked for. The tensors belong to the consumer, who disposes of
+ * them (train.fit does).
+ *
+ * Leaving the loop early is fine: what is not begun is not made. Workers serve all epochs, keep the process
+ * alive only while they make a batch, and end with {@link close} or when the loader is collected. With
+ * workers, arrays are copied once into shared memory unless they are there; functions cannot be sent, so a
+ * Dataset or a transform of one's own is given by module (refused otherwise). An error in a worker is thrown
+ * by the loop as a FluxionError.
  *
  * @example
  * for await (const [images, labels] of new DataLoader({ tensors: [x, y] }, { batchSize: 128, shuffle: true }))
@@ -75,13 +91,15 @@ export class DataLoader implements BatchSource {
   /** The epoch of the next iteration; grows by one with each. */
   epoch = 0;
   private readonly options: Required<DataLoaderOptions>;
-  private arrays: readonly HostArray[] | null = null;
-  private reading: Promise<readonly HostArray[]> | null = null;
-  private readonly transforms: readonly Transform[];
+  private readonly stages: ReturnType<typeof splitStages>;
   private readonly samples: number;
+  private source: Promise<MakerSource> | null = null;
+  private maker: BatchMaker | null = null;
+  private pool: LoaderPool | null = null;
+  private readonly spare = new SpareBuffers();
 
   constructor(
-    private readonly source: DataSource,
+    private readonly given: DataSource,
     options?: DataLoaderOptions,
   ) {
     this.options = withDefaults<Required<DataLoaderOptions>>('DataLoader', options, {
@@ -91,14 +109,16 @@ export class DataLoader implements BatchSource {
       dropLast: false,
       prefetch: 2,
       transform: [],
+      workers: 0,
     });
     requireInteger('batchSize', this.options.batchSize, 1);
     requireInteger('seed', this.options.seed, 0);
     requireInteger('prefetch', this.options.prefetch, 0);
-    const { transform } = this.options;
-    this.transforms = typeof transform === 'function' ? [transform] : transform;
-    this.samples = countSamples(source);
-    if ('arrays' in source) this.arrays = source.arrays;
+    requireInteger('workers', this.options.workers, 0);
+    const stages = stagesOf(this.options.transform);
+    this.samples = countSamples(given);
+    if (this.options.workers > 0) requireSendable(given, stages);
+    this.stages = splitStages(stages);
   }
 
   /** Number of batches of an epoch. */
@@ -115,12 +135,18 @@ export class DataLoader implements BatchSource {
   /** The batches of an epoch, from batch `from` on. */
   async *batches({ epoch = this.epoch, from = 0 } = {}): AsyncGenerator<Tensor[], void, undefined> {
     const order = this.order(epoch);
-    const ready: Promise<HostArray[]>[] = [];
+    const source = await (this.source ??= this.readSource());
+    const stop = new Int32Array(new SharedArrayBuffer(4));
+    const normalizations = this.stages.device.map((stage) => new DeviceNormalization(stage));
+    const ready: Promise<Prepared>[] = [];
     let next = from;
     let before: Promise<unknown> = Promise.resolve();
-    let stopped = false;
     const prepare = (batch: number) => {
-      const made = before.then(() => (stopped ? [] : this.makeBatch(order, epoch, batch)));
+      const place = this.place(order, epoch, batch);
+      const made =
+        this.options.workers > 0
+          ? this.inWorker(source, place, batch, stop)
+          : before.then(() => (stop[0] ? { arrays: [] } : this.inTurn(source, place, batch)));
       before = made.catch(() => undefined);
       return made;
     };
@@ -130,12 +156,24 @@ export class DataLoader implements BatchSource {
     };
     try {
       for (fill(); ready.length > 0; fill()) {
-        const batch = await ready.shift()!;
-        yield batch.map(({ data, shape }) => new Tensor(upload(data, dtypeOf(data), shape)));
+        const { arrays, recycle } = await ready.shift()!;
+        const batch = toTensors(arrays, normalizations);
+        recycle?.(arrays);
+        yield batch;
       }
     } finally {
-      stopped = true;
+      Atomics.store(stop, 0, 1);
+      for (const stage of normalizations) stage.dispose();
     }
+  }
+
+  /** Ends the worker threads. The loader starts new ones when it is used again. */
+  async close(): Promise<void> {
+    const { pool } = this;
+    this.pool = null;
+    if (!pool) return;
+    abandonedPools.unregister(this);
+    await pool.close();
   }
 
   stateDict(): DataLoaderState {
@@ -157,39 +195,95 @@ export class DataLoader implements BatchSource {
     this.options.seed = state.seed;
   }
 
-  private order(epoch: number): ArrayLike<number> {
+  private order(epoch: number): Uint32Array {
     if (this.options.shuffle) return new Random(this.options.seed, epoch).permutation(this.samples);
     return Uint32Array.from({ length: this.samples }, (_, i) => i);
   }
 
-  private async makeBatch(
-    order: ArrayLike<number>,
-    epoch: number,
-    batch: number,
-  ): Promise<HostArray[]> {
-    await setImmediate();
+  private place(order: Uint32Array, epoch: number, batch: number): BatchPlace {
     const { batchSize, seed } = this.options;
     const begin = batch * batchSize;
-    const end = Math.min(begin + batchSize, this.samples);
-    const indices = Array.from({ length: end - begin }, (_, i) => order[begin + i]!);
-    const { source } = this;
-    const arrays =
-      'get' in source
-        ? stack(await Promise.all(indices.map(async (index) => source.get(index))))
-        : (await this.hostArrays()).map((array) => takeRows(array, indices));
-    const random = new Random(seed, epoch, batch + 1);
-    return this.transforms.reduce((value, transform) => transform(value, random), arrays);
+    return { seed, epoch, indices: order.slice(begin, begin + batchSize) };
   }
 
-  /** Tensors are read once and kept on the host. */
-  private async hostArrays(): Promise<readonly HostArray[]> {
-    if (this.arrays) return this.arrays;
-    const { tensors } = this.source as { tensors: readonly Tensor[] };
-    this.reading ??= Promise.all(
-      tensors.map(async (tensor) => ({ data: await tensor.data(), shape: tensor.shape })),
-    );
-    return (this.arrays = await this.reading);
+  /** Between other work of the main thread. */
+  private async inTurn(source: MakerSource, place: BatchPlace, batch: number): Promise<Prepared> {
+    await setImmediate();
+    this.maker ??= new BatchMaker(source, this.stages.host);
+    // A function may keep the arrays that it was given: theirs are not used again.
+    if (!this.stages.host.every((stage) => 'kind' in stage))
+      return { arrays: await this.maker.make(place, batch) };
+    const { allocate, issued } = this.spare.lend();
+    const arrays = await this.maker.make(place, batch, allocate);
+    return { arrays, recycle: () => this.spare.keep(issued) };
   }
+
+  private async inWorker(
+    source: MakerSource,
+    place: BatchPlace,
+    batch: number,
+    stop: Int32Array,
+  ): Promise<Prepared> {
+    if (!this.pool) {
+      this.pool = new LoaderPool({ source, stages: this.stages.host }, this.options.workers);
+      abandonedPools.register(this, this.pool, this);
+    }
+    const worker = this.pool.workerFor(batch);
+    const arrays = await worker.request({ place, batch, stop });
+    return { arrays, recycle: (read) => worker.recycle(read) };
+  }
+
+  /** The samples on the host: tensors are read once and kept; for workers everything is shared memory. */
+  private async readSource(): Promise<MakerSource> {
+    const { given } = this;
+    if ('module' in given) return { datasetModule: given };
+    if ('get' in given) return { dataset: given };
+    const arrays =
+      'arrays' in given
+        ? given.arrays
+        : await Promise.all(
+            given.tensors.map(async (t) => ({ data: await t.data(), shape: t.shape })),
+          );
+    return { arrays: this.options.workers > 0 ? arrays.map(toShared) : arrays };
+  }
+}
+
+function toTensors(
+  arrays: readonly HostArray[],
+  normalizations: readonly DeviceNormalization[],
+): Tensor[] {
+  return noGrad(() =>
+    tidy(() => {
+      const batch = arrays.map(({ data, shape }) => new Tensor(upload(data, dtypeOf(data), shape)));
+      for (const stage of normalizations) stage.apply(batch);
+      return batch;
+    }),
+  );
+}
+
+/** Functions, and objects with methods, cannot be sent to a worker. */
+function requireSendable(source: DataSource, stages: readonly Stage[]): void {
+  requireArgument(
+    !('get' in source),
+    'DataLoader',
+    'source must be tensors, arrays or { module, length } with workers > 0: a Dataset object cannot be sent to ' +
+      'a worker; export a function that makes it from a module',
+  );
+  requireArgument(
+    stages.every((stage) => typeof stage !== 'function'),
+    'DataLoader',
+    'transform must be built-in or { module, export, options } with workers > 0: a function cannot be sent to a ' +
+      'worker; export a function that makes it from a module',
+  );
+}
+
+function toShared({ data, shape }: HostArray): HostArray {
+  if (data.buffer instanceof SharedArrayBuffer) return { data, shape };
+  const shared = new (data.constructor as new (buffer: SharedArrayBuffer) => HostArray['data'])(
+    new SharedArrayBuffer(data.byteLength),
+  );
+  shared.set(data);
+  return { data: shared, shape };
 }
 
 function requireInteger(name: string, value: number, least: number): void {
@@ -201,7 +295,7 @@ function requireInteger(name: string, value: number, least: number): void {
 }
 
 function countSamples(source: DataSource): number {
-  if ('get' in source) {
+  if ('get' in source || 'module' in source) {
     requireInteger('length', source.length, 0);
     return source.length;
   }
@@ -228,7 +322,7 @@ function countSamples(source: DataSource): number {
   return sizes[0]!;
 }
 
-function dtypeOf(data: TypedArray) {
+function dtypeOf(data: HostArray['data']): DType {
   const dtype = dtypeOfArray(data);
   requireArgument(
     dtype !== undefined,
@@ -237,43 +331,4 @@ function dtypeOf(data: TypedArray) {
       `a sample must be a Float32Array, Float64Array, Int32Array or Uint8Array, got ${show(data)}`,
   );
   return dtype;
-}
-
-/** Rows of an array, gathered. */
-function takeRows({ data, shape }: HostArray, indices: readonly number[]): HostArray {
-  const row = sizeOf(shape.slice(1));
-  const taken = newTypedArray(dtypeOf(data), indices.length * row);
-  indices.forEach((index, i) => taken.set(data.subarray(index * row, (index + 1) * row), i * row));
-  return { data: taken, shape: [indices.length, ...shape.slice(1)] };
-}
-
-/** Samples as the rows of arrays. */
-function stack(samples: readonly Sample[]): HostArray[] {
-  return samples[0]!.map((first, part) => {
-    const rows = samples.map((sample) => asArray(sample[part]));
-    const { shape } = asArray(first);
-    const row = sizeOf(shape);
-    const data = newTypedArray(dtypeOf(asArray(first).data), rows.length * row);
-    rows.forEach((entry, i) => {
-      if (entry.data.length !== row) {
-        throw new FluxionError(
-          'FLUXION_SHAPE_MISMATCH',
-          'DataLoader',
-          `samples must have one shape, got ${show([...shape])} and ${show([...entry.shape])}`,
-        );
-      }
-      data.set(entry.data, i * row);
-    });
-    return { data, shape: [rows.length, ...shape] };
-  });
-}
-
-function asArray(part: HostArray | number | undefined): HostArray {
-  if (typeof part === 'number') return { data: Int32Array.of(part), shape: [] };
-  requireArgument(
-    part !== undefined && ArrayBuffer.isView(part.data),
-    'DataLoader',
-    () => `a sample must be a list of { data, shape } and numbers, got ${show(part)}`,
-  );
-  return part;
 }

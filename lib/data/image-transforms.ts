@@ -1,95 +1,148 @@
 import { requireArgument, show } from '../errors';
 import { withDefaults } from '../ops/define';
-import { sizeOf } from '../tensor/shape';
-import type { HostArray, Transform } from './data-loader';
+import type { Composed, PixelTransform, Transform } from './transform';
 
-function requireImages(op: string, images: HostArray | undefined): asserts images is HostArray {
+// Each transform below is plain data that main thread and worker carry out alike (pixel-transforms.ts). What it
+// draws for a sample depends on (seed, epoch, index of the sample, place among the transforms) alone.
+
+/** Which arrays of the batch a transform changes. */
+export interface TransformTarget {
+  /** Positions in the batch, all changed alike. Default [0], the images; [0, 1] where the target is an image too. */
+  arrays?: readonly number[];
+}
+
+function requireTarget(op: string, arrays: readonly number[]): readonly number[] {
   requireArgument(
-    images !== undefined && (images.shape.length === 3 || images.shape.length === 4),
+    Array.isArray(arrays) && arrays.every((i) => Number.isInteger(i) && i >= 0),
     op,
-    () =>
-      `the first array of a batch must be images [N, H, W] or [N, C, H, W], got ${show(images?.shape)}`,
+    () => `arrays must be a list of integers >= 0, got ${show(arrays)}`,
+  );
+  return arrays;
+}
+
+function requireProbability(op: string, p: unknown): asserts p is number {
+  requireArgument(
+    typeof p === 'number' && p >= 0 && p <= 1,
+    op,
+    () => `p must be a number in [0, 1], got ${show(p)}`,
   );
 }
 
-/** With a dimension of one channel where there is none. */
-function withChannels([n, ...rest]: readonly number[]): number[] {
-  return rest.length === 2 ? [n!, 1, ...rest] : [n!, ...rest];
+/** One number, or a list of them, as a list. */
+function numbersOf(op: string, name: string, value: unknown, positive: boolean): number[] {
+  const list: unknown[] = Array.isArray(value) ? value : [value];
+  requireArgument(
+    list.length > 0 &&
+      list.every((x) => typeof x === 'number' && Number.isFinite(x) && (!positive || x > 0)),
+    op,
+    () =>
+      `${name} must be a finite number${positive ? ' > 0' : ''}, or one for each channel, got ${show(value)}`,
+  );
+  return list as number[];
 }
 
 /**
- * Bytes 0..255 of images [N, H, W] or [N, C, H, W], the first array of the batch, to float32 [N, C, H, W]:
- * (byte / 255 - mean) / std.
+ * (value - mean) / std, for each channel: images [N, H, W] or [N, C, ..., H, W] to float32 [N, C, ..., H, W].
+ * Bytes count as byte / 255, floating-point values as they are; the arithmetic is float32, as in torchvision's
+ * ToTensor and Normalize. As the last transforms of a loader these run on the device.
  */
-export function scaleImages(options?: { mean?: number; std?: number }): Transform {
+export function normalize(
+  mean: number | readonly number[],
+  std: number | readonly number[],
+  options?: TransformTarget,
+): PixelTransform {
+  const { arrays } = withDefaults<Required<TransformTarget>>('normalize', options, { arrays: [0] });
+  return {
+    kind: 'normalize',
+    mean: numbersOf('normalize', 'mean', mean, false),
+    std: numbersOf('normalize', 'std', std, true),
+    arrays: requireTarget('normalize', arrays),
+  };
+}
+
+/** Bytes 0..255 of images to float32: (byte / 255 - mean) / std; see {@link normalize}. */
+export function scaleImages(options?: { mean?: number; std?: number }): PixelTransform {
   const { mean, std } = withDefaults('scaleImages', options, { mean: 0, std: 1 });
-  requireArgument(std > 0, 'scaleImages', () => `std must be a number > 0, got ${show(std)}`);
-  return ([images, ...rest]) => {
-    requireImages('scaleImages', images);
-    const data = new Float32Array(images.data);
-    for (let i = 0; i < data.length; i++) data[i] = (data[i]! / 255 - mean) / std;
-    return [{ data, shape: withChannels(images.shape) }, ...rest];
+  return {
+    kind: 'normalize',
+    mean: numbersOf('scaleImages', 'mean', mean, false),
+    std: numbersOf('scaleImages', 'std', std, true),
+    arrays: [0],
   };
 }
 
-/** Adds normally distributed noise of standard deviation `std` to the first array, float32 or float64. */
-export function addNoise(std: number): Transform {
-  requireArgument(std >= 0, 'addNoise', () => `std must be a number >= 0, got ${show(std)}`);
-  return ([images, ...rest], random) => {
-    requireImages('addNoise', images);
-    const data = images.data.slice();
-    for (let i = 0; i < data.length; i++) data[i] = data[i]! + std * random.normal();
-    return [{ data, shape: images.shape }, ...rest];
-  };
+export interface RandomCropOptions extends TransformTarget {
+  /** Zeros put around the image before. Default 0. */
+  padding?: number;
 }
 
-export interface ShiftFlipOptions {
-  /** Largest shift along each axis, in pixels; zeros come in at the border. Default 2. */
-  shift?: number;
-  /** Mirrors half of the images left to right. Default true. */
-  flip?: boolean;
-}
-
-/** Augmentation: shifts and mirrors each image of the first array, all its channels alike. */
-export function shiftFlip(options?: ShiftFlipOptions): Transform {
-  const { shift, flip } = withDefaults('shiftFlip', options, { shift: 2, flip: true });
+/** A window of `size` (a side, or [height, width]) at a random place of each image. */
+export function randomCrop(
+  size: number | readonly [number, number],
+  options?: RandomCropOptions,
+): PixelTransform {
+  const { padding, arrays } = withDefaults<Required<RandomCropOptions>>('randomCrop', options, {
+    padding: 0,
+    arrays: [0],
+  });
+  const sides: readonly number[] = typeof size === 'number' ? [size, size] : size;
   requireArgument(
-    Number.isInteger(shift) && shift >= 0,
-    'shiftFlip',
-    () => `shift must be an integer >= 0, got ${show(shift)}`,
+    Array.isArray(sides) && sides.length === 2 && sides.every((n) => Number.isInteger(n) && n > 0),
+    'randomCrop',
+    () => `size must be an integer > 0 or two of them, got ${show(size)}`,
   );
-  return ([images, ...rest], random) => {
-    requireImages('shiftFlip', images);
-    const [width, height] = [images.shape.at(-1)!, images.shape.at(-2)!];
-    const planes = sizeOf(images.shape.slice(1, -2));
-    const data = images.data.slice().fill(0);
-    for (let n = 0; n < images.shape[0]!; n++) {
-      const move = {
-        dx: random.below(2 * shift + 1) - shift,
-        dy: random.below(2 * shift + 1) - shift,
-        mirrored: flip && random.below(2) === 1,
-      };
-      for (let c = 0; c < planes; c++) {
-        movePlane(images.data, data, (n * planes + c) * width * height, width, height, move);
-      }
-    }
-    return [{ data, shape: images.shape }, ...rest];
+  requireArgument(
+    Number.isInteger(padding) && padding >= 0,
+    'randomCrop',
+    () => `padding must be an integer >= 0, got ${show(padding)}`,
+  );
+  const [height, width] = sides as [number, number];
+  return {
+    kind: 'randomCrop',
+    size: [height, width],
+    padding,
+    arrays: requireTarget('randomCrop', arrays),
   };
 }
 
-function movePlane(
-  from: ArrayLike<number>,
-  to: { [i: number]: number },
-  offset: number,
-  width: number,
-  height: number,
-  { dx, dy, mirrored }: { dx: number; dy: number; mirrored: boolean },
-): void {
-  for (let y = Math.max(0, dy); y < Math.min(height, height + dy); y++) {
-    const row = offset + (y - dy) * width;
-    for (let x = Math.max(0, dx); x < Math.min(width, width + dx); x++) {
-      const source = mirrored ? width - 1 - (x - dx) : x - dx;
-      to[offset + y * width + x] = from[row + source]!;
-    }
-  }
+function randomFlip(
+  op: string,
+  axis: 'horizontal' | 'vertical',
+  p: number,
+  options: TransformTarget | undefined,
+): PixelTransform {
+  requireProbability(op, p);
+  const { arrays } = withDefaults<Required<TransformTarget>>(op, options, { arrays: [0] });
+  return { kind: 'flip', axis, p, arrays: requireTarget(op, arrays) };
+}
+
+/** Mirrors each image left to right with probability p. */
+export function randomHorizontalFlip(p = 0.5, options?: TransformTarget): PixelTransform {
+  return randomFlip('randomHorizontalFlip', 'horizontal', p, options);
+}
+
+/** Mirrors each image top to bottom with probability p. */
+export function randomVerticalFlip(p = 0.5, options?: TransformTarget): PixelTransform {
+  return randomFlip('randomVerticalFlip', 'vertical', p, options);
+}
+
+/**
+ * Adds normally distributed noise of standard deviation sigma; the result is float32. Bytes count as byte / 255
+ * here too. Other noise for each array.
+ */
+export function gaussianNoise(sigma: number, options?: TransformTarget): PixelTransform {
+  requireArgument(
+    typeof sigma === 'number' && sigma >= 0 && Number.isFinite(sigma),
+    'gaussianNoise',
+    () => `sigma must be a finite number >= 0, got ${show(sigma)}`,
+  );
+  const { arrays } = withDefaults<Required<TransformTarget>>('gaussianNoise', options, {
+    arrays: [0],
+  });
+  return { kind: 'gaussianNoise', sigma, arrays: requireTarget('gaussianNoise', arrays) };
+}
+
+/** Transforms one after the other, as a list of them is; a value to pass around. */
+export function compose(...transforms: readonly Transform[]): Composed {
+  return { compose: transforms };
 }

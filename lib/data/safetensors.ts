@@ -18,6 +18,9 @@ const DTYPE_OF: Record<string, DType> = {
   I32: 'int32',
   U8: 'uint8',
   C64: 'complex64',
+  // Counters and masks of PyTorch's modules, in the integers that Fluxion has.
+  I64: 'int32',
+  BOOL: 'uint8',
 };
 /** The format has no name for complex128. */
 const NAME_OF: Partial<Record<DType, string>> = {
@@ -28,14 +31,12 @@ const NAME_OF: Partial<Record<DType, string>> = {
   complex64: 'C64',
 };
 const OTHER_DTYPES = [
-  'BOOL',
   'I8',
   'I16',
   'U16',
   'F16',
   'BF16',
   'U32',
-  'I64',
   'U64',
   'F8_E4M3',
   'F8_E5M2',
@@ -50,6 +51,8 @@ export interface Safetensors {
 interface Entry {
   name: string;
   dtype: DType;
+  /** Whether the file has integers of 64 bits. */
+  wide: boolean;
   shape: number[];
   begin: number;
   end: number;
@@ -61,7 +64,8 @@ interface Entry {
  *
  * Everything that the header says is checked against the length of the file before memory is taken:
  * FLUXION_CORRUPT_FILE otherwise, and for overlaps and holes. FLUXION_UNSUPPORTED for dtypes other than
- * F32, F64, I32, U8 and C64.
+ * F32, F64, I32, U8, C64, BOOL (read as uint8) and I64 (read as int32), and for an integer that int32 does
+ * not hold.
  */
 export async function loadSafetensors(path: string): Promise<Safetensors> {
   const handle = await open(path);
@@ -69,9 +73,13 @@ export async function loadSafetensors(path: string): Promise<Safetensors> {
   try {
     const { entries, metadata, start } = await readHeader(path, handle);
     const tensors: [string, Tensor][] = [];
-    for (const { name, dtype, shape, begin } of entries) {
+    for (const entry of entries) {
+      const { name, dtype, shape, begin } = entry;
       const place = { dtype, size: sizeOf(shape), position: start + begin };
-      const tensor = new Tensor(upload(await readElements(OP, path, handle, place), dtype, shape));
+      const values = entry.wide
+        ? await readWideIntegers(path, handle, name, place)
+        : await readElements(OP, path, handle, place);
+      const tensor = new Tensor(upload(values, dtype, shape));
       made.push(tensor);
       tensors.push([name, tensor]);
     }
@@ -82,6 +90,22 @@ export async function loadSafetensors(path: string): Promise<Safetensors> {
   } finally {
     await handle.close();
   }
+}
+
+/** Integers of 64 bits as int32. */
+async function readWideIntegers(
+  path: string,
+  handle: FileHandle,
+  name: string,
+  { size, position }: { size: number; position: number },
+): Promise<Int32Array> {
+  const wide = new BigInt64Array(size);
+  await readFully(OP, path, handle, bytesOf(wide), position);
+  return Int32Array.from(wide, (value) => {
+    const narrow = Number(value);
+    if (narrow === (narrow | 0)) return narrow;
+    throw unsupportedFile(OP, path, `tensor ${show(name)}: int32 does not hold ${value}`);
+  });
 }
 
 async function readHeader(
@@ -158,13 +182,14 @@ function parseEntry(path: string, name: string, entry: unknown): Entry {
     throw corrupt(`data_offsets must be two integers >= 0, got ${show(offsets)}`);
   }
   const [begin, end] = offsets as [number, number];
-  const bytes = sizeOf(shape) * bytesPerElement(dtype);
+  const wide = code === 'I64';
+  const bytes = sizeOf(shape) * (wide ? 8 : bytesPerElement(dtype));
   if (end - begin !== bytes) {
     throw corrupt(
       `data_offsets must span ${bytes} bytes for shape [${shape.join(', ')}], got ${end - begin}`,
     );
   }
-  return { name, dtype, shape, begin, end };
+  return { name, dtype, wide, shape, begin, end };
 }
 
 function requireNoGaps(path: string, entries: readonly Entry[], available: number): void {

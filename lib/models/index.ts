@@ -1,1 +1,12 @@
+export {
+  ADRLayer,
+  type ADRLayerOptions,
+  ADRNN,
+  type ADRNNOptions,
+  type ADROrder,
+  VelocityNet,
+} from './adrnn';
+export { OfficialADRNet, type OfficialADRNetOptions } from './adrnn-official';
+export { IMEXLayer, IMEXNet, type IMEXNetOptions, type IMEXVariant } from './imexnet';
+export { MFCNet, type MFCNetOptions, type SpatialConvolution, TimeEmbedding } from './mfc-net';
 export { RDLayer, type RDLayerOptions, RDNN, type RDNNOptions } from './rdnn';

@@ -1,6 +1,5 @@
 import { requireArgument, show } from '../errors';
 import type { Tensor } from '../tensor/tensor';
-import { add, mul } from '../ops/elementwise';
 import { withDefaults } from '../ops/define';
 import {
   Activation,
@@ -72,17 +71,13 @@ export class RDLayer extends Module {
       : null;
   }
 
-  private react(u: Tensor): Tensor {
-    const r = this.reaction.forward(u);
-    return add(u, this.dt === 1 ? r : mul(r, this.dt));
-  }
-
   private diffuse(u: Tensor): Tensor {
     return this.diffusion ? this.diffusion.forward(u) : u;
   }
 
   forward(u: Tensor): Tensor {
-    return this.reactionFirst ? this.diffuse(this.react(u)) : this.react(this.diffuse(u));
+    const react = (v: Tensor) => this.reaction.step(v, this.dt);
+    return this.reactionFirst ? this.diffuse(react(u)) : react(this.diffuse(u));
   }
 }
 

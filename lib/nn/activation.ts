@@ -1,6 +1,9 @@
 import { requireArgument, show } from '../errors';
 import type { Tensor } from '../tensor/tensor';
+import { withDefaults } from '../ops/define';
 import {
+  type EluOptions,
+  type LeakyReluOptions,
   elu,
   gelu,
   leakyRelu,
@@ -10,6 +13,7 @@ import {
   softplus,
   tanh,
 } from '../ops/elementwise-activation';
+import { logSoftmax, softmax } from '../ops/reduce';
 import { Module } from './module';
 
 /** Functions that layers apply by name. */
@@ -33,5 +37,99 @@ export class Activation extends Module {
 
   forward(x: Tensor): Tensor {
     return ACTIVATIONS[this.name](x);
+  }
+}
+
+// The same under PyTorch's names.
+
+/** max(x, 0). */
+export class ReLU extends Module {
+  forward(x: Tensor): Tensor {
+    return relu(x);
+  }
+}
+
+/** x for x > 0, else negativeSlope x. */
+export class LeakyReLU extends Module {
+  private readonly settings: Required<LeakyReluOptions>;
+
+  constructor(options?: LeakyReluOptions) {
+    super();
+    this.settings = withDefaults('LeakyReLU', options, { negativeSlope: 0.01 });
+  }
+
+  forward(x: Tensor): Tensor {
+    return leakyRelu(x, this.settings);
+  }
+}
+
+/** x for x > 0, else alpha (e^x - 1). */
+export class ELU extends Module {
+  private readonly settings: Required<EluOptions>;
+
+  constructor(options?: EluOptions) {
+    super();
+    this.settings = withDefaults('ELU', options, { alpha: 1 });
+  }
+
+  forward(x: Tensor): Tensor {
+    return elu(x, this.settings);
+  }
+}
+
+/** x Phi(x), Phi the normal distribution function. */
+export class GELU extends Module {
+  forward(x: Tensor): Tensor {
+    return gelu(x);
+  }
+}
+
+/** x sigmoid(x). */
+export class SiLU extends Module {
+  forward(x: Tensor): Tensor {
+    return silu(x);
+  }
+}
+
+/** log(1 + e^x). */
+export class Softplus extends Module {
+  forward(x: Tensor): Tensor {
+    return softplus(x);
+  }
+}
+
+/** Hyperbolic tangent. */
+export class Tanh extends Module {
+  forward(x: Tensor): Tensor {
+    return tanh(x);
+  }
+}
+
+/** 1 / (1 + e^-x). */
+export class Sigmoid extends Module {
+  forward(x: Tensor): Tensor {
+    return sigmoid(x);
+  }
+}
+
+/** Softmax along a dimension. */
+export class Softmax extends Module {
+  constructor(readonly dim: number) {
+    super();
+  }
+
+  forward(x: Tensor): Tensor {
+    return softmax(x, this.dim);
+  }
+}
+
+/** Logarithm of softmax along a dimension. */
+export class LogSoftmax extends Module {
+  constructor(readonly dim: number) {
+    super();
+  }
+
+  forward(x: Tensor): Tensor {
+    return logSoftmax(x, this.dim);
   }
 }

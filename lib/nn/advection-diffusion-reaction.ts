@@ -2,8 +2,10 @@ import type { Tensor } from '../tensor/tensor';
 import { adrStep2d, type AdrStep2dOptions } from '../ops/advection-adr-step';
 import { advectSemiLagrangian2d } from '../ops/advection-semi-lagrangian';
 import { withDefaults } from '../ops/define';
-import { add, mul } from '../ops/elementwise';
-import { conv2d } from '../ops/linalg';
+import { implicitDiffusion2d } from '../ops/diffusion';
+import { mul } from '../ops/elementwise';
+import { type EpilogueOptions, conv2d } from '../ops/linalg';
+import { isEpilogueActivation } from '../ops/linalg-epilogue';
 import { reshape } from '../ops/shape';
 import { ACTIVATIONS, type ActivationName } from './activation';
 import { Diffusion2d, type Diffusion2dOptions } from './diffusion';
@@ -111,11 +113,37 @@ export class AdvectionDiffusionReaction2d extends Module {
   }
 
   private composed(u: Tensor, displacement: Tensor): Tensor {
-    const moved = advectSemiLagrangian2d(u, displacement, { boundary: this.advectionBoundary });
-    const v = this.diffusion.forward(moved);
-    const pointwise = (x: Tensor, { weight, bias }: Linear) =>
-      conv2d(x, reshape(weight, [...weight.shape, 1, 1]), { bias });
-    const hidden = ACTIVATIONS[this.activation](pointwise(v, this.first));
-    return add(v, mul(pointwise(hidden, this.second), this.dt));
+    return this.react(this.diffuse(this.advect(u, displacement)));
+  }
+
+  /** The advection alone: 'color' gathers at x + d, 'mass' scatters to x + d. */
+  advect(u: Tensor, displacement: Tensor, transport: 'color' | 'mass' = 'color'): Tensor {
+    return advectSemiLagrangian2d(u, displacement, { boundary: this.advectionBoundary, transport });
+  }
+
+  /** The diffusion alone, over `fraction` of the step. */
+  diffuse(u: Tensor, fraction = 1): Tensor {
+    const { settings } = this.diffusion;
+    const dt = fraction * settings.dt;
+    return implicitDiffusion2d(u, this.diffusion.diffusivity(), { ...settings, dt });
+  }
+
+  /** The reaction alone, over `fraction` of the step: v + fraction dt R(v). */
+  react(v: Tensor, fraction = 1): Tensor {
+    const { activation } = this;
+    const dt = fraction * this.dt;
+    const pointwise = (x: Tensor, weight: Tensor, epilogue: EpilogueOptions) =>
+      conv2d(x, reshape(weight, [...weight.shape, 1, 1]), epilogue);
+    const fused = isEpilogueActivation(activation);
+    const first = pointwise(v, this.first.weight, {
+      bias: this.first.bias,
+      activation: fused ? activation : 'none',
+    });
+    const hidden = fused ? first : ACTIVATIONS[activation](first);
+    const scaled = (t: Tensor) => (dt === 1 ? t : mul(t, dt));
+    return pointwise(hidden, scaled(this.second.weight), {
+      bias: this.second.bias && scaled(this.second.bias),
+      residual: v,
+    });
   }
 }

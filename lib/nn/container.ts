@@ -1,19 +1,56 @@
+import { requireArgument, show } from '../errors';
 import type { Tensor } from '../tensor/tensor';
+import { withDefaults } from '../ops/define';
 import { dropout } from '../ops/random';
 import { flatten } from '../ops/shape';
-import { adaptiveAvgPool2d, avgPool2d, maxPool2d } from '../ops/linalg';
 import { Module } from './module';
 
 /** A module of one tensor to one tensor. */
 export type Layer = Module & { forward(x: Tensor): Tensor };
 
-/** Applies layers one after the other. */
-export class Sequential extends Module {
-  readonly layers: Layer[];
+/** Layers by number: their tensors are named `0.weight`, as in PyTorch. */
+abstract class LayerList<M extends Module> extends Module {
+  readonly layers: M[];
 
-  constructor(...layers: Layer[]) {
+  constructor(op: string, layers: readonly M[]) {
     super();
-    this.layers = layers;
+    for (const [i, layer] of layers.entries()) {
+      requireArgument(
+        layer instanceof Module,
+        op,
+        () => `layers[${i}] must be a module, got ${show(layer)}`,
+      );
+    }
+    this.layers = [...layers];
+  }
+
+  protected override *members(): Generator<[string, Module]> {
+    for (const [i, layer] of this.layers.entries()) yield [String(i), layer];
+  }
+
+  get length(): number {
+    return this.layers.length;
+  }
+
+  /** The layer at a place; negative places count from the back. */
+  at(i: number): M | undefined {
+    return this.layers.at(i);
+  }
+
+  append(layer: M): this {
+    this.layers.push(layer);
+    return this;
+  }
+
+  [Symbol.iterator](): Iterator<M> {
+    return this.layers.values();
+  }
+}
+
+/** Applies layers one after the other. */
+export class Sequential extends LayerList<Layer> {
+  constructor(...layers: Layer[]) {
+    super('Sequential', layers);
   }
 
   forward(x: Tensor): Tensor {
@@ -21,57 +58,67 @@ export class Sequential extends Module {
   }
 }
 
-/** [N, ...] -> [N, product]. */
-export class Flatten extends Module {
-  forward(x: Tensor): Tensor {
-    return flatten(x, { startDim: 1 });
+/** Modules in a list, to be called one by one; an array as a property does the same. */
+export class ModuleList<M extends Module = Layer> extends LayerList<M> {
+  constructor(layers: readonly M[] = []) {
+    super('ModuleList', layers);
   }
+
+  /** There is no one way to apply a list: FLUXION_INVALID_ARGUMENT. */
+  forward(): never {
+    requireArgument(false, 'ModuleList', 'forward is not defined; call the modules of the list');
+  }
+}
+
+/** Returns what it is given. */
+export class Identity extends Module {
+  forward(x: Tensor): Tensor {
+    return x;
+  }
+}
+
+export interface FlattenOptions {
+  /** First dimension to merge. Default 1. */
+  startDim?: number;
+  /** Last dimension to merge. Default -1. */
+  endDim?: number;
+}
+
+/** Merges dimensions: [N, ...] -> [N, product]. */
+export class Flatten extends Module {
+  private readonly settings: Required<FlattenOptions>;
+
+  constructor(options?: FlattenOptions) {
+    super();
+    this.settings = withDefaults('Flatten', options, { startDim: 1, endDim: -1 });
+  }
+
+  forward(x: Tensor): Tensor {
+    return flatten(x, this.settings);
+  }
+}
+
+export interface DropoutOptions {
+  /** Probability with which an element becomes 0. Default 0.5. */
+  p?: number;
 }
 
 /** Sets each element to 0 with probability p while training, and scales the rest by 1 / (1 - p). */
 export class Dropout extends Module {
-  constructor(readonly p = 0.5) {
+  readonly p: number;
+
+  constructor(options?: number | DropoutOptions) {
     super();
+    const given = typeof options === 'number' ? { p: options } : options;
+    this.p = withDefaults('Dropout', given, { p: 0.5 }).p;
+    requireArgument(
+      this.p >= 0 && this.p <= 1,
+      'Dropout',
+      () => `p must be in [0, 1], got ${show(this.p)}`,
+    );
   }
 
   forward(x: Tensor): Tensor {
     return dropout(x, { p: this.p, training: this.training });
-  }
-}
-
-export class MaxPool2d extends Module {
-  constructor(
-    readonly kernelSize: number,
-    readonly options?: { stride?: number; padding?: number },
-  ) {
-    super();
-  }
-
-  forward(x: Tensor): Tensor {
-    return maxPool2d(x, this.kernelSize, this.options);
-  }
-}
-
-export class AvgPool2d extends Module {
-  constructor(
-    readonly kernelSize: number,
-    readonly options?: { stride?: number; padding?: number },
-  ) {
-    super();
-  }
-
-  forward(x: Tensor): Tensor {
-    return avgPool2d(x, this.kernelSize, this.options);
-  }
-}
-
-/** Means over a grid of outputSize cells, whatever the size of the input. */
-export class AdaptiveAvgPool2d extends Module {
-  constructor(readonly outputSize: number | [number, number]) {
-    super();
-  }
-
-  forward(x: Tensor): Tensor {
-    return adaptiveAvgPool2d(x, this.outputSize);
   }
 }

@@ -1,20 +1,55 @@
-export { Module, parameter, type StateDict } from './module';
+export { type LoadStateOptions, Module, parameter, type StateDict } from './module';
+export * as init from './init';
 export { Linear } from './linear';
 export { Conv2d, type Conv2dOptions } from './convolution';
-export { BatchNorm2d, type BatchNormOptions, LayerNorm } from './normalization';
-export { Activation, type ActivationName } from './activation';
+export { normalParameter } from './initialization';
 export {
-  AdaptiveAvgPool2d,
-  AvgPool2d,
+  BatchNorm1d,
+  BatchNorm2d,
+  BatchNorm3d,
+  type BatchNormOptions,
+  LayerNorm,
+  type LayerNormOptions,
+} from './normalization';
+export {
+  ACTIVATIONS,
+  Activation,
+  type ActivationName,
+  ELU,
+  GELU,
+  LeakyReLU,
+  LogSoftmax,
+  ReLU,
+  SiLU,
+  Sigmoid,
+  Softmax,
+  Softplus,
+  Tanh,
+} from './activation';
+export {
   Dropout,
+  type DropoutOptions,
   Flatten,
+  type FlattenOptions,
+  Identity,
   type Layer,
-  MaxPool2d,
+  ModuleList,
   Sequential,
 } from './container';
+export {
+  GroupNorm,
+  type GroupNormOptions,
+  InstanceNorm1d,
+  InstanceNorm2d,
+  InstanceNorm3d,
+} from './sample-normalization';
+export { AdaptiveAvgPool2d, AvgPool2d, MaxPool2d } from './pooling';
+export { CrossEntropyLoss, MSELoss, NLLLoss } from './loss';
 export { Diffusion2d, type Diffusion2dOptions } from './diffusion';
 export { Reaction, type ReactionOptions } from './reaction';
 export {
   AdvectionDiffusionReaction2d,
   type AdvectionDiffusionReaction2dOptions,
 } from './advection-diffusion-reaction';
+export { Advection2d, type Advection2dOptions } from './advection';
+export { MeshFreeConv2d, type MeshFreeConv2dOptions } from './mesh-free';

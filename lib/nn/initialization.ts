@@ -1,6 +1,6 @@
 import type { Tensor } from '../tensor/tensor';
 import { noGrad, tidy } from '../autograd/tidy';
-import { rand } from '../ops/random';
+import { rand, randn } from '../ops/random';
 import { full } from '../ops/creation';
 import { parameter } from './module';
 
@@ -15,6 +15,11 @@ export function uniformParameter(shape: readonly number[], bound: number): Tenso
       ),
     ),
   );
+}
+
+/** A parameter drawn from std N(0, 1). */
+export function normalParameter(shape: readonly number[], std: number): Tensor {
+  return parameter(noGrad(() => tidy(() => randn([...shape]).mul(std))));
 }
 
 /** A parameter of one value. */

@@ -1,5 +1,7 @@
 import type { Tensor } from '../tensor/tensor';
 import { withDefaults } from '../ops/define';
+import { mul } from '../ops/elementwise';
+import { conv2d } from '../ops/linalg';
 import { ACTIVATIONS, type ActivationName } from './activation';
 import { Conv2d } from './convolution';
 import { Module } from './module';
@@ -44,8 +46,18 @@ export class Reaction extends Module {
     this.second = new Conv2d(o.hidden, channels, 1);
   }
 
+  private hidden(u: Tensor): Tensor {
+    return ACTIVATIONS[this.activation](this.norm.forward(this.first.forward(u)));
+  }
+
   forward(u: Tensor): Tensor {
-    const hidden = this.norm.forward(this.first.forward(u));
-    return this.second.forward(ACTIVATIONS[this.activation](hidden));
+    return this.second.forward(this.hidden(u));
+  }
+
+  /** The explicit step u + dt R(u): dt scales W2 and b2, u is added as the second convolution stores its result. */
+  step(u: Tensor, dt: number): Tensor {
+    const { weight, bias } = this.second;
+    const scaled = (t: Tensor) => (dt === 1 ? t : mul(t, dt));
+    return conv2d(this.hidden(u), scaled(weight), { bias: bias && scaled(bias), residual: u });
   }
 }

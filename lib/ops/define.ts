@@ -4,6 +4,7 @@ import { type Handle, type OperandHandle, runMany, runOne } from '../tensor/hand
 import { opInfo, opNumber } from '../tensor/op-table';
 import { gradEnabled } from '../tensor/scope';
 import { Tensor, isForeignTensor, isTensor } from '../tensor/tensor';
+import { vjp as vjpOf } from '../autograd/gradients';
 import { Node, attach, edgeTo } from '../autograd/tape';
 
 /** What an op takes as an operand: numbers take the dtype of the tensors beside them. */
@@ -263,4 +264,27 @@ export function axisOf(op: string, dim: number, ndim: number, argument = 'dim'):
       `${argument} must be an integer in [${-Math.max(ndim, 1)}, ${Math.max(ndim, 1)}), got ${show(dim)}`,
   );
   return dim < 0 ? dim + Math.max(ndim, 1) : dim;
+}
+
+/**
+ * Cotangents of the inputs by way of a composition of differentiable operations: what a fused adjoint gives
+ * where it is itself to be differentiated (gradEnabled() in a vjp). Inputs that are null stay null.
+ */
+export function pullThrough(
+  g: Tensor,
+  inputs: readonly (Tensor | null)[],
+  needs: (i: number) => boolean,
+  compose: (...inputs: (Tensor | null)[]) => Tensor,
+): (Tensor | null)[] {
+  const at = inputs.flatMap((input, i) => (input && needs(i) ? [i] : []));
+  const { pullback } = vjpOf(
+    (...tracked: Tensor[]) => {
+      const all = [...inputs];
+      at.forEach((i, k) => (all[i] = tracked[k]!));
+      return compose(...all);
+    },
+    ...at.map((i) => inputs[i]!),
+  );
+  const gradients = pullback(g);
+  return inputs.map((_, i) => gradients[at.indexOf(i)] ?? null);
 }

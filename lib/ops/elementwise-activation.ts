@@ -2,17 +2,10 @@ import { requireArgument, show } from '../errors';
 import type { Tensor } from '../tensor/tensor';
 import { type OpFunction, defineOp, withDefaults } from './define';
 import { add, clamp, exp, gt, le, mul, square, sub, where } from './elementwise';
+import { reluVjp, sigmoidVjp, tanhVjp } from './elementwise-activation-vjp';
 import { floating, unary } from './promote';
 
 // Activations, each with a fused adjoint. Integers are taken as float32.
-
-const tanhVjp: OpFunction = defineOp('tanh_vjp', {
-  saveInputs: [0, 1],
-  vjp: ({ g, needs, input }) => [
-    needs(0) ? tanhVjp([g, input(1)], undefined) : null,
-    needs(1) ? mul(mul(mul(g, input(0)), input(1)), -2) : null,
-  ],
-});
 
 /** Hyperbolic tangent. Float32: 4 ulp. */
 export const tanh = unary('tanh', {
@@ -20,23 +13,10 @@ export const tanh = unary('tanh', {
   vjp: ({ g, output }) => [tanhVjp([g, output(0)], undefined)],
 });
 
-const sigmoidVjp: OpFunction = defineOp('sigmoid_vjp', {
-  saveInputs: [0, 1],
-  vjp: ({ g, needs, input }) => [
-    needs(0) ? sigmoidVjp([g, input(1)], undefined) : null,
-    needs(1) ? mul(mul(g, input(0)), sub(1, mul(input(1), 2))) : null,
-  ],
-});
-
 /** 1 / (1 + e^-x). Float32: 3 ulp; 0 below -88.7. */
 export const sigmoid = unary('sigmoid', {
   saveOutputs: [0],
   vjp: ({ g, output }) => [sigmoidVjp([g, output(0)], undefined)],
-});
-
-const reluVjp: OpFunction = defineOp('relu_vjp', {
-  saveInputs: [1],
-  vjp: ({ g, needs, input }) => [needs(0) ? reluVjp([g, input(1)], undefined) : null, null],
 });
 
 /** max(x, 0); the gradient at 0 is 0. NaN stays NaN. */

@@ -130,7 +130,8 @@ const powOp = binary('pow', {
 
 /** b a^(b - 1), with 0 where b = 0, as PyTorch: at a = 0 too. */
 function powSlope(a: Tensor, b: TensorLike): Tensor {
-  if (typeof b === 'number') return b === 0 ? mul(cast(eq(a, 0), a.dtype), 0) : mul(pow(a, b - 1), b);
+  if (typeof b === 'number')
+    return b === 0 ? mul(cast(eq(a, 0), a.dtype), 0) : mul(pow(a, b - 1), b);
   return where(eq(b, 0), 0, mul(pow(a, sub(b, 1)), b));
 }
 
@@ -291,9 +292,7 @@ export const reciprocal = unary('reciprocal', {
 /** The error function 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x. Float32: 3 ulp. */
 export const erf = unary('erf', {
   saveInputs: [0],
-  vjp: ({ g, input }) => [
-    mul(g, mul(exp(neg(square(input(0)))), 2 / Math.sqrt(Math.PI))),
-  ],
+  vjp: ({ g, input }) => [mul(g, mul(exp(neg(square(input(0)))), 2 / Math.sqrt(Math.PI)))],
 });
 
 /** Sine; x in radians, of any size. Float32: 2 ulp. */

@@ -9,11 +9,14 @@ import * as complex from './complex';
 import * as diffusion from './diffusion';
 import * as elementwise from './elementwise';
 import * as activation from './elementwise-activation';
+import * as normalizeBytes from './elementwise-normalize-bytes';
 import * as linalg from './linalg';
 import * as random from './random';
 import * as reduce from './reduce';
 import * as shape from './shape';
+import * as cumsum from './reduce-cumsum';
 import * as shapeIndex from './shape-index';
+import * as shapePad from './shape-pad';
 import * as spectralDiffusion from './spectral-diffusion';
 import * as fourier from './spectral-fourier';
 import * as meshFree from './spectral-mesh-free';
@@ -24,10 +27,13 @@ import * as meshFree from './spectral-mesh-free';
 const FAMILIES = {
   ...elementwise,
   ...activation,
+  ...normalizeBytes,
   ...reduce,
   ...complex,
   ...shape,
+  ...cumsum,
   ...shapeIndex,
+  ...shapePad,
   ...random,
   ...linalg,
   ...diffusion,
@@ -45,6 +51,7 @@ const FAMILIES = {
 const NOT_METHODS = [
   'cat',
   'stack',
+  'embedding',
   'rand',
   'randn',
   'randint',

@@ -15,6 +15,7 @@ import {
   withDefaults,
 } from './define';
 import { cast } from './promote';
+import { sliceOp } from './shape-slice';
 
 // Views share the memory of their input: reshape (of a contiguous tensor), permute, expand, slice and what is
 // made of them cost nothing. All others copy. Dimensions count from the back when negative.
@@ -96,7 +97,13 @@ export function squeeze(x: Tensor, options?: SqueezeOptions): Tensor {
   const { dim } = withDefaults<Required<SqueezeOptions>>('squeeze', options, {
     dim: [...x.shape.keys()],
   });
-  const given = new Set(listOf('squeeze', 'dim', dim).map((d) => axisOf('squeeze', d, x.ndim)));
+  const axes = listOf('squeeze', 'dim', dim).map((d) => axisOf('squeeze', d, x.ndim));
+  const given = new Set(axes);
+  requireArgument(
+    given.size === axes.length,
+    'squeeze',
+    () => `dim must name each dimension once, got ${show(dim)}`,
+  );
   return reshapeOp([x], { shape: x.shape.filter((n, i) => n !== 1 || !given.has(i)) });
 }
 
@@ -127,33 +134,6 @@ export function expand(x: Tensor, shape: readonly number[]): Tensor {
 
 // ---------------------------------------------------------------------------------------------------
 // Parts
-
-interface SliceParams {
-  starts: number[];
-  stops: number[];
-  steps: number[];
-}
-interface SliceVjpParams {
-  starts: number[];
-  steps: number[];
-  inputShape: readonly number[];
-}
-
-const sliceVjp = defineOp<SliceVjpParams>('slice_vjp', {
-  vjp: ({ g, shape, params: { starts, steps } }) => {
-    const stops = starts.map((start, i) => {
-      const n = shape(0)[i]!;
-      return n === 0 ? start : start + (n - 1) * steps[i]! + 1;
-    });
-    return [sliceOp([g], { starts, stops, steps })];
-  },
-});
-
-const sliceOp: OpFunction<SliceParams> = defineOp<SliceParams>('slice', {
-  vjp: ({ g, shape, params: { starts, steps } }) => [
-    sliceVjp([g], { starts, steps, inputShape: shape(0) }),
-  ],
-});
 
 /** A slice along one dimension; start <= stop are in range. */
 function sliceAlong(x: Tensor, dim: number, start: number, stop: number, step = 1): Tensor {
@@ -239,7 +219,7 @@ export function split(
 }
 
 // ---------------------------------------------------------------------------------------------------
-// Joining and padding
+// Joining
 
 const concatOp = defineOp<{ dim: number }>('cat', {
   vjp: ({ g, inputCount, needs, shape, params: { dim } }) => {
@@ -290,46 +270,6 @@ export function stack(tensors: readonly Tensor[], options?: DimOptions): Tensor 
     tensors.map((t) => unsqueeze(t, dim)),
     { dim },
   );
-}
-
-export interface PadOptions {
-  /** Only 'constant'. */
-  mode?: 'constant';
-  /** Value of the new elements. Default 0. */
-  value?: number;
-}
-
-const padOp = defineOp<{ before: number[]; after: number[]; value: number }>('pad', {
-  vjp: ({ g, shape, params: { before } }) => [
-    sliceOp([g], {
-      starts: before,
-      stops: shape(0).map((n, i) => before[i]! + n),
-      steps: before.map(() => 1),
-    }),
-  ],
-});
-
-/**
- * Surrounds a tensor with a constant. `padding` lists pairs (before, after) from the last dimension forwards:
- * [left, right, top, bottom] for images. Differentiable.
- *
- * Errors: FLUXION_INVALID_ARGUMENT for sizes that are negative, odd in number or too many.
- */
-export function pad(x: Tensor, padding: readonly number[], options?: PadOptions): Tensor {
-  requireTensor('pad', x);
-  const { mode, value } = withDefaults<Required<PadOptions>>('pad', options, {
-    mode: 'constant',
-    value: 0,
-  });
-  requireArgument(mode === 'constant', 'pad', () => `mode must be 'constant', got ${show(mode)}`);
-  requireArgument(
-    Array.isArray(padding) && padding.length % 2 === 0 && padding.length <= 2 * x.ndim,
-    'pad',
-    () => `padding must be up to ${x.ndim} pairs of sizes, got ${show(padding)}`,
-  );
-  const side = (offset: number) =>
-    x.shape.map((_, i) => (padding[2 * (x.ndim - 1 - i) + offset] as number | undefined) ?? 0);
-  return padOp([x], { before: side(0), after: side(1), value });
 }
 
 // ---------------------------------------------------------------------------------------------------

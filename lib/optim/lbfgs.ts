@@ -133,7 +133,7 @@ export class LBFGS extends Optimizer<LBFGSOptions> {
 
   private drive(search: Asking<Tensor>, closure: Closure): Tensor | Promise<Tensor> {
     const evaluate = () => enableGrad(() => tidy(closure));
-    for (let answer: number[] = []; ; ) {
+    for (let answer: number[] = []; ;) {
       const { value, done } = search.next(answer);
       if (done) return value;
       if ('read' in value) {
@@ -299,8 +299,7 @@ export class LBFGS extends Optimizer<LBFGSOptions> {
       return { parameter, origin, part: reshape(part, parameter.shape) };
     });
     return (t) => {
-      for (const { parameter, origin, part } of lines)
-        assign(parameter, add(origin, mul(part, t)));
+      for (const { parameter, origin, part } of lines) assign(parameter, add(origin, mul(part, t)));
     };
   }
 
@@ -365,4 +364,3 @@ class History {
     return { y: y as Tensor, s: s as Tensor, ro: ro as number };
   }
 }
-

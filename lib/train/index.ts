@@ -18,3 +18,15 @@ export {
   type Model,
 } from './metrics';
 export { saveCurves, saveFieldImages } from './plots';
+export {
+  type FullMultiscaleOptions,
+  fullMultiscale,
+  type LevelLoss,
+  type MultiscaleOptions,
+  type MultiscaleStep,
+  multiscaleLoss,
+  restrict,
+  type Restriction,
+  type Sampler,
+  WorkUnits,
+} from './multiscale';

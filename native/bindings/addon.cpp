@@ -202,6 +202,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   export_tensor_functions(env, exports);
   export_run(env, exports);
   export_reads(env, exports);
+  export_profiling(env, exports);
   return exports;
 }
 

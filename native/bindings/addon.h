@@ -112,6 +112,7 @@ napi_value guarded(napi_env env, F&& f) {
 void export_tensor_functions(Napi::Env env, Napi::Object exports);
 void export_run(Napi::Env env, Napi::Object exports);
 void export_reads(Napi::Env env, Napi::Object exports);
+void export_profiling(Napi::Env env, Napi::Object exports);
 
 void export_function(napi_env env, napi_value exports, const char* name, napi_callback callback);
 

@@ -16,6 +16,7 @@
 
 #include "cpu/kernel.h"
 #include "ops/adr_step.h"
+#include "ops/activation.h"
 
 #define FLUXION_KERNELS "cpu/adr_step.cpp"
 #include "cpu/targets.h"
@@ -24,8 +25,10 @@
 #include "cpu/simd.h"
 #include "cpu/transpose.h"
 #include "cpu/line_solver.h"
-#include "cpu/gemm.h"
 #include "cpu/vector_math.h"
+#include "cpu/activation.h"
+#include "cpu/epilogue.h"
+#include "cpu/gemm.h"
 #include "cpu/channel_tile.h"
 #include "cpu/simd_gather.h"
 #include "cpu/semi_lagrangian_taps.h"

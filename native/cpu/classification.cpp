@@ -11,8 +11,9 @@
 #include <cstdint>
 #include <utility>
 
+#include "core/rounding.h"
 #include "cpu/kernel.h"
-#include "ops/linalg.h"
+#include "ops/classification.h"
 
 #define FLUXION_KERNELS "cpu/classification.cpp"
 #include "cpu/targets.h"

@@ -12,6 +12,7 @@
 
 #include "cpu/kernel.h"
 #include "ops/convolution.h"
+#include "ops/depthwise.h"
 
 #define FLUXION_KERNELS "cpu/convolution.cpp"
 #include "cpu/targets.h"
@@ -19,8 +20,12 @@
 #ifdef FLUXION_TARGET
 #include "cpu/simd.h"
 #include "cpu/transpose.h"
+#include "cpu/vector_math.h"
+#include "cpu/activation.h"
+#include "cpu/epilogue.h"
 #include "cpu/gemm.h"
 #include "cpu/depthwise.h"
+#include "cpu/depthwise_vjp.h"
 #include "cpu/convolution_weight.h"
 
 namespace fluxion::cpu::FLUXION_TARGET {
@@ -34,7 +39,7 @@ struct Correlation {
   int64_t out_height, out_width;           // of whole output planes
   const T* in;
   T* out;
-  const T* bias;
+  Epilogue<T> epilogue;  // of whole output planes
   // weight(group, row, channel, kh, kw) = weights[.. * strides]
   const T* weights;
   int64_t group_stride, row_stride, channel_stride, kernel_width;
@@ -277,19 +282,27 @@ static void correlate(const Kernel& kernel, Correlation<T> c) {
           pack_pixels(c, runs, in, k, now, panel);
           return static_cast<const T*>(panel);
         };
-        const T* bias = c.bias ? c.bias + group * c.rows + row : nullptr;
         if (c.scattered()) {
-          gemm_block<T>(rows, cols, depth, c.depth_step(), pack_a, pack_b, values, col_step, bias);
+          gemm_block<T>(rows, cols, depth, c.depth_step(), pack_a, pack_b, values, col_step,
+                        Epilogue<T>{});
           scatter_pixels(c, values, col_step, rows, pixel, cols, out);
         } else {
           gemm_block<T>(rows, cols, depth, c.depth_step(), pack_a, pack_b, out + pixel, out_plane,
-                        bias);
+                        c.epilogue.at(group * c.rows + row, 0, out + pixel - c.out));
         }
       });
 }
 
 template <class T>
-static void conv2d(const Conv2dParams& p, const Kernel& kernel) {
+static Epilogue<T> epilogue_of(const Conv2dForwardParams& p, const Kernel& kernel) {
+  const auto optional = [&](int i) {
+    return kernel.n_inputs > i && kernel.in(i).present ? kernel.in(i).as<T>() : nullptr;
+  };
+  return {optional(2), nullptr, optional(3), p.activation};
+}
+
+template <class T>
+static void conv2d(const Conv2dForwardParams& p, const Kernel& kernel) {
   const Shape &x = kernel.in(0).shape, &weight = kernel.in(1).shape, &y = kernel.out(0).shape;
   Correlation<T> c;
   c.h = conv_forward_axis(x[2], weight[2], p.stride.h, p.padding.h, p.dilation.h);
@@ -297,15 +310,12 @@ static void conv2d(const Conv2dParams& p, const Kernel& kernel) {
   c.images = x[0], c.groups = p.groups, c.rows = weight[0] / p.groups, c.channels = weight[1];
   c.out_height = y[2], c.out_width = y[3];
   c.in = kernel.in(0).as<T>(), c.out = kernel.out(0).as<T>(), c.weights = kernel.in(1).as<T>();
-  c.bias = kernel.n_inputs > 2 && kernel.in(2).present ? kernel.in(2).as<T>() : nullptr;
+  c.epilogue = epilogue_of<T>(p, kernel);
   c.kernel_width = weight[3], c.channel_stride = weight[2] * weight[3];
   c.row_stride = c.channels * c.channel_stride, c.group_stride = c.rows * c.row_stride;
-  if (conv_is_depthwise(weight, p.groups)) {
-    depthwise_planes<T>(kernel, {c.h, c.w, c.images, c.groups, y[2], y[3], c.in, c.out, c.weights,
-                                 weight[2], weight[3], c.bias});
-  } else {
-    correlate(kernel, c);
-  }
+  if (conv_is_depthwise(weight, p.groups))
+    return depthwise_forward<T>(kernel, {{p, x, weight}, c.weights}, c.epilogue, c.in, c.out);
+  correlate(kernel, c);
 }
 
 template <class T>
@@ -315,25 +325,21 @@ static void conv2d_input_vjp(const Conv2dInputVjpParams& p, const Kernel& kernel
   c.images = x[0], c.groups = p.groups, c.rows = weight[1], c.channels = weight[0] / p.groups;
   c.out_height = x[2], c.out_width = x[3];
   c.in = kernel.in(0).as<T>(), c.out = kernel.out(0).as<T>(), c.weights = kernel.in(1).as<T>();
-  c.bias = nullptr;
   c.kernel_width = weight[3], c.row_stride = weight[2] * weight[3];
   c.channel_stride = c.rows * c.row_stride, c.group_stride = c.channels * c.channel_stride;
+  if (conv_is_depthwise(weight, p.groups))
+    return depthwise_vjp<T>(kernel, {{p, x, weight}, c.weights}, c.in, nullptr, c.out, nullptr);
   for (int64_t ph = 0; ph < p.stride.h; ++ph) {
     for (int64_t pw = 0; pw < p.stride.w; ++pw) {
       c.h = conv_input_vjp_axis(x[2], weight[2], p.stride.h, p.padding.h, p.dilation.h, ph);
       c.w = conv_input_vjp_axis(x[3], weight[3], p.stride.w, p.padding.w, p.dilation.w, pw);
       c.h.in = g[2], c.w.in = g[3];
-      if (conv_is_depthwise(weight, p.groups)) {
-        depthwise_planes<T>(kernel, {c.h, c.w, c.images, c.groups, x[2], x[3], c.in, c.out,
-                                     c.weights, weight[2], weight[3], nullptr});
-      } else {
-        correlate(kernel, c);
-      }
+      correlate(kernel, c);
     }
   }
 }
 
-void k_conv2d(const Conv2dParams& params, const Kernel& kernel) {
+void k_conv2d(const Conv2dForwardParams& params, const Kernel& kernel) {
   dispatch_floating(kernel.out(0).dtype,
                     [&](auto tag) { conv2d<typename decltype(tag)::type>(params, kernel); });
 }
@@ -347,6 +353,15 @@ void k_conv2d_input_vjp(const Conv2dInputVjpParams& params, const Kernel& kernel
 void k_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, const Kernel& kernel) {
   dispatch_floating(kernel.out(0).dtype, [&](auto tag) {
     conv2d_weight_vjp<typename decltype(tag)::type>(params, kernel);
+  });
+}
+
+void k_depthwise_conv2d_vjp(const Conv2dParams& params, const Kernel& kernel) {
+  dispatch_floating(kernel.in(0).dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const Shape &x = kernel.in(1).shape, &weight = kernel.in(2).shape;
+    depthwise_vjp<T>(kernel, {{params, x, weight}, kernel.in(2).as<T>()}, kernel.in(0).as<T>(),
+                     kernel.in(1).as<T>(), kernel.out(0).as<T>(), kernel.out(1).as<T>());
   });
 }
 

@@ -2,7 +2,7 @@
 //
 //   gw[r, m] = sum_p x[r at p] g[m, p]      r = (input channel, tap), m = output channel
 //
-// No include guard: read once per instruction set, after gemm.h and depthwise.h. Output channels are the
+// No include guard: read once per instruction set, after gemm.h and depthwise_vjp.h. Output channels are the
 // vector axis: cotangents are transposed into panels, while x is read unpacked from a zero-padded band of
 // rows, one broadcast for each row r of a tile, so that nothing grows by the number of taps. Parallel over
 // slices of (image, band) and blocks of channels; the partial sums of the slices are added in order.
@@ -118,10 +118,8 @@ static void conv2d_weight_vjp(const Conv2dWeightVjpParams& p, const Kernel& kern
   const T *g = kernel.in(0).as<T>(), *from_x = kernel.in(1).as<T>();
   T* out = kernel.out(0).as<T>();
   if (conv_is_depthwise(weight, p.groups)) {
-    return depthwise_weight_vjp<T>(
-        kernel,
-        {h, w, x[0], x[1], h.out, w.out, from_x, nullptr, nullptr, weight[2], weight[3], nullptr},
-        g, out);
+    const Depthwise<T> planes{{p, x, weight}, nullptr};
+    return depthwise_vjp<T>(kernel, planes, g, from_x, nullptr, out);
   }
   const WeightVjp<T> c{h,      w, x, weight, p.groups, {h, w, x[0], p.groups, weight, sizeof(T)},
                        from_x, g};

@@ -19,6 +19,7 @@
 #endif
 
 #include "cpu/kernel_table.h"
+#include "cpu/profile.h"
 #include "cpu/settings.h"
 
 namespace fluxion::cpu {
@@ -123,13 +124,13 @@ class CpuDevice {
 
   uint64_t write(void* to, const void* from, size_t bytes) {
     if (idle()) {
-      std::memcpy(to, from, bytes);
+      copy_memory(kProfileWrite, to, from, bytes, true);
       return finish_inline();
     }
     void* staged = std::malloc(bytes ? bytes : 1);
     if (!staged) {  // no memory for the copy: wait instead
       wait(submitted_);
-      std::memcpy(to, from, bytes);
+      copy_memory(kProfileWrite, to, from, bytes, true);
       return finish_inline();
     }
     std::memcpy(staged, from, bytes);
@@ -138,7 +139,7 @@ class CpuDevice {
 
   uint64_t read(void* to, const void* from, size_t bytes) {
     if (bytes <= kInlineBytes && idle()) {
-      std::memcpy(to, from, bytes);
+      copy_memory(kProfileRead, to, from, bytes, true);
       return finish_inline();
     }
     return append_copy(Task::Kind::read, to, from, bytes);
@@ -179,6 +180,12 @@ class CpuDevice {
     scratch_stride_ = 0;
   }
 
+  // The owner's, with an empty queue.
+  Profile& profile() {
+    wait(submitted_);
+    return profile_;
+  }
+
   int isa() const { return isa_; }
   void set_isa(int isa) {
     wait(submitted_);
@@ -209,12 +216,20 @@ class CpuDevice {
                   scratch_stride_, &pool,    &plans_, &fault_,   op};
   }
 
-  static void run_kernel(KernelFn kernel, const void* params, const Kernel& call, size_t scratch) {
+  void run_kernel(KernelFn kernel, const void* params, const Kernel& call, size_t scratch) {
     if (scratch > call.scratch_stride) {
       call.fault(ErrorCode::OutOfMemory, "no memory for %zu bytes of scratch", scratch);
       return;
     }
+    const int64_t begin = profile_.now();
     kernel(params, call);
+    if (profile_.on()) profile_.add(call, begin, call.pool == &serial_);
+  }
+
+  void copy_memory(int32_t kind, void* to, const void* from, size_t bytes, bool inlined) {
+    const int64_t begin = profile_.now();
+    std::memcpy(to, from, bytes);
+    if (profile_.on()) profile_.add_copy(kind, bytes, begin, inlined);
   }
 
   static void copy_inputs(Task& task, const LaunchArgs& args) {
@@ -274,10 +289,10 @@ class CpuDevice {
         return;
       }
       case Task::Kind::read:
-        std::memcpy(task.to, task.from, task.bytes);
+        copy_memory(kProfileRead, task.to, task.from, task.bytes, false);
         return;
       case Task::Kind::write:
-        std::memcpy(task.to, task.from, task.bytes);
+        copy_memory(kProfileWrite, task.to, task.from, task.bytes, false);
         std::free(const_cast<void*>(task.from));
         return;
     }
@@ -328,6 +343,7 @@ class CpuDevice {
       nullptr;  // touched by whoever runs kernels: the executor, or the owner when idle
   size_t scratch_stride_ = 0;
   PlanCache plans_;  // likewise
+  Profile profile_;  // likewise
 
   uint64_t submitted_ = 0;  // the owner's count
   std::atomic<uint64_t> appended_{0};
@@ -387,5 +403,6 @@ bool select_instruction_set(void* device, const char* name) {
 const char* instruction_set(void* device) { return kIsaNames[as_cpu(device).isa()]; }
 int threads(void* device) { return as_cpu(device).threads(); }
 void set_threads(void* device, int count) { as_cpu(device).set_threads(count); }
+Profile& profile(void* device) { return as_cpu(device).profile(); }
 
 }  // namespace fluxion::cpu

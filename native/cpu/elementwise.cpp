@@ -229,9 +229,9 @@ FLUXION_UNARY_WITH(leaky_relu, SlopeParams, true, x > T(0) ? x : x * T(p.negativ
 FLUXION_BINARY_WITH(leaky_relu_vjp, SlopeParams, true, b > T(0) ? a : a * T(p.negative_slope))
 FLUXION_UNARY_WITH(elu, AlphaParams, true, x > T(0) ? x : T(p.alpha) * vexpm1(x))
 FLUXION_UNARY_WITH(softplus, SoftplusParams, true,
-                   x * T(p.beta) > T(p.threshold) ? x : vsoftplus(x * T(p.beta)) / T(p.beta))
+                   x* T(p.beta) > T(p.threshold) ? x : vsoftplus(x * T(p.beta)) / T(p.beta))
 FLUXION_BINARY_WITH(softplus_vjp, SoftplusParams, true,
-                    b * T(p.beta) > T(p.threshold) ? a : a * vsigmoid(b * T(p.beta)))
+                    b* T(p.beta) > T(p.threshold) ? a : a * vsigmoid(b * T(p.beta)))
 FLUXION_BINARY_WITH(elu_vjp, AlphaParams, true, b > T(0) ? a : a * T(p.alpha) * vexp(b))
 
 namespace {

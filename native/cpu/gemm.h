@@ -1,5 +1,5 @@
-// C[rows, cols] = A B (+ bias per row) from packed panels, C row-major. No include guard: read once per
-// instruction set, after simd.h and transpose.h.
+// C[rows, cols] = act(A B + bias + residual) from packed panels, C row-major. No include guard: read once per
+// instruction set, after simd.h, transpose.h and epilogue.h.
 //
 //   A panel  [depth][kTileRows]   rows of A, broadcast one by one
 //   B panel  [depth][kTileCols]   whole vectors of columns
@@ -115,26 +115,37 @@ struct Tile {
   T* c;
   int64_t pitch;
   int rows, cols;  // what of the tile lies in C
-  bool add;        // to C; else it is written, and then bias may be given
-  const T* bias;
+  bool add;        // to C, else it is written; the next two are for a tile that is written
+  const T* bias;   // one for each row
+  const T* residual = nullptr;                    // laid out as C
+  const T* columns = nullptr;                     // a bias for each column
+  T floor = -std::numeric_limits<T>::infinity();  // what is stored is at least this; a NaN stays
 };
 
-// Writes the first rows x cols of a tile to C, with the bias of each row when there is one, or adds them.
+// One row of a tile: acc + what is there + bias, not below the floor.
+template <class T, int V>
+inline __attribute__((always_inline)) void write_row(Vec<T> (&acc)[V], const Tile<T>& tile, int i,
+                                                     const T* prior) {
+  const Vec<T> bias = broadcast(tile.bias ? tile.bias[i] : T{}), floor = broadcast(tile.floor);
+#pragma GCC unroll 3
+  for (int v = 0; v < V; ++v) {
+    Vec<T> y = acc[v] + bias;
+    if (prior) y += load(prior + i * tile.pitch + v * kLanes<T>);
+    if (tile.columns) y += load(tile.columns + v * kLanes<T>);
+    store(tile.c + i * tile.pitch + v * kLanes<T>, raise_to<T>(floor, y));
+  }
+}
+
+// Writes the first rows x cols of a tile to C, with bias and residual when there are any, or adds them.
 // A tile at the edge goes through memory, in a loop of its own: calls or branches while the accumulators
 // are alive make the compiler keep some of them in memory, also in the loop over the depth.
 template <class T, int R, int V>
 inline __attribute__((always_inline)) void write_tile(Vec<T> (&acc)[R][V], const Tile<T>& tile) {
   constexpr int width = V * kLanes<T>;
+  const T* prior = tile.add ? tile.c : tile.residual;
   if (tile.rows == R && tile.cols == width) {
 #pragma GCC unroll 8
-    for (int i = 0; i < R; ++i) {
-      const T bias = tile.bias ? tile.bias[i] : T{};
-#pragma GCC unroll 3
-      for (int v = 0; v < V; ++v) {
-        T* to = tile.c + i * tile.pitch + v * kLanes<T>;
-        store(to, acc[i][v] + (tile.add ? load(to) : broadcast(bias)));
-      }
-    }
+    for (int i = 0; i < R; ++i) write_row<T, V>(acc[i], tile, i, prior);
     return;
   }
   alignas(64) T values[R * width];
@@ -144,9 +155,13 @@ inline __attribute__((always_inline)) void write_tile(Vec<T> (&acc)[R][V], const
     for (int v = 0; v < V; ++v) store(values + i * width + v * kLanes<T>, acc[i][v]);
   }
   for (int i = 0; i < tile.rows; ++i) {
-    T* to = tile.c + i * tile.pitch;
     const T bias = tile.bias ? tile.bias[i] : T{};
-    for (int j = 0; j < tile.cols; ++j) to[j] = values[i * width + j] + (tile.add ? to[j] : bias);
+    for (int j = 0; j < tile.cols; ++j) {
+      T y = values[i * width + j] + bias;
+      if (prior) y += prior[i * tile.pitch + j];
+      if (tile.columns) y += tile.columns[j];
+      tile.c[i * tile.pitch + j] = y < tile.floor ? tile.floor : y;
+    }
   }
 }
 
@@ -190,12 +205,15 @@ inline void dispatch_tile(int rows, int cols, F&& f) {
 
 // One block of C. pack_a(k, depth) returns all panels of A for that range of the depth, one after the
 // other; pack_b(k, depth, column, valid) returns the panel of B with `valid` columns from `column` on.
-// Columns are asked for in ascending order; the depth is cut into ranges of `step`.
+// Columns are asked for in ascending order; the depth is cut into ranges of `step`. Bias and residual of the
+// epilogue are added in the first of them, the activation is applied in the last.
 template <class T, class PackA, class PackB>
 void gemm_block(int64_t rows, int64_t cols, int64_t depth, int64_t step, const PackA& pack_a,
-                const PackB& pack_b, T* c, int64_t pitch, const T* bias) {
-  for (int64_t i = 0; depth == 0 && i < rows; ++i)
-    std::fill_n(c + i * pitch, cols, bias ? bias[i] : T{});
+                const PackB& pack_b, T* c, int64_t pitch, const Epilogue<T>& epilogue) {
+  if (depth == 0) {
+    for (int64_t i = 0; i < rows; ++i) std::fill_n(c + i * pitch, cols, T{});
+    return finish_rows(epilogue, c, pitch, rows, cols);
+  }
   for (int64_t k = 0; k < depth; k += step) {
     const int64_t now = std::min(step, depth - k);
     const T* a = pack_a(k, now);
@@ -204,11 +222,17 @@ void gemm_block(int64_t rows, int64_t cols, int64_t depth, int64_t step, const P
       const T* b = pack_b(k, now, j, valid);
       for (int64_t i = 0; i < rows; i += kTileRows) {
         const int here = static_cast<int>(std::min<int64_t>(kTileRows, rows - i));
-        const Tile<T> tile{
-            now, c + i * pitch + j, pitch, here, valid, k > 0, k == 0 && bias ? bias + i : nullptr};
+        T* to = c + i * pitch + j;
+        Tile<T> tile{now, to, pitch, here, valid, k > 0, nullptr};
+        const Epilogue<T> part = epilogue.at(i, j, i * pitch + j);
+        if (k == 0)
+          tile.bias = part.bias, tile.residual = part.residual, tile.columns = part.columns;
+        if (k + now == depth) tile.floor = part.floor();
         dispatch_tile<T>(here, valid, [&](auto shape) {
           packed_tile<T, shape.rows, shape.vectors>(tile, a + i * now, b);
         });
+        if (k + now == depth && part.smooth())
+          activate_rows(part.activation, to, pitch, here, valid);
       }
     }
   }

@@ -8,7 +8,8 @@
 #include <utility>
 
 #include "cpu/kernel.h"
-#include "ops/linalg.h"
+#include "ops/activation.h"
+#include "ops/gemm_blocking.h"
 
 #define FLUXION_KERNELS "cpu/matmul.cpp"
 #include "cpu/targets.h"
@@ -16,6 +17,9 @@
 #ifdef FLUXION_TARGET
 #include "cpu/simd.h"
 #include "cpu/transpose.h"
+#include "cpu/vector_math.h"
+#include "cpu/activation.h"
+#include "cpu/epilogue.h"
 #include "cpu/gemm.h"
 
 namespace fluxion::cpu::FLUXION_TARGET {
@@ -84,7 +88,7 @@ static void matmul(const Kernel& kernel) {
       return static_cast<const T*>(to);
     };
     gemm_block<T>(rows, cols, depth, step, pack_a, pack_b, y.as<T>() + item * m * n + i * n + j, n,
-                  nullptr);
+                  Epilogue<T>{});
   });
 }
 

@@ -11,8 +11,9 @@
 #include <cstdint>
 #include <utility>
 
+#include "core/rounding.h"
 #include "cpu/kernel.h"
-#include "ops/linalg.h"
+#include "ops/pooling.h"
 
 #define FLUXION_KERNELS "cpu/pooling.cpp"
 #include "cpu/targets.h"
@@ -22,18 +23,26 @@
 
 namespace fluxion::cpu::FLUXION_TARGET {
 
-// Sizes of one pooling axis. Tap k of output i reads input i * stride + k - padding.
+// Sizes of one pooling axis. Tap k of output i reads input i * stride + k * dilation - padding.
 struct PoolAxis {
-  int64_t in, out, kernel, stride, padding;
+  int64_t in, out, kernel, stride, padding, dilation;
+
+  // Where tap k of output 0 reads.
+  int64_t tap(int64_t k) const { return k * dilation - padding; }
 
   // The outputs whose tap k lies inside the input.
   int64_t first(int64_t k) const {
-    return k >= padding ? 0 : std::min(out, ceil_div(padding - k, stride));
+    return tap(k) >= 0 ? 0 : std::min(out, ceil_div(-tap(k), stride));
   }
   int64_t last(int64_t k) const {
-    return in + padding <= k ? 0 : std::min(out, ceil_div(in + padding - k, stride));
+    return in <= tap(k) ? 0 : std::min(out, ceil_div(in - tap(k), stride));
   }
-  // How many taps of output i count.
+  // The first position of output i's window inside the input.
+  int64_t inside(int64_t i) const {
+    const int64_t begin = i * stride - padding;
+    return begin >= 0 ? begin : begin + ceil_div(-begin, dilation) * dilation;
+  }
+  // How many taps of output i count, at dilation 1.
   int64_t count(int64_t i, bool padded) const {
     const int64_t begin = i * stride - padding, end = begin + kernel;
     if (padded) return std::min(end, in + padding) - begin;
@@ -42,10 +51,10 @@ struct PoolAxis {
 };
 
 static PoolAxis rows_of(const Pool2dParams& p, const Shape& in, const Shape& out) {
-  return {in[2], out[2], p.kernelSize.h, p.stride.h, p.padding.h};
+  return {in[2], out[2], p.kernelSize.h, p.stride.h, p.padding.h, p.dilation.h};
 }
 static PoolAxis columns_of(const Pool2dParams& p, const Shape& in, const Shape& out) {
-  return {in[3], out[3], p.kernelSize.w, p.stride.w, p.padding.w};
+  return {in[3], out[3], p.kernelSize.w, p.stride.w, p.padding.w, p.dilation.w};
 }
 
 // Calls f with the stride as a constant where it is a common one: strided loops vectorise only then.
@@ -76,17 +85,17 @@ static void max_plane(const PoolAxis& h, const PoolAxis& w, const T* x, T* best,
                       T* y, int32_t* indices) {
   for (int64_t i = 0; i < h.out; ++i) {
     // The window's first position inside the plane: what a window of -infinity points to.
-    const int64_t top = std::max<int64_t>(0, i * h.stride - h.padding);
+    const int64_t top = h.inside(i);
     for (int64_t j = 0; j < w.out; ++j) {
       best[j] = -std::numeric_limits<T>::infinity();
-      index[j] = static_cast<int32_t>(top * w.in + std::max<int64_t>(0, j * w.stride - w.padding));
+      index[j] = static_cast<int32_t>(top * w.in + w.inside(j));
     }
     for (int64_t kh = 0; kh < h.kernel; ++kh) {
-      const int64_t row = i * h.stride + kh - h.padding;
+      const int64_t row = i * h.stride + h.tap(kh);
       if (row < 0 || row >= h.in) continue;
       for (int64_t kw = 0; kw < w.kernel; ++kw) {
         const int64_t begin = w.first(kw), end = w.last(kw);
-        const int64_t from = row * w.in + begin * w.stride + kw - w.padding;
+        const int64_t from = row * w.in + begin * w.stride + w.tap(kw);
         if (begin >= end) continue;
         dispatch_stride(w.stride, [&](auto stride) {
           max_row<T>(x + from, from, end - begin, stride, best + begin, index + begin);
@@ -143,6 +152,13 @@ static void scatter_strided(const T* values, int64_t count, Stride stride, T* ro
   for (int64_t i = 0; i < count; ++i) row[i * stride] += values[i];
 }
 
+// What the sum of output (i, j) is divided by.
+static inline int64_t divisor(const AvgPool2dParams& p, const PoolAxis& h, const PoolAxis& w,
+                              int64_t i, int64_t j) {
+  if (p.divisorOverride != 0) return p.divisorOverride;
+  return h.count(i, p.countIncludePad) * w.count(j, p.countIncludePad);
+}
+
 template <class T>
 static void avg_pool2d(const AvgPool2dParams& p, const Kernel& kernel) {
   const Shape &in = kernel.in(0).shape, &out = kernel.out(0).shape;
@@ -153,18 +169,16 @@ static void avg_pool2d(const AvgPool2dParams& p, const Kernel& kernel) {
     for (int64_t i = 0; i < h.out; ++i, y += w.out) {
       std::fill_n(y, w.out, T{});
       for (int64_t kh = 0; kh < h.kernel; ++kh) {
-        const int64_t row = i * h.stride + kh - h.padding;
+        const int64_t row = i * h.stride + h.tap(kh);
         if (row < 0 || row >= h.in) continue;
         for (int64_t kw = 0; kw < w.kernel; ++kw) {
           const int64_t begin = w.first(kw), end = w.last(kw);
-          const T* from = x + row * w.in + begin * w.stride + kw - w.padding;
+          const T* from = x + row * w.in + begin * w.stride + w.tap(kw);
           dispatch_stride(w.stride,
                           [&](auto stride) { add_strided(from, end - begin, stride, y + begin); });
         }
       }
-      const int64_t count = h.count(i, p.countIncludePad);
-      for (int64_t j = 0; j < w.out; ++j)
-        y[j] /= static_cast<T>(count * w.count(j, p.countIncludePad));
+      for (int64_t j = 0; j < w.out; ++j) y[j] /= static_cast<T>(divisor(p, h, w, i, j));
     }
   });
 }
@@ -179,15 +193,13 @@ static void avg_pool2d_vjp(const AvgPool2dVjpParams& p, const Kernel& kernel) {
     T* share = kernel.scratch<T>(thread);
     std::fill_n(gx, h.in * w.in, T{});
     for (int64_t i = 0; i < h.out; ++i, g += w.out) {
-      const int64_t count = h.count(i, p.countIncludePad);
-      for (int64_t j = 0; j < w.out; ++j)
-        share[j] = g[j] / static_cast<T>(count * w.count(j, p.countIncludePad));
+      for (int64_t j = 0; j < w.out; ++j) share[j] = g[j] / static_cast<T>(divisor(p, h, w, i, j));
       for (int64_t kh = 0; kh < h.kernel; ++kh) {
-        const int64_t row = i * h.stride + kh - h.padding;
+        const int64_t row = i * h.stride + h.tap(kh);
         if (row < 0 || row >= h.in) continue;
         for (int64_t kw = 0; kw < w.kernel; ++kw) {
           const int64_t begin = w.first(kw), end = w.last(kw);
-          T* to = gx + row * w.in + begin * w.stride + kw - w.padding;
+          T* to = gx + row * w.in + begin * w.stride + w.tap(kw);
           dispatch_stride(w.stride, [&](auto stride) {
             scatter_strided(share + begin, end - begin, stride, to);
           });

@@ -25,7 +25,7 @@ inline ExpParts exp_parts(float x, float low = 0.0f) {
   const float shifted = x * 1.44269504f + kRound;
   const float n = shifted - kRound;
   const float r = (x - n * 0.693359375f) + (n * 2.12194440e-4f + low);  // ln 2 in two parts
-  const float q =                                               // error of 1 + r + r^2 q: 1.3e-8
+  const float q =  // error of 1 + r + r^2 q: 1.3e-8
       ((((1.388252154e-3f * r + 8.366520575e-3f) * r + 4.166719986e-2f) * r + 1.666654362e-1f) * r +
        4.999999815e-1f);
   return {static_cast<int32_t>(static_cast<uint32_t>(bits_of(shifted)) - 0x4B400000u), r, q};
@@ -112,9 +112,7 @@ inline float vpow(float x, float y) {
   const bool integer = small == rounded;
   const int32_t whole = static_cast<int32_t>(size < 16777216.0f ? size : 16777216.0f);
   const bool odd = integer & ((whole & 1) != 0);
-  const float of_zero = y > 0.0f    ? 0.0f
-                        : y == 0.0f ? 1.0f
-                                    : std::numeric_limits<float>::infinity();
+  const float of_zero = y > 0.0f ? 0.0f : y == 0.0f ? 1.0f : std::numeric_limits<float>::infinity();
   float z = vpow_positive(t == 0.0f ? 1.0f : t, y);
   z = t == 0.0f ? of_zero : z;
   z = odd ? std::copysign(z, x) : z;
@@ -192,7 +190,8 @@ inline Normal<double> vnormal(double x) {
 inline float verf(float x) {
   const float t = std::fabs(x), z = t * t;
   const float p =
-      (((((7.853860998e-5f * z - 8.010193518e-4f) * z + 5.188327674e-3f) * z - 2.685381193e-2f) * z +
+      (((((7.853860998e-5f * z - 8.010193518e-4f) * z + 5.188327674e-3f) * z - 2.685381193e-2f) *
+            z +
         1.128358515e-1f) *
            z -
        3.761262582e-1f) *

@@ -2,7 +2,8 @@
 #pragma once
 
 #include "ops/diffusion.h"
-#include "ops/linalg.h"
+#include "ops/gemm_blocking.h"
+#include "ops/pair.h"
 #include "ops/semi_lagrangian.h"
 
 namespace fluxion {

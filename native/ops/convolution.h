@@ -1,4 +1,4 @@
-// Geometry of 2-d convolutions, one axis at a time, and their blocking. Used by infer and the kernels.
+// Parameters of 2-d convolutions, their geometry, one axis at a time, and their blocking. Used by infer and the kernels.
 //
 // Forward pass and input gradient are one operation, a correlation along both axes
 //     out[first_out + i * out_step] = sum_t weight[first_kernel + t * kernel_step] * in[i * step + offset + t * tap_step]
@@ -10,9 +10,50 @@
 #include <algorithm>
 #include <numeric>
 
-#include "ops/linalg.h"
+#include "ops/activation.h"
+#include "ops/gemm_blocking.h"
+#include "ops/pair.h"
 
 namespace fluxion {
+
+struct Conv2dParams {
+  Pair stride, padding, dilation;
+  int64_t groups = 1;
+  template <class V>
+  void visit(V& v) {
+    stride.visit(v, "stride");
+    padding.visit(v, "padding");
+    dilation.visit(v, "dilation");
+    v("groups", groups);
+  }
+};
+
+struct Conv2dForwardParams : Conv2dParams {
+  Activation activation = Activation::none;
+  template <class V>
+  void visit(V& v) {
+    Conv2dParams::visit(v);
+    v.choice("activation", activation, kActivationNames);
+  }
+};
+
+struct Conv2dInputVjpParams : Conv2dParams {
+  Shape inputShape;
+  template <class V>
+  void visit(V& v) {
+    Conv2dParams::visit(v);
+    v("inputShape", inputShape);
+  }
+};
+
+struct Conv2dWeightVjpParams : Conv2dParams {
+  Shape weightShape;
+  template <class V>
+  void visit(V& v) {
+    Conv2dParams::visit(v);
+    v("weightShape", weightShape);
+  }
+};
 
 struct ConvAxis {
   int64_t in = 0, out = 0, taps = 0;
@@ -66,24 +107,16 @@ inline ConvAxis conv_input_vjp_axis(int64_t size, int64_t kernel, int64_t stride
   return axis;
 }
 
-// One weight per channel and tap: no sum over channels, so no GEMM.
+// One input channel per output: no sum over channels, so no GEMM. Of a few kernels per channel, that is;
+// many of them are a product again.
 inline bool conv_is_depthwise(const Shape& weight, int64_t groups) {
-  return weight[1] == 1 && weight[0] == groups && groups > 1;
+  return weight[1] == 1 && groups > 1 && weight[0] <= 4 * groups;
 }
 
 inline constexpr int64_t kConvBlockRows = 256;       // output channels of one block
 inline constexpr int64_t kConvBlockColBytes = 1920;  // output pixels of one block: ten widest tiles
 inline constexpr int64_t kConvRunBytes = 16;         // of a run of pixels in the table of a panel
 inline constexpr int64_t kConvMinBlocks = 16;        // smaller blocks for small problems
-
-// Elements of a depthwise plane, padded and with its columns sorted by their remainder modulo the step.
-inline int64_t depthwise_pitch(const ConvAxis& w) {
-  // The widest vector may read past the last column of a remainder.
-  return round_up(ceil_div(w.span(), w.step) + 16, 16);
-}
-inline int64_t depthwise_plane(const ConvAxis& h, const ConvAxis& w) {
-  return h.span() * w.step * depthwise_pitch(w);
-}
 
 // The weight gradient sums over units of (image, band of output rows), cut into slices; each slice adds
 // into a partial gradient [groups, rows, padded output channels] of the workspace.

@@ -7,6 +7,8 @@ namespace {
 
 long long ll(int64_t v) { return v; }
 
+}  // namespace
+
 void require_dim(const Infer& infer, int64_t dim, int ndim) {
   infer.require_argument(dim >= 0 && dim < ndim,
                          format("dim must be in [0, %d), got %lld", ndim, ll(dim)));
@@ -22,8 +24,6 @@ void require_sizes(const Infer& infer, const char* argument, const Shape& shape)
     infer.require_argument(shape[i] >= 0,
                            std::string(argument) + " must not be negative, got " + describe(shape));
 }
-
-}  // namespace
 
 // Both shapes are cut into the shortest groups of dimensions with equal products; within a group the
 // dimensions of the view must be mergeable, and the new ones divide their common stride.
@@ -181,77 +181,19 @@ void infer_cat(const ConcatParams& p, Infer& infer) {
   infer.output(infer.dtype(0), out);
 }
 
-void infer_pad(const PadParams& p, Infer& infer) {
-  infer.allow_complex();
-  const Shape& x = infer.shape(0);
-  require_list(infer, "before", p.before, x.ndim);
-  require_list(infer, "after", p.after, x.ndim);
-  require_sizes(infer, "before", p.before);
-  require_sizes(infer, "after", p.after);
-  Shape out;
-  for (int i = 0; i < x.ndim; ++i) out.push(p.before[i] + x[i] + p.after[i]);
-  infer.output(infer.dtype(0), out);
-}
-
-void infer_index_select(const IndexSelectParams& p, Infer& infer) {
-  infer.allow_complex();
-  Shape out = infer.shape(0);
-  require_dim(infer, p.dim, out.ndim);
-  infer.require_dtype(1, "index", DType::i32);
-  infer.require_ndim(1, "index", 1);
-  out[static_cast<int>(p.dim)] = infer.shape(1)[0];
-  infer.need_contiguous();
-  infer.output(infer.dtype(0), out);
-}
-
-void infer_index_select_vjp(const IndexSelectVjpParams& p, Infer& infer) {
-  infer.allow_complex();
-  Shape out = infer.shape(0);
-  require_dim(infer, p.dim, out.ndim);
-  infer.require_dtype(1, "index", DType::i32);
-  infer.require_ndim(1, "index", 1);
-  const int dim = static_cast<int>(p.dim);
-  infer.require(out[dim] == infer.shape(1)[0], ErrorCode::ShapeMismatch,
-                format("g must have size %lld in dim %d, got shape %s", ll(infer.shape(1)[0]), dim,
-                       describe(out).c_str()));
-  out[dim] = p.size;
-  infer.need_contiguous();
-  infer.output(infer.dtype(0), out);
-  infer.work += infer.in(0).size();
-}
-
 namespace {
 
-// index may be smaller than the tensor it points into, except along dim where it may have any size.
-void require_index(const Infer& infer, int64_t dim, const Shape& shape) {
-  const Shape& index = infer.shape(1);
-  require_dim(infer, dim, shape.ndim);
-  infer.require_dtype(1, "index", DType::i32);
-  infer.require_ndim(1, "index", shape.ndim);
-  for (int i = 0; i < shape.ndim; ++i) {
-    infer.require(i == dim || index[i] <= shape[i], ErrorCode::ShapeMismatch,
-                  format("index must not be larger than %s except in dim %lld, got %s",
-                         describe(shape).c_str(), ll(dim), describe(index).c_str()));
-  }
+void infer_triangle(Infer& infer) {
+  infer.allow_complex();
+  infer.require(infer.shape(0).ndim >= 2, ErrorCode::ShapeMismatch,
+                "input must have at least 2 dimensions, got shape " + describe(infer.shape(0)));
+  infer.need_contiguous();
+  infer.output(infer.dtype(0), infer.shape(0));
 }
 
 }  // namespace
 
-void infer_gather(const GatherParams& p, Infer& infer) {
-  infer.allow_complex();
-  require_index(infer, p.dim, infer.shape(0));
-  infer.need_contiguous();
-  infer.output(infer.dtype(0), infer.shape(1));
-}
-
-void infer_gather_vjp(const GatherVjpParams& p, Infer& infer) {
-  infer.allow_complex();
-  require_sizes(infer, "inputShape", p.input_shape);
-  require_index(infer, p.dim, p.input_shape);
-  infer.require_shape(0, "g", infer.shape(1));
-  infer.need_contiguous();
-  infer.output(infer.dtype(0), p.input_shape);
-  infer.work += infer.in(0).size();
-}
+void infer_tril(const TriangleParams&, Infer& infer) { infer_triangle(infer); }
+void infer_triu(const TriangleParams&, Infer& infer) { infer_triangle(infer); }
 
 }  // namespace fluxion

@@ -70,51 +70,19 @@ struct ConcatParams {
   }
 };
 
-struct PadParams {
-  Shape before, after;
-  double value = 0;
+// Of the last two dimensions; what lies on the other side of the diagonal is zero.
+struct TriangleParams {
+  int64_t diagonal = 0;  // columns to the right of the main diagonal
   template <class V>
   void visit(V& v) {
-    v("before", before);
-    v("after", after);
-    v("value", value);
+    v("diagonal", diagonal);
   }
 };
 
-struct IndexSelectParams {
-  int64_t dim = 0;
-  template <class V>
-  void visit(V& v) {
-    v("dim", dim);
-  }
-};
-
-struct IndexSelectVjpParams {
-  int64_t dim = 0, size = 0;  // size of the selected dimension of the primal
-  template <class V>
-  void visit(V& v) {
-    v("dim", dim);
-    v("size", size);
-  }
-};
-
-struct GatherParams {
-  int64_t dim = 0;
-  template <class V>
-  void visit(V& v) {
-    v("dim", dim);
-  }
-};
-
-struct GatherVjpParams {
-  int64_t dim = 0;
-  Shape input_shape;
-  template <class V>
-  void visit(V& v) {
-    v("dim", dim);
-    v("inputShape", input_shape);
-  }
-};
+// Conditions that the ops of the family share.
+void require_dim(const Infer& infer, int64_t dim, int ndim);
+void require_list(const Infer& infer, const char* argument, const Shape& list, int length);
+void require_sizes(const Infer& infer, const char* argument, const Shape& shape);
 
 // Strides with which the elements of a view appear in `shape`, if one set of strides can say it.
 bool reshaped_strides(const TensorView& view, const Shape& shape, Shape* strides);

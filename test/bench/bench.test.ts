@@ -32,6 +32,7 @@ test.each(['add/8m', 'implicit-diffusion-2d/neumann-backward-euler/forward-backw
       mad: expect.any(Number) as number,
       samples: expect.any(Array) as number[],
       calls: 1,
+      peakBytes: expect.any(Number) as number,
     });
     expect(report.samples).toHaveLength(3);
     expect(report.median).toBe(median(report.samples));

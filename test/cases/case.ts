@@ -212,3 +212,23 @@ export function build(
   for (const index of indicesOf(shape)) data[i++] = value(index);
   return { shape, data };
 }
+
+export const show = (value: unknown): string => JSON.stringify(value);
+
+export const sumOf = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+
+/** Tolerances of sums of a few hundred float32 products, around the register tiles with tails. */
+export const SUMS = { float32: 2e-5, float64: 1e-12 };
+
+export type Window = [number, number];
+
+/** A size given as one number or as [height, width]. */
+export const windowOf = (
+  size: number | readonly [number, number] | null | undefined,
+  fallback: Window,
+): Window =>
+  size === undefined || size === null
+    ? fallback
+    : typeof size === 'number'
+      ? [size, size]
+      : [...size];

@@ -1,11 +1,17 @@
 import type { Case } from './case';
 import { DIFFUSION } from './diffusion';
 import { ELEMENTWISE } from './elementwise';
-import { LINALG } from './linalg';
+import { CONVOLUTION } from './convolution';
+import { EPILOGUE } from './epilogue';
+import { LOSS } from './loss';
+import { MATRIX_PRODUCT } from './matmul';
+import { NORMALIZATION } from './normalization';
+import { POOLING } from './pooling';
 import { RANDOM } from './random';
 import { REDUCE } from './reduce';
 import { SHAPE } from './shape';
 import { SHAPE_INDEX } from './shape-index';
+import { SHAPE_PAD } from './shape-pad';
 import { ADR_STEP } from './adr-step';
 import { COMPLEX } from './complex';
 import { FOURIER } from './fourier';
@@ -19,9 +25,13 @@ import { VARIABLE_DIFFUSION } from './variable-diffusion';
 export const FAMILIES: Record<string, Case[]> = {
   elementwise: ELEMENTWISE,
   reduce: REDUCE,
-  shape: [...SHAPE, ...SHAPE_INDEX],
+  shape: [...SHAPE, ...SHAPE_INDEX, ...SHAPE_PAD],
   random: RANDOM,
-  linalg: LINALG,
+  matmul: MATRIX_PRODUCT,
+  convolution: [...CONVOLUTION, ...EPILOGUE],
+  pooling: POOLING,
+  normalization: NORMALIZATION,
+  loss: LOSS,
   complex: COMPLEX,
   diffusion: [...DIFFUSION, ...VARIABLE_DIFFUSION],
   fourier: FOURIER,

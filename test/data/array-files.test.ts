@@ -367,6 +367,21 @@ describe('safetensors', () => {
     await expect(loadSafetensors(at('h'))).rejects.toMatchObject({ code: 'FLUXION_UNSUPPORTED' });
   });
 
+  test("PyTorch's counters and masks are read as the integers there are", async () => {
+    const count = (value: bigint) => {
+      const elements = Buffer.alloc(10);
+      elements.writeBigInt64LE(value);
+      elements[8] = 1;
+      const header = { n: entry([0, 8], [], 'I64'), mask: entry([8, 10], [2], 'BOOL') };
+      writeFileSync(at('j'), safetensors(header, elements));
+      return loadSafetensors(at('j'));
+    };
+    const { n, mask } = (await count(-7n)).tensors;
+    expect([n!.dtype, n!.item(), mask!.dtype]).toEqual(['int32', -7, 'uint8']);
+    expect([...mask!.dataSync()]).toEqual([1, 0]);
+    await expect(count(2n ** 31n)).rejects.toMatchObject({ code: 'FLUXION_UNSUPPORTED' });
+  });
+
   test('random changes, without leaks', async () => {
     await saveSafetensors(make(), at('i'));
     const { tensors } = memory();

@@ -240,4 +240,22 @@ inline bool near(const Array& got, const std::vector<double>& expected, double e
   return holds;
 }
 
+// Whether infer refuses float32 inputs of these shapes with a message.
+template <class P>
+bool refuses(const Op<P>& op, const P& params, const std::vector<Shape>& shapes) {
+  std::vector<TensorView> in;
+  for (const Shape& s : shapes) {
+    TensorView v;
+    v.present = true, v.shape = s, v.strides = contiguous_strides(s);
+    in.push_back(v);
+  }
+  try {
+    Infer infer("op", in, ~0u);
+    op.infer(params, infer);
+  } catch (const Error& e) {
+    return !e.message.empty();
+  }
+  return false;
+}
+
 }  // namespace fluxion::test

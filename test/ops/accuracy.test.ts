@@ -97,7 +97,8 @@ function worst(
     if (Object.is(a, e) || a === e) continue;
     if (Math.abs(a) <= tiny && Math.abs(e) <= tiny) continue;
     // Rounding to float32 overflows half a step beyond its largest number; a few ulp more are an ulp error.
-    const over = (v: number) => Math.abs(v) > largest * (1 - 2 ** -22) && Math.sign(v) === Math.sign(e);
+    const over = (v: number) =>
+      Math.abs(v) > largest * (1 - 2 ** -22) && Math.sign(v) === Math.sign(e);
     if (over(a) && over(e)) continue;
     const error = Math.abs(a - e) / ulp(e, dtype);
     if (!(error <= found.error)) found = { error, at: x[i]! };
@@ -129,7 +130,11 @@ describe.each(sets)('%s', (set) => {
       const twice = run(tensor(x, { dtype: 'float64' })).dataSync();
       const single = run(tensor(x)).dataSync();
       expectWithin(float64, { name, dtype: 'float64', ...worst(x, twice, exact, 'float64') });
-      expectWithin(float32, { name, dtype: 'float32', ...worst(x, single, exact, 'float32', tiny) });
+      expectWithin(float32, {
+        name,
+        dtype: 'float32',
+        ...worst(x, single, exact, 'float32', tiny),
+      });
       const all = tensor(sweep(range));
       const wide = run(cast(all, 'float64')).dataSync();
       const found = worst(all.dataSync(), run(all).dataSync(), wide, 'float32', tiny);
@@ -178,7 +183,10 @@ describe.each(sets)('%s', (set) => {
         ).dataSync();
         for (const actual of [constant, general]) {
           expectWithin(3, { exponent, ...worst(BASES, actual, exact, dtype) });
-          actual.forEach((v, i) => v === 0 && expect([exponent, BASES[i], v]).toEqual([exponent, BASES[i], exact[i]]));
+          actual.forEach(
+            (v, i) =>
+              v === 0 && expect([exponent, BASES[i], v]).toEqual([exponent, BASES[i], exact[i]]),
+          );
         }
       });
     }

@@ -121,12 +121,20 @@ describe('lib/ops', () => {
     // Shared between files of one family.
     expect(sorted(internal)).toEqual([
       'diffusivityTable',
+      'epilogueOf',
       'floatingPair',
+      'isEpilogueActivation',
       'normFactor',
       'pairOf',
+      'reluVjp',
       'requireDiffusivity',
+      'sigmoidVjp',
+      'sliceOp',
+      'tanhVjp',
+      'throughActivation',
       'transformGrid',
       'variableDiffusion',
+      'withActivation',
     ]);
   });
 

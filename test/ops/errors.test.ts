@@ -10,6 +10,9 @@ const index = (values: number[]) => tensor(values, { dtype: 'int32' });
 
 type Row = [string, () => unknown, string, RegExp?];
 
+const images = fluxion.ones([1, 2, 3, 3]);
+const pointwise = fluxion.ones([4, 2, 1, 1]);
+
 const ARGUMENT = 'FLUXION_INVALID_ARGUMENT';
 const SHAPE = 'FLUXION_SHAPE_MISMATCH';
 
@@ -51,8 +54,23 @@ const ROWS: Row[] = [
     /tensors\[1\] must be a tensor/,
   ],
   ['pad', () => x.pad([1]), ARGUMENT],
-  ['pad', () => x.pad([-1, 0]), ARGUMENT],
-  ['pad', () => x.pad([1, 1], { mode: 'reflect' as 'constant' }), ARGUMENT],
+  ['pad', () => x.pad([-2, -2]), ARGUMENT, /not take away more/],
+  ['pad', () => x.pad([3, 0], { mode: 'reflect' }), ARGUMENT, /less than the size of dim 1/],
+  ['pad', () => x.pad([0, 4], { mode: 'circular' }), ARGUMENT, /at most the size of dim 1/],
+  ['pad', () => x.pad([1, 1], { mode: 'reflect', value: 0 }), ARGUMENT, /mode 'constant' only/],
+  ['pad', () => x.pad([1, 1], { mode: 'mirror' as 'reflect' }), ARGUMENT, /must be one of/],
+  ['tril', () => tensor([1, 2]).tril(), SHAPE, /at least 2 dimensions/],
+  ['triu', () => x.triu({ diagonal: 0.5 }), ARGUMENT],
+  ['cumsum', () => x.cumsum(2), ARGUMENT],
+  ['scatterAdd', () => x.scatterAdd(0, index([0]), x), SHAPE],
+  [
+    'scatterAdd',
+    () => x.scatterAdd(0, tensor([[0]], { dtype: 'int32' }), tensor([[1]], { dtype: 'int32' })),
+    'FLUXION_DTYPE_MISMATCH',
+  ],
+  ['embedding', () => fluxion.embedding(index([0]), tensor([1])), SHAPE],
+  ['embedding', () => fluxion.embedding(index([0]), x, { paddingIdx: 2 }), ARGUMENT],
+  ['flip', () => x.flip([0, -2]), ARGUMENT, /once/],
   [
     'indexSelect',
     () => indexSelect(x, 0, tensor([0])),
@@ -63,6 +81,19 @@ const ROWS: Row[] = [
   ['repeat', () => x.repeat([2]), SHAPE],
   ['roll', () => x.roll([1, 2]), ARGUMENT],
   ['to', () => x.to('float16' as 'float32'), ARGUMENT],
+  ['conv2d', () => images.conv2d(pointwise, { residual: images }), SHAPE, /residual/],
+  [
+    'conv2d',
+    () => images.conv2d(pointwise, { bias: tensor([1], { dtype: 'float64' }) }),
+    'FLUXION_DTYPE_MISMATCH',
+    /bias/,
+  ],
+  [
+    'conv2d',
+    () => images.conv2d(pointwise, { activation: 'softplus' as 'relu' }),
+    ARGUMENT,
+    /activation/,
+  ],
   ['add', () => x.add(tensor([1, 2])), SHAPE, /broadcast/],
   ['add', () => x.add('1' as unknown as number), ARGUMENT],
   ['relu', () => fluxion.relu([1] as unknown as Tensor), ARGUMENT],
@@ -91,6 +122,11 @@ describe('an index out of range', () => {
     expect(() => a.dataSync()).toThrow(matching('indexSelect'));
     const b = gather(x, 1, tensor([[0], [-1]], { dtype: 'int32' }));
     await expect(b.data()).rejects.toThrow(matching('gather'));
+    expect(() => fluxion.embedding(index([2]), x).dataSync()).toThrow(
+      'embedding: index must be in [0, 2) in dim 0, got 2',
+    );
+    const c = x.scatterAdd(1, tensor([[0], [5]], { dtype: 'int32' }), x);
+    expect(() => c.dataSync()).toThrow('scatterAdd: index must be in [0, 3) in dim 1, got 5');
   });
 
   test('leaves the library usable', () => {

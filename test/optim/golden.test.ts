@@ -90,17 +90,12 @@ const FUNCTIONS = {
   },
   quadratic: (x: Tensor) => {
     const image = matmul(tensor(MATRIX, { dtype: 'float64' }), x);
-    return sub(
-      mul(sum(mul(x, image)), 0.5),
-      sum(mul(x, tensor([1, -2, 3], { dtype: 'float64' }))),
-    );
+    return sub(mul(sum(mul(x, image)), 0.5), sum(mul(x, tensor([1, -2, 3], { dtype: 'float64' }))));
   },
 };
 
 describe('LBFGS', () => {
-  const rows = golden.lbfgs.map(
-    (row) => [row.function, JSON.stringify(row.options), row] as const,
-  );
+  const rows = golden.lbfgs.map((row) => [row.function, JSON.stringify(row.options), row] as const);
   const make = ({ start, options }: (typeof golden.lbfgs)[number]) => {
     const x = tensor(start, { dtype: 'float64', requiresGrad: true });
     return { x, optimizer: new optim.LBFGS([x], options) };
@@ -173,22 +168,21 @@ function twoGroups(): optim.SGD {
   });
 }
 
-test.each(golden.schedules.map((row) => [`${row.name} ${JSON.stringify(row.options)}`, row] as const))(
-  '%s',
-  (_, row) => {
-    const optimizer = twoGroups();
-    const scheduler = makeScheduler(optimizer, row);
-    row.rates.forEach((rates, step) => {
-      if (step > 0) scheduler.step();
-      expectClose(
-        optimizer.groups.map((group) => group.learningRate),
-        rates,
-        1e-14,
-      );
-      if (row.momenta) expectClose([optimizer.groups[0]!.momentum], [row.momenta[step]!], 1e-14);
-    });
-  },
-);
+test.each(
+  golden.schedules.map((row) => [`${row.name} ${JSON.stringify(row.options)}`, row] as const),
+)('%s', (_, row) => {
+  const optimizer = twoGroups();
+  const scheduler = makeScheduler(optimizer, row);
+  row.rates.forEach((rates, step) => {
+    if (step > 0) scheduler.step();
+    expectClose(
+      optimizer.groups.map((group) => group.learningRate),
+      rates,
+      1e-14,
+    );
+    if (row.momenta) expectClose([optimizer.groups[0]!.momentum], [row.momenta[step]!], 1e-14);
+  });
+});
 
 test.each(golden.plateaus.map((row) => [JSON.stringify(row.options), row] as const))(
   'ReduceLROnPlateau %s',

@@ -1,6 +1,18 @@
 // What a step may overwrite and what it must not; groups that are added, projections, tied weights.
 import type { Tensor } from '../../lib';
-import { add, matmul, memory, mul, nn, optim, permute, reshape, sum, tensor, tidy } from '../../lib';
+import {
+  add,
+  matmul,
+  memory,
+  mul,
+  nn,
+  optim,
+  permute,
+  reshape,
+  sum,
+  tensor,
+  tidy,
+} from '../../lib';
 
 const float64 = { dtype: 'float64' } as const;
 
@@ -144,10 +156,16 @@ describe('projections', () => {
   });
 
   test('normBall shortens what is longer, and only that', () => {
-    const [x, y] = optim.normBall(1)(tensor([3, 4], float64)).dataSync();
+    const [x, y] = optim
+      .normBall(1)(tensor([3, 4], float64))
+      .dataSync();
     expect(Math.hypot(x!, y!)).toBeCloseTo(1, 14);
     expect(x! / y!).toBeCloseTo(0.75, 14);
-    expect([...optim.normBall(10)(tensor([3, 4])).dataSync()]).toEqual([3, 4]);
+    expect([
+      ...optim
+        .normBall(10)(tensor([3, 4]))
+        .dataSync(),
+    ]).toEqual([3, 4]);
     const rows = tensor([[3, 4], [0, 0]], float64); // prettier-ignore
     const projected = optim.normBall(1, { dim: 1 })(rows).dataSync();
     [0.6, 0.8, 0, 0].forEach((v, i) => expect(projected[i]!).toBeCloseTo(v, 14));
@@ -269,7 +287,10 @@ describe('LBFGS', () => {
     ['lineSearchFn', () => new optim.LBFGS([parameter([1])], { lineSearchFn: 'x' as never })],
     ['historySize', () => new optim.LBFGS([parameter([1])], { historySize: 0 })],
     ['one dtype', () => new optim.LBFGS([parameter([1]), tensor([1], { requiresGrad: true })])],
-    ['one group', () => new optim.LBFGS([{ params: [parameter([1])] }, { params: [parameter([1])] }])],
+    [
+      'one group',
+      () => new optim.LBFGS([{ params: [parameter([1])] }, { params: [parameter([1])] }]),
+    ],
   ])('a bad argument is named: %s', (message, make) => {
     expect(make).toThrow(expect.objectContaining({ code: 'FLUXION_INVALID_ARGUMENT' }) as Error);
     expect(make).toThrow(message);
@@ -312,14 +333,23 @@ describe('clipGradNorm', () => {
 
 test.each<[string, () => unknown]>([
   ['factor', () => new optim.ReduceLROnPlateau(new optim.SGD([parameter([1])]), { factor: 1 })],
-  ['milestones', () => {
-    const o = new optim.SGD([parameter([1])]);
-    return new optim.SequentialLR(o, [new optim.ExponentialLR(o, 0.5)], [1]);
-  }],
-  ['schedulers', () => {
-    const [o, other] = [0, 1].map(() => new optim.SGD([parameter([1])])) as [optim.SGD, optim.SGD];
-    return new optim.SequentialLR(o, [new optim.ExponentialLR(other, 0.5)], []);
-  }],
+  [
+    'milestones',
+    () => {
+      const o = new optim.SGD([parameter([1])]);
+      return new optim.SequentialLR(o, [new optim.ExponentialLR(o, 0.5)], [1]);
+    },
+  ],
+  [
+    'schedulers',
+    () => {
+      const [o, other] = [0, 1].map(() => new optim.SGD([parameter([1])])) as [
+        optim.SGD,
+        optim.SGD,
+      ];
+      return new optim.SequentialLR(o, [new optim.ExponentialLR(other, 0.5)], []);
+    },
+  ],
 ])('a bad option of a scheduler is named: %s', (message, make) => {
   expect(make).toThrow(expect.objectContaining({ code: 'FLUXION_INVALID_ARGUMENT' }) as Error);
   expect(make).toThrow(message);

@@ -11,7 +11,7 @@ import {
   Module,
   Sequential,
 } from '../../lib/nn';
-import { DataLoader, Random, addNoise } from '../../lib/data';
+import { DataLoader, Random, gaussianNoise } from '../../lib/data';
 import { AdamW, OneCycleLR } from '../../lib/optim';
 import type { FitOptions } from '../../lib/train';
 
@@ -61,7 +61,7 @@ export function makeRun({ epochs = 3, samples = 160 } = {}) {
     batchSize: 16,
     shuffle: true,
     seed: 2,
-    transform: addNoise(0.01),
+    transform: gaussianNoise(0.01),
   });
   const optimizer = new AdamW(model.parameters(), { learningRate: 0.01 });
   const options: FitOptions & { optimizer: AdamW } = {

@@ -1,0 +1,73 @@
+// IMEXnet: the published sizes, what the implicit step keeps, its variants, gradients.
+import { type Tensor, manualSeed, models, randn, tensor, tidy } from '../../lib';
+import { assign } from '../../lib/tensor/assign';
+import { directionalError } from './network-gradients';
+
+const float64 = { dtype: 'float64' } as const;
+const maxDifference = (a: Tensor, b: Tensor) => a.sub(b).abs().max().item();
+
+beforeEach(() => manualSeed(5));
+
+test('the published network has its published numbers of parameters', () => {
+  const sizeOf = (variant: models.IMEXVariant, ending: string) =>
+    [...new models.IMEXNet({ variant }).namedParameters()]
+      .filter(([name]) => name.endsWith(ending))
+      .reduce((sum, [, p]) => sum + p.size, 0);
+  expect(sizeOf('implicit', 'kernel')).toBe(2_691_648);
+  expect(sizeOf('zero', 'kernel')).toBe(2_691_648);
+  expect(sizeOf('implicit', 'stencil')).toBe(12_096);
+  expect(sizeOf('zero', 'stencil')).toBe(0);
+});
+
+test.each(['implicit', 'laplacian'] as const)('the %s step keeps channel means', (variant) =>
+  tidy(() => {
+    const make = (kind: models.IMEXVariant) => {
+      manualSeed(5);
+      return new models.IMEXLayer(3, 1, kind).to('float64').eval();
+    };
+    const x = randn([2, 3, 8, 7], { ...float64, seed: 1 });
+    // Without its implicit step the layer is x + z; with it the batch norm follows, here the identity up to eps.
+    const mean = (u: Tensor) => u.mean({ dim: [2, 3] });
+    const [still, moved] = [make('zero').forward(x), make(variant).forward(x)];
+    const scale = 1 / Math.sqrt(1 + 1e-5);
+    expect(maxDifference(mean(moved), mean(still).mul(scale))).toBeLessThan(1e-13);
+    expect(moved.pow(2).sum().item()).toBeLessThan(still.pow(2).sum().item());
+  }),
+);
+
+test('one layer sees the whole image, one of the residual network does not', () =>
+  tidy(() => {
+    const reach = (variant: models.IMEXVariant) => {
+      const layer = new models.IMEXLayer(1, 50, variant).to('float64').eval();
+      const x = randn([1, 1, 17, 17], { ...float64, seed: 1 });
+      const bumped = Float64Array.from(x.dataSync());
+      bumped[0]! += 1;
+      const changed = layer.forward(tensor(bumped, { shape: x.shape }));
+      return changed.sub(layer.forward(x)).abs().min().item();
+    };
+    expect(reach('implicit')).toBeGreaterThan(1e-9);
+    expect(reach('zero')).toBe(0);
+  }));
+
+describe('gradients in float64', () => {
+  test.each(['implicit', 'laplacian', 'zero'] as const)('%s', (variant) => {
+    const blocks = [
+      [2, 3],
+      [2, 4],
+    ] as const;
+    const model = new models.IMEXNet({ blocks, classes: 2, variant }).to('float64');
+    for (const [name, p] of model.namedParameters()) {
+      if (!name.endsWith('stencil')) assign(p, randn(p.shape, { ...float64, seed: p.size }));
+    }
+    const x = randn([2, 1, 6, 5], { ...float64, seed: 3 });
+    expect(directionalError(model, x)).toBeLessThan(1e-6);
+  });
+});
+
+test('refusals', () => {
+  const make = (options: object) => () => new models.IMEXNet(options);
+  expect(make({ variant: 'explicit' })).toThrow(/variant must be one of implicit, laplacian, zero/);
+  expect(make({ dt: 0 })).toThrow(/dt must be/);
+  expect(make({ blocks: [[4]] })).toThrow(/blocks must be/);
+  expect(make({ channels: 3 })).toThrow(/channels/);
+});

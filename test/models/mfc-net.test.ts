@@ -1,0 +1,62 @@
+// Mesh-free networks: one operator on every mesh, comparison with 3x3 convolutions, gradients.
+import { type Tensor, manualSeed, models, nn, randn, tensor, tidy } from '../../lib';
+import { directionalError } from './network-gradients';
+
+const float64 = { dtype: 'float64' } as const;
+
+beforeEach(() => manualSeed(6));
+
+/** A smooth periodic field on n x n cells at the points (i / n, j / n). */
+function smooth(n: number): Tensor {
+  const values = Float64Array.from({ length: n * n }, (_, k) => {
+    const [y, x] = [(2 * Math.PI * Math.floor(k / n)) / n, (2 * Math.PI * (k % n)) / n];
+    return Math.sin(x) + Math.cos(2 * y) + 0.5 * Math.sin(x + 3 * y);
+  });
+  return tensor(values, { shape: [1, 1, n, n] });
+}
+
+const coarse = (x: Tensor) => x.slice(2, 0, Infinity, 2).slice(3, 0, Infinity, 2);
+const relative = (a: Tensor, b: Tensor) =>
+  Math.sqrt(a.sub(b).pow(2).sum().item() / b.pow(2).sum().item());
+
+test.each([1, 2] as const)('a layer of order %i is the same operator on two meshes', (order) =>
+  tidy(() => {
+    for (const gaussian of ['channel', 'pair'] as const) {
+      const layer = new nn.MeshFreeConv2d(1, 4, { order, gaussian, width: 0.05 }).to('float64');
+      const forward = (x: Tensor) => layer.forward(x);
+      expect(relative(coarse(forward(smooth(32))), forward(smooth(16)))).toBeLessThan(1e-12);
+    }
+  }),
+);
+
+test('a network of mesh-free convolutions nearly is, one of 3x3 convolutions is not', () =>
+  tidy(() => {
+    const gap = (convolution: models.SpatialConvolution) => {
+      manualSeed(6);
+      const model = new models.MFCNet({ channels: 8, convolution }).to('float64');
+      return relative(coarse(model.forward(smooth(64))), model.forward(smooth(32)));
+    };
+    expect(gap('mesh-free')).toBeLessThan(0.02);
+    expect(gap('3x3')).toBeGreaterThan(5 * gap('mesh-free'));
+  }));
+
+test.each([
+  ['mesh-free', false],
+  ['mesh-free', true],
+  ['3x3', true],
+] as const)('gradients of a %s network in float64, time: %s', (convolution, time) => {
+  const model = new models.MFCNet({ channels: 3, blocks: 2, convolution, time }).to('float64');
+  const t = tensor([0.2, 0.7], float64);
+  const timed = Object.assign(Object.create(model) as models.MFCNet, {
+    forward: (x: Tensor) => model.forward(x, time ? t : undefined),
+  });
+  expect(directionalError(timed, randn([2, 1, 6, 8], { ...float64, seed: 2 }))).toBeLessThan(1e-6);
+});
+
+test('time must be given where the network has it', () => {
+  const x = randn([1, 1, 4, 4]);
+  const make = (time: boolean) => new models.MFCNet({ channels: 2, time });
+  expect(() => make(true).forward(x)).toThrow(/t must be given/);
+  expect(() => make(false).forward(x, tensor([1]))).toThrow(/t must be absent/);
+  expect(() => new models.MFCNet({ convolution: '5x5' as '3x3' })).toThrow(/convolution must be/);
+});

@@ -1,0 +1,134 @@
+// The convolution kernels of every instruction set of this machine against naive double references, called
+// without the engine: outputs start as NaN, everything is followed by guard bytes, and two threads must
+// give the bits of one.
+#include "kernel_ops.h"
+#include "ops/convolution.h"
+
+using namespace fluxion;
+using namespace fluxion::test;
+
+#define OPS(X)                              \
+  X(conv2d, Conv2dForwardParams)            \
+  X(conv2d_input_vjp, Conv2dInputVjpParams) \
+  X(conv2d_weight_vjp, Conv2dWeightVjpParams)
+FLUXION_TEST_DECLARE(OPS)
+
+namespace {
+
+FLUXION_TEST_DEFINE(OPS)
+
+Pair pair(int64_t h, int64_t w) { return {h, w, 2}; }
+
+struct ConvCase {
+  Shape x;
+  int64_t outputs, kh, kw, groups;
+  Pair stride, padding, dilation;
+};
+
+// y = act(sum + residual) for every activation, given the sums.
+void test_epilogues(int isa, Conv2dForwardParams p, const std::vector<Array>& in,
+                    const std::vector<double>& sums, const std::string& what) {
+  for (int a = 0; a < 6; ++a) {
+    p.activation = static_cast<Activation>(a);
+    std::vector<double> y(sums.size());
+    for (size_t i = 0; i < y.size(); ++i) {
+      const double x = sums[i] + in[3].v[i];
+      y[i] = a == 1   ? std::fmax(x, 0)
+             : a == 2 ? std::tanh(x)
+             : a == 3 ? 1 / (1 + std::exp(-x))
+             : a == 4 ? x / (1 + std::exp(-x))
+             : a == 5 ? x * std::erfc(-x / std::sqrt(2)) / 2
+                      : x;
+    }
+    near(run(conv2d, isa, p, in)[0], y, 64, what + " " + kActivationNames[a]);
+  }
+}
+
+void test_conv(int isa, DType t, const ConvCase& c) {
+  Conv2dInputVjpParams pi;
+  pi.stride = c.stride, pi.padding = c.padding, pi.dilation = c.dilation, pi.groups = c.groups;
+  pi.inputShape = c.x;
+  Conv2dWeightVjpParams pw;
+  static_cast<Conv2dParams&>(pw) = pi;
+  pw.weightShape = {c.outputs, c.x[1] / c.groups, c.kh, c.kw};
+  const Shape &x = c.x, &w = pw.weightShape;
+  const int64_t oh = conv_output_size(x[2], c.kh, c.stride.h, c.padding.h, c.dilation.h);
+  const int64_t ow = conv_output_size(x[3], c.kw, c.stride.w, c.padding.w, c.dilation.w);
+  const Array in = noise(x, t), weight = noise(w, t), bias = noise({c.outputs}, t),
+              g = noise({x[0], w[0], oh, ow}, t);
+  std::vector<double> y(g.v.size()), gx(in.v.size()), gw(weight.v.size());
+  const int64_t per_group = c.outputs / c.groups;
+  for (int64_t n = 0; n < x[0]; ++n)
+    for (int64_t o = 0; o < c.outputs; ++o)
+      for (int64_t i = 0; i < oh; ++i)
+        for (int64_t j = 0; j < ow; ++j) {
+          const size_t at = static_cast<size_t>(((n * c.outputs + o) * oh + i) * ow + j);
+          y[at] = bias[o];
+          for (int64_t ch = 0; ch < w[1]; ++ch)
+            for (int64_t a = 0; a < c.kh; ++a)
+              for (int64_t b = 0; b < c.kw; ++b) {
+                const int64_t r = i * c.stride.h + a * c.dilation.h - c.padding.h;
+                const int64_t s = j * c.stride.w + b * c.dilation.w - c.padding.w;
+                if (r < 0 || r >= x[2] || s < 0 || s >= x[3]) continue;
+                const size_t xi = static_cast<size_t>(
+                    ((n * x[1] + o / per_group * w[1] + ch) * x[2] + r) * x[3] + s);
+                const size_t wi = static_cast<size_t>(((o * w[1] + ch) * c.kh + a) * c.kw + b);
+                y[at] += in.v[xi] * weight.v[wi];
+                gx[xi] += g.v[at] * weight.v[wi];
+                gw[wi] += g.v[at] * in.v[xi];
+              }
+        }
+  const std::string what =
+      "conv " + describe(x) + " " + describe(w) + " s" + describe({c.stride.h, c.stride.w}) + " p" +
+      describe({c.padding.h, c.padding.w}) + " d" + describe({c.dilation.h, c.dilation.w});
+  Conv2dForwardParams pf;
+  static_cast<Conv2dParams&>(pf) = pi;
+  near(run(conv2d, isa, pf, {in, weight, bias})[0], y, 64, what + " y");
+  test_epilogues(isa, pf, {in, weight, bias, noise(g.shape, t)}, y, what);
+  near(run(conv2d_input_vjp, isa, pi, {g, weight})[0], gx, 64, what + " gx");
+  near(run(conv2d_weight_vjp, isa, pw, {g, in})[0], gw, 128, what + " gw");
+}
+
+void test_convolutions(int isa, DType t) {
+  const Pair one = pair(1, 1), none = pair(0, 0);
+  for (const ConvCase& c :
+       std::vector<ConvCase>{{{2, 3, 9, 11}, 5, 3, 3, 1, one, one, one},
+                             {{1, 1, 5, 5}, 1, 1, 1, 1, one, none, one},
+                             {{2, 20, 8, 13}, 17, 1, 1, 1, one, none, one},
+                             {{1, 9, 70, 65}, 10, 3, 3, 1, one, one, one},
+                             {{2, 4, 12, 17}, 6, 3, 2, 2, pair(2, 3), pair(1, 2), pair(2, 1)},
+                             {{2, 3, 13, 16}, 4, 3, 5, 1, pair(2, 2), pair(1, 2), pair(2, 2)},
+                             {{1, 2, 10, 10}, 3, 2, 2, 1, pair(4, 3), none, one},
+                             {{1, 2, 7, 6}, 3, 3, 3, 1, one, pair(4, 5), one},
+                             {{3, 40, 4, 4}, 50, 3, 3, 1, one, one, one},
+                             {{2, 12, 9, 33}, 12, 3, 3, 12, one, one, one},
+                             {{2, 5, 11, 70}, 5, 5, 3, 5, pair(2, 2), pair(2, 1), one},
+                             {{2, 5, 14, 19}, 5, 3, 3, 5, pair(3, 2), pair(1, 3), pair(2, 3)},
+                             {{2, 6, 9, 9}, 12, 3, 3, 6, pair(2, 1), one, one},
+                             {{1, 130, 3, 3}, 300, 1, 1, 1, pair(2, 2), none, one},
+                             {{0, 3, 8, 8}, 4, 3, 3, 1, one, one, one}}) {
+    test_conv(isa, t, c);
+  }
+}
+
+void test_refusals() {
+  Conv2dForwardParams p;
+  p.stride = pair(1, 1), p.padding = pair(0, 0), p.dilation = pair(1, 1);
+  CHECK(!refuses(conv2d, p, {{1, 2, 5, 5}, {3, 2, 3, 3}}));
+  CHECK(refuses(conv2d, p, {{1, 2, 5, 5}, {3, 1, 3, 3}}));
+  CHECK(refuses(conv2d, p, {{1, 2, 2, 2}, {3, 2, 3, 3}}));
+  p.stride = pair(0, 1);
+  CHECK(refuses(conv2d, p, {{1, 2, 5, 5}, {3, 2, 3, 3}}));
+}
+
+}  // namespace
+
+int main() {
+  for (int isa = 0; isa < isa_count(); ++isa) {
+    for (const DType t : {DType::f32, DType::f64}) {
+      test_convolutions(isa, t);
+    }
+  }
+  test_refusals();
+  return fluxion::test::finish();
+}

@@ -27,21 +27,49 @@ function binary(id: string, rule: Rule<undefined>): Binary {
 // Arithmetic. All broadcast as NumPy and PyTorch do; two dtypes promote to the wider one, real and complex to
 // complex. A cotangent g of z w flows back to z as g conj(w): see lib/ops/promote.ts.
 
-/** a + b. Broadcasts. Differentiable in both. Cost: 12 bytes an element in float32. */
-export const add: Binary = binary('add', {
-  vjp: ({ g, needs, shape }) => [
-    needs(0) ? sumTo(g, shape(0)) : null,
-    needs(1) ? sumTo(g, shape(1)) : null,
-  ],
-});
+export interface AlphaOptions {
+  /** Factor of the second operand. Default 1; another one costs a pass over that operand. */
+  alpha?: number;
+}
 
-/** a - b. Broadcasts. Differentiable in both. */
-export const sub: Binary = binary('sub', {
-  vjp: ({ g, needs, shape }) => [
-    needs(0) ? sumTo(g, shape(0)) : null,
-    needs(1) ? neg(sumTo(g, shape(1))) : null,
-  ],
-});
+type Scaled = (a: TensorLike, b: TensorLike, options?: AlphaOptions) => Tensor;
+
+/** a + alpha b and a - alpha b. */
+function scaled(op: string, run: Binary): Scaled {
+  return (a, b, options) => {
+    if (options === undefined) return run(a, b);
+    const { alpha } = withDefaults<Required<AlphaOptions>>(op, options, { alpha: 1 });
+    requireArgument(
+      typeof alpha === 'number',
+      op,
+      () => `alpha must be a number, got ${show(alpha)}`,
+    );
+    if (alpha === 1) return run(a, b);
+    return run(a, typeof b === 'number' ? alpha * b : mul(b, alpha));
+  };
+}
+
+/** a + b, or a + alpha b. Broadcasts. Differentiable in both. Cost: 12 bytes an element in float32. */
+export const add: Scaled = scaled(
+  'add',
+  binary('add', {
+    vjp: ({ g, needs, shape }) => [
+      needs(0) ? sumTo(g, shape(0)) : null,
+      needs(1) ? sumTo(g, shape(1)) : null,
+    ],
+  }),
+);
+
+/** a - b, or a - alpha b. Broadcasts. Differentiable in both. */
+export const sub: Scaled = scaled(
+  'sub',
+  binary('sub', {
+    vjp: ({ g, needs, shape }) => [
+      needs(0) ? sumTo(g, shape(0)) : null,
+      needs(1) ? neg(sumTo(g, shape(1))) : null,
+    ],
+  }),
+);
 
 const mulOp = defineOp('mul', {
   saveInputs: [0, 1],
@@ -107,8 +135,9 @@ const divOp = binary('div', {
   },
 });
 
-/** a / b. Integers are divided as float32. Broadcasts. Differentiable in both. */
-export const div: Binary = (a, b) => {
+/** a / b. Integers are divided as float32. Broadcasts. Differentiable in both. No rounding modes. */
+export const div: Binary = (a, b, ...rest: unknown[]) => {
+  if (rest.length > 0) withDefaults<object>('div', rest[0] as object, {});
   if (isTensor(a) && isTensor(b) && isComplex(a.dtype) && !isComplex(b.dtype)) {
     return withReal(unscaleOp, a, b);
   }
@@ -149,12 +178,13 @@ function powLog(a: TensorLike, b: Tensor, power: Tensor): Tensor {
 export const pow: Binary = (a, b) =>
   powOp(isTensor(a) ? floating('pow', a) : a, isTensor(b) ? floating('pow', b) : b);
 
-/** 1 where a > b, 1/2 where equal, else 0: how the cotangent of a maximum is shared, as in PyTorch. */
+/** 0 where a < b, 1/2 where equal, else 1: how the cotangent of a maximum is shared, as in PyTorch. */
 function winner(a: TensorLike, b: TensorLike, dtype: DType): Tensor {
-  return add(cast(gt(a, b), dtype), mul(cast(eq(a, b), dtype), 0.5));
+  const lost = add(cast(lt(a, b), dtype), mul(cast(eq(a, b), dtype), 0.5));
+  return sub(1, lost);
 }
 
-/** The larger of a and b; NaN where either is. Ties share the gradient equally. */
+/** The larger of a and b; NaN where either is. Ties share the gradient equally; both get it where one is NaN. */
 export const maximum: Binary = binary('maximum', {
   saveInputs: [0, 1],
   vjp: ({ g, needs, shape, operand }) => {
@@ -166,7 +196,7 @@ export const maximum: Binary = binary('maximum', {
   },
 });
 
-/** The smaller of a and b; NaN where either is. Ties share the gradient equally. */
+/** The smaller of a and b; NaN where either is. Gradients as {@link maximum}. */
 export const minimum: Binary = binary('minimum', {
   saveInputs: [0, 1],
   vjp: ({ g, needs, shape, operand }) => {
@@ -313,8 +343,10 @@ export function square(x: Tensor): Tensor {
 }
 
 export interface ClampOptions {
-  min?: number;
-  max?: number;
+  /** Lower bound; a tensor broadcasts. */
+  min?: TensorLike | null;
+  /** Upper bound; a tensor broadcasts. */
+  max?: TensorLike | null;
 }
 const clampVjp: OpFunction<{ min: number; max: number }> = defineOp<{ min: number; max: number }>(
   'clamp_vjp',
@@ -327,13 +359,18 @@ const clampOp = defineOp<{ min: number; max: number }>('clamp', {
   saveInputs: [0],
   vjp: ({ g, input, params }) => [clampVjp([g, input(0)], params)],
 });
-/** Limits x to [min, max]; either may be left out. The gradient passes where min <= x <= max. */
+/**
+ * Limits x to [min, max]; one of them may be left out, and max wins where min > max. The gradient passes where
+ * min <= x <= max. Bounds that are tensors get the gradient where they win, at a pass over memory each.
+ */
 export function clamp(x: Tensor, options?: ClampOptions): Tensor {
-  const params = withDefaults('clamp', options, { min: -Infinity, max: Infinity });
-  requireArgument(
-    params.min <= params.max,
-    'clamp',
-    () => `min must be a number <= max, got ${show(params.min)} and ${show(params.max)}`,
-  );
-  return clampOp([x], params);
+  const { min, max } = withDefaults<Required<ClampOptions>>('clamp', options, {
+    min: null,
+    max: null,
+  });
+  requireArgument(min !== null || max !== null, 'clamp', 'min or max must be given');
+  if (!isTensor(min) && !isTensor(max))
+    return clampOp([x], { min: min ?? -Infinity, max: max ?? Infinity });
+  const raised = min === null ? x : where(lt(x, min), min, x);
+  return max === null ? raised : where(gt(raised, max), max, raised);
 }

@@ -12,7 +12,10 @@
 
 #include "cpu/kernel.h"
 #include "ops/convolution.h"
+#include "ops/convolution_direct.h"
+#include "ops/convolution_weight.h"
 #include "ops/depthwise.h"
+#include "ops/winograd.h"
 
 #define FLUXION_KERNELS "cpu/convolution.cpp"
 #include "cpu/targets.h"
@@ -26,9 +29,15 @@
 #include "cpu/gemm.h"
 #include "cpu/depthwise.h"
 #include "cpu/depthwise_vjp.h"
+#include "cpu/convolution_direct.h"
 #include "cpu/convolution_weight.h"
 
 namespace fluxion::cpu::FLUXION_TARGET {
+
+// cpu/winograd.cpp
+void winograd_conv2d(const Conv2dForwardParams& params, const Kernel& kernel);
+void winograd_conv2d_input_vjp(const Conv2dInputVjpParams& params, const Kernel& kernel);
+void winograd_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, const Kernel& kernel);
 
 // --- correlation: forward pass and input gradient
 
@@ -294,11 +303,11 @@ static void correlate(const Kernel& kernel, Correlation<T> c) {
 }
 
 template <class T>
-static Epilogue<T> epilogue_of(const Conv2dForwardParams& p, const Kernel& kernel) {
+static Epilogue<T> epilogue_of(Activation activation, const Kernel& kernel) {
   const auto optional = [&](int i) {
     return kernel.n_inputs > i && kernel.in(i).present ? kernel.in(i).as<T>() : nullptr;
   };
-  return {optional(2), nullptr, optional(3), p.activation};
+  return {optional(2), nullptr, optional(3), activation};
 }
 
 template <class T>
@@ -310,49 +319,115 @@ static void conv2d(const Conv2dForwardParams& p, const Kernel& kernel) {
   c.images = x[0], c.groups = p.groups, c.rows = weight[0] / p.groups, c.channels = weight[1];
   c.out_height = y[2], c.out_width = y[3];
   c.in = kernel.in(0).as<T>(), c.out = kernel.out(0).as<T>(), c.weights = kernel.in(1).as<T>();
-  c.epilogue = epilogue_of<T>(p, kernel);
+  c.epilogue = epilogue_of<T>(p.activation, kernel);
   c.kernel_width = weight[3], c.channel_stride = weight[2] * weight[3];
   c.row_stride = c.channels * c.channel_stride, c.group_stride = c.rows * c.row_stride;
   if (conv_is_depthwise(weight, p.groups))
     return depthwise_forward<T>(kernel, {{p, x, weight}, c.weights}, c.epilogue, c.in, c.out);
+  if (!conv_is_pointwise(p, weight))
+    return convolve_direct<T>(kernel, {{p, x, weight}, false, sizeof(T)}, c.in, c.weights,
+                              c.epilogue, c.out);
   correlate(kernel, c);
 }
 
 template <class T>
 static void conv2d_input_vjp(const Conv2dInputVjpParams& p, const Kernel& kernel) {
-  const Shape &g = kernel.in(0).shape, &weight = kernel.in(1).shape, &x = p.inputShape;
+  const Shape &weight = kernel.in(1).shape, &x = p.inputShape;
+  const T *g = kernel.in(0).as<T>(), *weights = kernel.in(1).as<T>();
+  T* gx = kernel.out(0).as<T>();
+  const T* bias = kernel.n_inputs > 2 && kernel.in(2).present ? kernel.in(2).as<T>() : nullptr;
+  if (conv_is_depthwise(weight, p.groups)) {
+    return depthwise_vjp<T>(kernel, {{p, x, weight}, weights}, g, nullptr, gx, nullptr, bias);
+  }
+  const Epilogue<T> epilogue{bias, nullptr, nullptr, Activation::none};
+  if (!conv_is_pointwise(p, weight)) {
+    return convolve_direct<T>(kernel, {{p, x, weight}, true, sizeof(T)}, g, weights, epilogue, gx);
+  }
   Correlation<T> c;
+  c.h = conv_input_vjp_axis(x[2], 1, 1, 0, 1, 0);
+  c.w = conv_input_vjp_axis(x[3], 1, 1, 0, 1, 0);
   c.images = x[0], c.groups = p.groups, c.rows = weight[1], c.channels = weight[0] / p.groups;
   c.out_height = x[2], c.out_width = x[3];
-  c.in = kernel.in(0).as<T>(), c.out = kernel.out(0).as<T>(), c.weights = kernel.in(1).as<T>();
-  c.kernel_width = weight[3], c.row_stride = weight[2] * weight[3];
-  c.channel_stride = c.rows * c.row_stride, c.group_stride = c.channels * c.channel_stride;
+  c.in = g, c.out = gx, c.weights = weights, c.epilogue = epilogue;
+  c.kernel_width = c.row_stride = 1;
+  c.channel_stride = c.rows, c.group_stride = c.channels * c.channel_stride;
+  correlate(kernel, c);
+}
+
+template <class T>
+static void conv2d_weight_vjp(const Conv2dWeightVjpParams& p, const Kernel& kernel) {
+  const Shape &x = kernel.in(1).shape, &weight = p.weightShape;
+  const T *g = kernel.in(0).as<T>(), *from_x = kernel.in(1).as<T>();
+  T* out = kernel.out(0).as<T>();
   if (conv_is_depthwise(weight, p.groups))
-    return depthwise_vjp<T>(kernel, {{p, x, weight}, c.weights}, c.in, nullptr, c.out, nullptr);
-  for (int64_t ph = 0; ph < p.stride.h; ++ph) {
-    for (int64_t pw = 0; pw < p.stride.w; ++pw) {
-      c.h = conv_input_vjp_axis(x[2], weight[2], p.stride.h, p.padding.h, p.dilation.h, ph);
-      c.w = conv_input_vjp_axis(x[3], weight[3], p.stride.w, p.padding.w, p.dilation.w, pw);
-      c.h.in = g[2], c.w.in = g[3];
-      correlate(kernel, c);
-    }
-  }
+    return depthwise_vjp<T>(kernel, {{p, x, weight}, nullptr}, g, from_x, nullptr, out);
+  convolution_weight_vjp<T>(kernel, {p, x, weight}, g, from_x, out);
+}
+
+template <class T>
+static void conv3d(const Conv3dForwardParams& p, const Kernel& kernel) {
+  const Shape &x = kernel.in(0).shape, &weight = kernel.in(1).shape;
+  convolve_direct<T>(kernel, {{p, x, weight}, false, sizeof(T)}, kernel.in(0).as<T>(),
+                     kernel.in(1).as<T>(), epilogue_of<T>(p.activation, kernel),
+                     kernel.out(0).as<T>());
+}
+
+template <class T>
+static void conv3d_input_vjp(const Conv3dInputVjpParams& p, const Kernel& kernel) {
+  const Epilogue<T> epilogue = epilogue_of<T>(Activation::none, kernel);
+  convolve_direct<T>(kernel, {{p, p.inputShape, kernel.in(1).shape}, true, sizeof(T)},
+                     kernel.in(0).as<T>(), kernel.in(1).as<T>(), epilogue, kernel.out(0).as<T>());
+}
+
+template <class T>
+static void conv3d_weight_vjp(const Conv3dWeightVjpParams& p, const Kernel& kernel) {
+  convolution_weight_vjp<T>(kernel, {p, kernel.in(1).shape, p.weightShape}, kernel.in(0).as<T>(),
+                            kernel.in(1).as<T>(), kernel.out(0).as<T>());
 }
 
 void k_conv2d(const Conv2dForwardParams& params, const Kernel& kernel) {
+  const TensorView& y = kernel.out(0);
+  if (conv_is_winograd(params, kernel.in(1).shape, y.dtype, y.shape)) {
+    return winograd_conv2d(params, kernel);
+  }
   dispatch_floating(kernel.out(0).dtype,
                     [&](auto tag) { conv2d<typename decltype(tag)::type>(params, kernel); });
 }
 
 void k_conv2d_input_vjp(const Conv2dInputVjpParams& params, const Kernel& kernel) {
+  const TensorView& g = kernel.in(0);
+  if (conv_is_winograd(params, kernel.in(1).shape, g.dtype, g.shape)) {
+    return winograd_conv2d_input_vjp(params, kernel);
+  }
   dispatch_floating(kernel.out(0).dtype, [&](auto tag) {
     conv2d_input_vjp<typename decltype(tag)::type>(params, kernel);
   });
 }
 
 void k_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, const Kernel& kernel) {
+  const TensorView& g = kernel.in(0);
+  if (conv_is_winograd(params, params.weightShape, g.dtype, g.shape)) {
+    return winograd_conv2d_weight_vjp(params, kernel);
+  }
   dispatch_floating(kernel.out(0).dtype, [&](auto tag) {
     conv2d_weight_vjp<typename decltype(tag)::type>(params, kernel);
+  });
+}
+
+void k_conv3d(const Conv3dForwardParams& params, const Kernel& kernel) {
+  dispatch_floating(kernel.out(0).dtype,
+                    [&](auto tag) { conv3d<typename decltype(tag)::type>(params, kernel); });
+}
+
+void k_conv3d_input_vjp(const Conv3dInputVjpParams& params, const Kernel& kernel) {
+  dispatch_floating(kernel.out(0).dtype, [&](auto tag) {
+    conv3d_input_vjp<typename decltype(tag)::type>(params, kernel);
+  });
+}
+
+void k_conv3d_weight_vjp(const Conv3dWeightVjpParams& params, const Kernel& kernel) {
+  dispatch_floating(kernel.out(0).dtype, [&](auto tag) {
+    conv3d_weight_vjp<typename decltype(tag)::type>(params, kernel);
   });
 }
 

@@ -244,7 +244,7 @@ struct Clamp {
     const T raised = x < low ? low : x;
     return raised > high ? high : raised;
   }
-  T operator()(T g, T x) const { return x < low || x > high ? T(0) : g; }
+  T operator()(T g, T x) const { return x >= low && x <= high ? g : T(0); }
 };
 
 template <class To, class From>

@@ -27,13 +27,14 @@ struct ConvCase {
 };
 
 // y = act(sum + residual), given the sums.
-void test_epilogues(int isa, Conv2dForwardParams p, const std::vector<Array>& in,
-                    const std::vector<double>& sums, const std::string& what) {
+void test_epilogues(int isa, Conv2dForwardParams p, const std::vector<Input>& in,
+                    const Array& residual, const std::vector<double>& sums,
+                    const std::string& what) {
   for (const auto activation : {Activation::none, Activation::relu, Activation::tanh,
                                 Activation::sigmoid, Activation::silu, Activation::gelu}) {
     p.activation = activation;
     std::vector<double> y(sums.size());
-    for (size_t i = 0; i < y.size(); ++i) y[i] = activated(activation, sums[i] + in[3].v[i]);
+    for (size_t i = 0; i < y.size(); ++i) y[i] = activated(activation, sums[i] + residual.v[i]);
     near(run(conv2d, isa, p, in)[0], y, 64,
          what + " " + kActivationNames[static_cast<int>(activation)]);
   }
@@ -79,33 +80,34 @@ void test_conv(int isa, DType t, const ConvCase& c) {
   Conv2dForwardParams pf;
   static_cast<Conv2dParams&>(pf) = pi;
   near(run(conv2d, isa, pf, {in, weight, bias})[0], y, 64, what + " y");
-  test_epilogues(isa, pf, {in, weight, bias, noise(g.shape, t)}, y, what);
+  const Array residual = noise(g.shape, t);
+  test_epilogues(isa, pf, {in, weight, bias, residual}, residual, y, what);
   near(run(conv2d_input_vjp, isa, pi, {g, weight})[0], gx, 64, what + " gx");
   near(run(conv2d_weight_vjp, isa, pw, {g, in})[0], gw, 128, what + " gw");
 }
 
 void test_convolutions(int isa, DType t) {
   const Pair one = pair(1, 1), none = pair(0, 0);
-  for (const ConvCase& c :
-       std::vector<ConvCase>{{{2, 3, 9, 11}, 5, 3, 3, 1, one, one, one},
-                             {{1, 1, 5, 5}, 1, 1, 1, 1, one, none, one},
-                             {{2, 20, 8, 13}, 17, 1, 1, 1, one, none, one},
-                             {{1, 9, 70, 65}, 10, 3, 3, 1, one, one, one},
-                             {{2, 4, 12, 17}, 6, 3, 2, 2, pair(2, 3), pair(1, 2), pair(2, 1)},
-                             {{2, 3, 13, 16}, 4, 3, 5, 1, pair(2, 2), pair(1, 2), pair(2, 2)},
-                             {{1, 2, 10, 10}, 3, 2, 2, 1, pair(4, 3), none, one},
-                             {{1, 2, 7, 6}, 3, 3, 3, 1, one, pair(4, 5), one},
-                             {{3, 40, 4, 4}, 50, 3, 3, 1, one, one, one},
-                             {{2, 12, 9, 33}, 12, 3, 3, 12, one, one, one},
-                             {{2, 5, 11, 70}, 5, 5, 3, 5, pair(2, 2), pair(2, 1), one},
-                             {{2, 5, 14, 19}, 5, 3, 3, 5, pair(3, 2), pair(1, 3), pair(2, 3)},
-                             {{2, 6, 9, 9}, 12, 3, 3, 6, pair(2, 1), one, one},
-                             {{1, 130, 3, 3}, 300, 1, 1, 1, pair(2, 2), none, one},
-                             // Pointwise: several blocks of channels, of pixels, of images; a part of a vector.
-                             {{1, 150, 3, 7}, 270, 1, 1, 1, one, none, one},
-                             {{2, 6, 40, 50}, 9, 1, 1, 1, one, none, one},
-                             {{70, 12, 4, 5}, 6, 1, 1, 3, one, none, one},
-                             {{0, 3, 8, 8}, 4, 3, 3, 1, one, one, one}}) {
+  for (const ConvCase& c : std::vector<ConvCase>{
+           {{2, 3, 9, 11}, 5, 3, 3, 1, one, one, one},
+           {{1, 1, 5, 5}, 1, 1, 1, 1, one, none, one},
+           {{2, 20, 8, 13}, 17, 1, 1, 1, one, none, one},
+           {{1, 9, 70, 65}, 10, 3, 3, 1, one, one, one},
+           {{2, 4, 12, 17}, 6, 3, 2, 2, pair(2, 3), pair(1, 2), pair(2, 1)},
+           {{2, 3, 13, 16}, 4, 3, 5, 1, pair(2, 2), pair(1, 2), pair(2, 2)},
+           {{1, 2, 10, 10}, 3, 2, 2, 1, pair(4, 3), none, one},
+           {{1, 2, 7, 6}, 3, 3, 3, 1, one, pair(4, 5), one},
+           {{3, 40, 4, 4}, 50, 3, 3, 1, one, one, one},
+           {{2, 12, 9, 33}, 12, 3, 3, 12, one, one, one},
+           {{2, 5, 11, 70}, 5, 5, 3, 5, pair(2, 2), pair(2, 1), one},
+           {{2, 5, 14, 19}, 5, 3, 3, 5, pair(3, 2), pair(1, 3), pair(2, 3)},
+           {{2, 6, 9, 9}, 12, 3, 3, 6, pair(2, 1), one, one},
+           {{1, 130, 3, 3}, 300, 1, 1, 1, pair(2, 2), none, one},
+           // Pointwise: several blocks of channels, of pixels, of images; a part of a vector.
+           {{1, 150, 3, 7}, 270, 1, 1, 1, one, none, one},
+           {{2, 6, 40, 50}, 9, 1, 1, 1, one, none, one},
+           {{70, 12, 4, 5}, 6, 1, 1, 3, one, none, one},
+           {{0, 3, 8, 8}, 4, 3, 3, 1, one, one, one}}) {
     test_conv(isa, t, c);
   }
 }

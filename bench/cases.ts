@@ -7,6 +7,7 @@ import { DIFFUSION } from './cases/diffusion';
 import { ELEMENTWISE } from './cases/elementwise';
 import { FOURIER } from './cases/fourier';
 import { MESH_FREE } from './cases/mesh-free';
+import { OPTIMIZER } from './cases/optimizer';
 import { SEMI_LAGRANGIAN } from './cases/semi-lagrangian';
 import { SPECTRAL_DIFFUSION } from './cases/spectral-diffusion';
 import { UPWIND } from './cases/upwind';
@@ -26,6 +27,7 @@ export const CASES: readonly Case[] = [
   ...UPWIND,
   ...SEMI_LAGRANGIAN,
   ...ADR_STEP,
+  ...OPTIMIZER,
   ...TRAINING,
 ];
 

@@ -97,16 +97,18 @@ interface Variant {
   name: string;
   k: number;
   depthwise?: boolean;
+  sizes?: typeof IMAGES;
 }
 
-function convolution({ name, k, depthwise = false }: Variant, backward: boolean): Case {
-  const of = (sizes: typeof IMAGES): Shape => ({ ...sizes, k, groups: depthwise ? sizes.c : 1 });
+function convolution(variant: Variant, backward: boolean): Case {
+  const { name, k, depthwise = false, sizes = IMAGES } = variant;
+  const of = (images: typeof IMAGES): Shape => ({ ...images, k, groups: depthwise ? images.c : 1 });
   return defineCase<Shape>({
     name: `${name}/${backward ? 'forward-backward' : 'forward'}`,
     peer: backward ? 'conv2d-backward' : 'conv2d',
     peers: TORCH,
     dtype: 'float32',
-    sizes: of(IMAGES),
+    sizes: of(sizes),
     small: of(SMALL),
     floors: ({ n, c, h, w, co, groups }) => {
       const pixels = n * h * w;
@@ -154,6 +156,9 @@ const VARIANTS: readonly Variant[] = [
   { name: 'conv2d-3x3', k: 3 },
   { name: 'conv2d-1x1', k: 1 },
   { name: 'depthwise-3x3', k: 3, depthwise: true },
+  // The two stages of the RDNN's training step, with planes that are no multiple of a vector.
+  { name: 'conv2d-28x28', k: 3, sizes: { n: 64, c: 32, h: 28, w: 28, co: 32 } },
+  { name: 'conv2d-14x14', k: 3, sizes: { n: 64, c: 64, h: 14, w: 14, co: 64 } },
 ];
 
 export const CONVOLUTION: readonly Case[] = VARIANTS.flatMap((variant) => [

@@ -22,6 +22,7 @@ import torch_complex
 import torch_fourier
 import torch_mesh_free
 import torch_networks
+import torch_optimizer
 import torch_semi_lagrangian
 import torch_spectral_diffusion
 import torch_upwind
@@ -155,6 +156,9 @@ FORMULATIONS = {
     "relu": pointwise(torch.relu),
     "exp": pointwise(torch.exp),
     "silu": pointwise(F.silu),
+    "tanh": pointwise(torch.tanh),
+    "sigmoid": pointwise(torch.sigmoid),
+    "gelu": pointwise(F.gelu),
     "sum": pointwise(torch.sum),
     "add-broadcast": add_broadcast,
     "matmul": matmul,
@@ -171,6 +175,7 @@ FORMULATIONS = {
     **torch_fourier.FORMULATIONS,
     **torch_mesh_free.FORMULATIONS,
     **torch_networks.FORMULATIONS,
+    **torch_optimizer.FORMULATIONS,
     **torch_semi_lagrangian.FORMULATIONS,
     **torch_spectral_diffusion.FORMULATIONS,
     **torch_upwind.FORMULATIONS,

@@ -44,6 +44,7 @@ export {
   InstanceNorm3d,
 } from './sample-normalization';
 export { AdaptiveAvgPool2d, AvgPool2d, MaxPool2d } from './pooling';
+export { Embedding, type EmbeddingOptions } from './embedding';
 export { CrossEntropyLoss, MSELoss, NLLLoss } from './loss';
 export { Diffusion2d, type Diffusion2dOptions } from './diffusion';
 export { Reaction, type ReactionOptions } from './reaction';

@@ -23,12 +23,11 @@
 #include "cpu/vector_math.h"
 #include "cpu/activation.h"
 #include "cpu/wide_sum.h"
+#include "cpu/write_out.h"
 #include "cpu/norm_plane.h"
 
 namespace fluxion::cpu::FLUXION_TARGET {
 namespace {
-
-constexpr int64_t kStreamBytes = 4 << 20;
 
 struct Layout {
   int64_t images, channels, size, slices;
@@ -303,12 +302,6 @@ void backward_columns(const Backward<T>& pass, Columns<T>& t) {
 template <class T>
 const T* optional(const TensorView& view) {
   return view.present ? view.as<T>() : nullptr;
-}
-
-template <class T>
-bool streams_to(const T* to, int64_t elements) {
-  return elements * static_cast<int64_t>(sizeof(T)) >= kStreamBytes &&
-         reinterpret_cast<uintptr_t>(to) % 64 == 0;
 }
 
 template <class T>

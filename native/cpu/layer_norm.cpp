@@ -22,6 +22,7 @@
 #include "cpu/vector_math.h"
 #include "cpu/activation.h"
 #include "cpu/wide_sum.h"
+#include "cpu/write_out.h"
 #include "cpu/norm_plane.h"
 
 namespace fluxion::cpu::FLUXION_TARGET {
@@ -33,11 +34,6 @@ struct Rows {
 
   Rows(const Shape& x, int64_t trailing) {
     for (int i = 0; i < x.ndim; ++i) (i < x.ndim - trailing ? rows : n) *= x[i];
-  }
-  template <class T>
-  bool streams_to(const T* to) const {
-    return rows * n * static_cast<int64_t>(sizeof(T)) >= (4 << 20) &&
-           reinterpret_cast<uintptr_t>(to) % 64 == 0;
   }
 };
 
@@ -80,7 +76,7 @@ void layer_norm(const LayerNormParams& params, const Kernel& kernel) {
           *bias = optional<T>(kernel.in(2));
   T *y = kernel.out(0).as<T>(), *mean_out = kernel.out(1).as<T>(),
     *rstd_out = kernel.out(2).as<T>();
-  const bool streams = s.streams_to(y);
+  const bool streams = streams_to(y, s.rows * s.n);
   const int64_t step = std::max<int64_t>(1, kElementsPerBlock / std::max<int64_t>(1, s.n));
   kernel.parallel_for(blocks_of(s.rows, step), [&](int64_t block, int) {
     for (int64_t r = block * step; r < std::min(s.rows, (block + 1) * step); ++r) {
@@ -277,7 +273,7 @@ void layer_norm_vjp(const LayerNormVjpParams& params, const Kernel& kernel) {
   if (s.n == 0) return;
   T* const gx = kernel.out(0).as<T>();
   // Whole aligned vectors only: a stream of parts would write lines twice.
-  const bool streams = gx && s.streams_to(gx) && s.n % kLanes<T> == 0;
+  const bool streams = gx && streams_to(gx, s.rows * s.n) && s.n % kLanes<T> == 0;
   const LayerVjp<T> v{s,
                       kernel.in(0).as<T>(),
                       kernel.in(1).as<T>(),

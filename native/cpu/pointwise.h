@@ -61,12 +61,44 @@ static void pointwise_block(const PointwiseBlock<T>& b, T* panel) {
 // From this size on an output is written around the caches: it would not stay in them.
 inline constexpr int64_t kPointwiseStreamBytes = int64_t{8} << 20;
 
-// Correlation c of one tap, with planes flattened to rows and weights packed. The memory is that of correlate().
-template <class T, class C>
-static void pointwise_planes(const Kernel& kernel, const C& c, const T* packed) {
+template <class T>
+struct Pointwise {
+  int64_t images, groups, rows, channels, plane;  // rows and channels of a group
+  const T* in;
+  T* out;
+  Epilogue<T> epilogue;
+  const T* weights;  // weight(group, row, channel) = weights[.. * strides]
+  int64_t group_stride, row_stride, channel_stride;
+
+  int64_t padded_rows() const { return round_up(rows, kTileRows); }
+  int64_t depth_step() const { return fluxion::depth_step(channels, kConvDepthBytes, sizeof(T)); }
+};
+
+// packed: of each group [depth step][row panel][depth][kTileRows]
+template <class T>
+static void pack_pointwise(const Kernel& kernel, const Pointwise<T>& c, T* packed) {
+  const int64_t panels = c.padded_rows() / kTileRows, step = c.depth_step();
+  kernel.parallel_for(c.groups * panels, [&](int64_t block, int) {
+    const int64_t group = block / panels, row = block % panels * kTileRows;
+    const int valid = static_cast<int>(std::min<int64_t>(kTileRows, c.rows - row));
+    const T* from = c.weights + group * c.group_stride + row * c.row_stride;
+    T* to = packed + group * c.padded_rows() * c.channels;
+    for (int64_t k = 0; k < c.channels; k += step) {
+      const int64_t now = std::min(step, c.channels - k);
+      pack_strided<T, kTileRows>(from + k * c.channel_stride, c.channel_stride, c.row_stride, valid,
+                                 now, to + k * c.padded_rows() + row * now);
+    }
+  });
+}
+
+template <class T>
+static void pointwise_planes(const Kernel& kernel, const Pointwise<T>& c) {
+  if (c.images * c.groups * c.rows * c.plane == 0) return;
+  T* packed = kernel.workspace<T>();
+  pack_pointwise(kernel, c, packed);
   constexpr int64_t bytes = static_cast<int64_t>(sizeof(T));
   constexpr int64_t most_cols = kConvBlockColBytes / bytes;
-  const int64_t plane = c.pixels();
+  const int64_t plane = c.plane;
   const int64_t row_step = round_up(ceil_div(c.rows, ceil_div(c.rows, kConvBlockRows)), kTileRows);
   const int64_t row_blocks = ceil_div(c.rows, row_step);
   const int64_t wanted = ceil_div(kConvMinBlocks, c.images * c.groups * row_blocks);

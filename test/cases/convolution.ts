@@ -28,12 +28,19 @@ function convReference(options: Conv2dOptions): Case['reference'] {
   };
 }
 
+/**
+ * Winograd's algorithm, which float32 kernels of 3x3 take from 64 pairs of channels on, loses about one
+ * digit more than the sum itself; both are relative to the largest sums, of about 60 here.
+ */
+const WINOGRAD = { float32: 1e-4, float64: SUMS.float64 };
+
 const CONV_OPS = ['conv2d', 'conv2d_input_vjp', 'conv2d_weight_vjp', 'depthwise_conv2d_vjp'];
 
 function convCase(x: number[], weight: number[], options: Conv2dOptions, bench?: Bench[]): Case[] {
+  const [outputs, channels, height, width] = weight as [number, number, number, number];
   const shared = {
     ops: CONV_OPS,
-    tolerance: SUMS,
+    tolerance: height === 3 && width === 3 && outputs * channels >= 64 ? WINOGRAD : SUMS,
     reference: convReference(options),
   };
   const label = `conv2d ${show(x)} ${show(weight)} ${show(options)}`;
@@ -85,6 +92,13 @@ const CONV: Case[] = [
     groups: 5,
   }),
   ...convCase([1, 3, 8, 9], [6, 1, 3, 3], { stride: [2, 1], padding: 1, groups: 3 }),
+  // Winograd: several images in a block of tiles, planes that no tile divides, every padding, groups.
+  ...convCase([2, 8, 7, 7], [17, 8, 3, 3], { padding: 1 }, [
+    convBench([64, 32, 28, 28], [32, 32, 3, 3]),
+    convBench([64, 64, 14, 14], [64, 64, 3, 3]),
+  ]),
+  ...convCase([1, 16, 3, 31], [4, 16, 3, 3], { padding: [2, 0] }),
+  ...convCase([2, 16, 6, 9], [16, 8, 3, 3], { padding: [0, 2], groups: 2 }),
 ];
 
 export const CONVOLUTION: Case[] = [...CONV];

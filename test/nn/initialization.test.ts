@@ -214,6 +214,10 @@ describe('layers start as PyTorch starts them', () => {
     expectUniform(conv.bias!, -1 / 12, 1 / 12);
   });
 
+  test('embedding: normal', () => {
+    expectNormal(new nn.Embedding(100, 100).weight, 0, 1);
+  });
+
   test('norms: 1 and 0', () => {
     for (const norm of [
       new nn.BatchNorm1d(3),

@@ -31,19 +31,20 @@ struct ConvCase {
 };
 
 // y = act(sum + residual), given the sums.
-void test_epilogues(int isa, Conv2dForwardParams p, const std::vector<Array>& in,
-                    const std::vector<double>& sums, const std::string& what) {
+void test_epilogues(int isa, Conv2dForwardParams p, const std::vector<Input>& in,
+                    const Array& residual, const std::vector<double>& sums,
+                    const std::string& what) {
   for (const auto activation : {Activation::none, Activation::relu, Activation::tanh,
                                 Activation::sigmoid, Activation::silu, Activation::gelu}) {
     p.activation = activation;
     std::vector<double> y(sums.size());
     double widest = 1;  // a bounded activation has the error of the sum before it
     for (size_t i = 0; i < y.size(); ++i) {
-      const double x = sums[i] + in[3].v[i];
+      const double x = sums[i] + residual.v[i];
       widest = std::max(widest, std::abs(x));
       y[i] = activated(activation, x);
     }
-    near(run(conv2d, isa, p, std::vector<Input>(in.begin(), in.end()))[0], y, 64 * widest,
+    near(run(conv2d, isa, p, in)[0], y, 64 * widest,
          what + " " + kActivationNames[static_cast<int>(activation)]);
   }
 }
@@ -112,7 +113,8 @@ void test_conv(int isa, DType t, const ConvCase& c) {
   Conv2dForwardParams pf;
   static_cast<Conv2dParams&>(pf) = pi;
   near(run(conv2d, isa, pf, {in, weight, bias})[0], y, 64, what + " y");
-  test_epilogues(isa, pf, {in, weight, bias, noise(g.shape, t)}, y, what);
+  const Array residual = noise(g.shape, t);
+  test_epilogues(isa, pf, {in, weight, bias, residual}, residual, y, what);
   near(run(conv2d_input_vjp, isa, pi, {g, weight})[0], gx, 64, what + " gx");
   near(run(conv2d_weight_vjp, isa, pw, {g, in})[0], gw, 128, what + " gw");
   if (c.groups > 1 && w[1] == 1 && w[0] <= 4 * c.groups) {

@@ -91,11 +91,16 @@ static void conv2d_weight_vjp(const Conv2dWeightVjpParams& p, const Kernel& kern
     return depthwise_vjp<T>(kernel, {{p, x, weight}, nullptr}, g, from_x, nullptr, out);
   if (conv_is_pointwise(p, weight)) {
     const int64_t plane = x[2] * x[3], in_channels = weight[1], outs = weight[0] / p.groups;
-    return pointwise_weight_vjp<T>(
-        kernel,
-        {{x[0], plane, p.groups, in_channels, outs, sizeof(T)},
-         x[0], p.groups, in_channels, outs, plane, from_x, g},
-        out);
+    return pointwise_weight_vjp<T>(kernel,
+                                   {{x[0], plane, p.groups, in_channels, outs, sizeof(T)},
+                                    x[0],
+                                    p.groups,
+                                    in_channels,
+                                    outs,
+                                    plane,
+                                    from_x,
+                                    g},
+                                   out);
   }
   convolution_weight_vjp<T>(kernel, {p, x, weight}, g, from_x, out);
 }

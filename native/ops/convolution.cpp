@@ -66,8 +66,7 @@ void plan_correlation(Infer& infer, const Conv2dParams& p, const ConvProblem& c,
   const int64_t depth = transposed ? c.weight[0] / c.groups : c.weight[1];
   const int64_t padded = rows + kMaxTileRows * (ceil_div(rows, kConvBlockRows) + 1);
   infer.workspace = static_cast<size_t>(c.groups * padded * depth * bytes);
-  infer.scratch =
-      static_cast<size_t>(depth_step(depth, kConvDepthBytes, bytes) * kMaxTileRowBytes);
+  infer.scratch = static_cast<size_t>(depth_step(depth, kConvDepthBytes, bytes) * kMaxTileRowBytes);
 }
 
 void plan_weights(Infer& infer, const ConvGeometry& geometry) {
@@ -78,8 +77,8 @@ void plan_weights(Infer& infer, const ConvGeometry& geometry) {
 }
 
 void plan_depthwise(Infer& infer, const ConvProblem& c, int64_t out_plane) {
-  infer.scratch = static_cast<size_t>(
-      depthwise_scratch(c.weight[2] * c.weight[3], out_plane, bytes_of(infer)));
+  infer.scratch =
+      static_cast<size_t>(depthwise_scratch(c.weight[2] * c.weight[3], out_plane, bytes_of(infer)));
 }
 
 void plan_depthwise_weights(Infer& infer, const ConvProblem& c) {
@@ -112,9 +111,10 @@ ConvGeometry volume_problem(const Infer& infer, const Conv3dParams& p, const Sha
   const ConvGeometry g(p, x, weight);
   bool fits = true;
   for (int a = 0; a < 3; ++a) fits = fits && g.kernel[a] >= 1 && g.out(a) >= 1;
-  infer.require(fits, ErrorCode::ShapeMismatch,
-                format("x must not be smaller than the kernel after padding, got x %s and weight %s",
-                       describe(x).c_str(), describe(weight).c_str()));
+  infer.require(
+      fits, ErrorCode::ShapeMismatch,
+      format("x must not be smaller than the kernel after padding, got x %s and weight %s",
+             describe(x).c_str(), describe(weight).c_str()));
   return g;
 }
 

@@ -131,30 +131,30 @@ void test_conv(int isa, DType t, const ConvCase& c) {
 
 void test_convolutions(int isa, DType t) {
   const Pair one = pair(1, 1), none = pair(0, 0);
-  for (const ConvCase& c :
-       std::vector<ConvCase>{{{2, 3, 9, 11}, 5, 3, 3, 1, one, one, one},
-                             {{1, 1, 5, 5}, 1, 1, 1, 1, one, none, one},
-                             {{2, 20, 8, 13}, 17, 1, 1, 1, one, none, one},
-                             {{1, 9, 70, 65}, 10, 3, 3, 1, one, one, one},
-                             {{2, 4, 12, 17}, 6, 3, 2, 2, pair(2, 3), pair(1, 2), pair(2, 1)},
-                             {{2, 3, 13, 16}, 4, 3, 5, 1, pair(2, 2), pair(1, 2), pair(2, 2)},
-                             {{1, 2, 10, 10}, 3, 2, 2, 1, pair(4, 3), none, one},
-                             {{1, 2, 7, 6}, 3, 3, 3, 1, one, pair(4, 5), one},
-                             {{3, 40, 4, 4}, 50, 3, 3, 1, one, one, one},
-                             {{2, 12, 9, 33}, 12, 3, 3, 12, one, one, one},
-                             {{2, 5, 11, 70}, 5, 5, 3, 5, pair(2, 2), pair(2, 1), one},
-                             {{2, 5, 14, 19}, 5, 3, 3, 5, pair(3, 2), pair(1, 3), pair(2, 3)},
-                             {{2, 6, 9, 9}, 12, 3, 3, 6, pair(2, 1), one, one},
-                             {{1, 130, 3, 3}, 300, 1, 1, 1, pair(2, 2), none, one},
-                             // Pointwise: several blocks of channels, of pixels, of images; a part of a vector.
-                             {{1, 150, 3, 7}, 270, 1, 1, 1, one, none, one},
-                             {{2, 6, 40, 50}, 9, 1, 1, 1, one, none, one},
-                             {{70, 12, 4, 5}, 6, 1, 1, 3, one, none, one},
-                             {{2, 3, 20, 70}, 6, 5, 5, 3, one, pair(2, 2), one},
-                             {{3, 2, 9, 33}, 2, 7, 7, 2, one, pair(3, 3), one},
-                             {{20, 3, 7, 7}, 9, 3, 3, 1, one, one, one},
-                             {{1, 2, 40, 41}, 3, 3, 3, 1, one, pair(7, 7), pair(7, 9)},
-                             {{0, 3, 8, 8}, 4, 3, 3, 1, one, one, one}}) {
+  for (const ConvCase& c : std::vector<ConvCase>{
+           {{2, 3, 9, 11}, 5, 3, 3, 1, one, one, one},
+           {{1, 1, 5, 5}, 1, 1, 1, 1, one, none, one},
+           {{2, 20, 8, 13}, 17, 1, 1, 1, one, none, one},
+           {{1, 9, 70, 65}, 10, 3, 3, 1, one, one, one},
+           {{2, 4, 12, 17}, 6, 3, 2, 2, pair(2, 3), pair(1, 2), pair(2, 1)},
+           {{2, 3, 13, 16}, 4, 3, 5, 1, pair(2, 2), pair(1, 2), pair(2, 2)},
+           {{1, 2, 10, 10}, 3, 2, 2, 1, pair(4, 3), none, one},
+           {{1, 2, 7, 6}, 3, 3, 3, 1, one, pair(4, 5), one},
+           {{3, 40, 4, 4}, 50, 3, 3, 1, one, one, one},
+           {{2, 12, 9, 33}, 12, 3, 3, 12, one, one, one},
+           {{2, 5, 11, 70}, 5, 5, 3, 5, pair(2, 2), pair(2, 1), one},
+           {{2, 5, 14, 19}, 5, 3, 3, 5, pair(3, 2), pair(1, 3), pair(2, 3)},
+           {{2, 6, 9, 9}, 12, 3, 3, 6, pair(2, 1), one, one},
+           {{1, 130, 3, 3}, 300, 1, 1, 1, pair(2, 2), none, one},
+           // Pointwise: several blocks of channels, of pixels, of images; a part of a vector.
+           {{1, 150, 3, 7}, 270, 1, 1, 1, one, none, one},
+           {{2, 6, 40, 50}, 9, 1, 1, 1, one, none, one},
+           {{70, 12, 4, 5}, 6, 1, 1, 3, one, none, one},
+           {{2, 3, 20, 70}, 6, 5, 5, 3, one, pair(2, 2), one},
+           {{3, 2, 9, 33}, 2, 7, 7, 2, one, pair(3, 3), one},
+           {{20, 3, 7, 7}, 9, 3, 3, 1, one, one, one},
+           {{1, 2, 40, 41}, 3, 3, 3, 1, one, pair(7, 7), pair(7, 9)},
+           {{0, 3, 8, 8}, 4, 3, 3, 1, one, one, one}}) {
     test_conv(isa, t, c);
   }
 }

@@ -44,7 +44,7 @@ void test_epilogues(int isa, Conv2dForwardParams p, const std::vector<Array>& in
              : a == 5 ? x * std::erfc(-x / std::sqrt(2)) / 2
                       : x;
     }
-    near(run(conv2d, isa, p, in)[0], y, 64, what + " " + kActivationNames[a]);
+    near(run(conv2d, isa, p, {in.begin(), in.end()})[0], y, 64, what + " " + kActivationNames[a]);
   }
 }
 

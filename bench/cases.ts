@@ -6,7 +6,9 @@ import { DENSE } from './cases/dense';
 import { DIFFUSION } from './cases/diffusion';
 import { ELEMENTWISE } from './cases/elementwise';
 import { FOURIER } from './cases/fourier';
+import { INTERPOLATE } from './cases/interpolate';
 import { MESH_FREE } from './cases/mesh-free';
+import { OPTIMIZER } from './cases/optimizer';
 import { SEMI_LAGRANGIAN } from './cases/semi-lagrangian';
 import { SPECTRAL_DIFFUSION } from './cases/spectral-diffusion';
 import { UPWIND } from './cases/upwind';
@@ -18,6 +20,7 @@ export const CASES: readonly Case[] = [
   ...COMPLEX,
   ...DENSE,
   ...CONVOLUTION,
+  ...INTERPOLATE,
   ...DIFFUSION,
   ...VARIABLE_DIFFUSION,
   ...FOURIER,
@@ -26,6 +29,7 @@ export const CASES: readonly Case[] = [
   ...UPWIND,
   ...SEMI_LAGRANGIAN,
   ...ADR_STEP,
+  ...OPTIMIZER,
   ...TRAINING,
 ];
 

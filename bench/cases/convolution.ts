@@ -121,20 +121,21 @@ interface Variant {
   groups?: number;
   stride?: number;
   dilation?: number;
+  sizes?: typeof IMAGES;
 }
 
 function convolution(variant: Variant, backward: boolean): Case {
-  const { name, k, depthwise = false, stride = 1, dilation = 1 } = variant;
-  const of = (sizes: typeof IMAGES): Shape => {
-    const groups = depthwise ? sizes.c : Math.min(variant.groups ?? 1, sizes.c);
-    return { ...sizes, k, groups, stride, dilation };
+  const { name, k, depthwise = false, stride = 1, dilation = 1, sizes = IMAGES } = variant;
+  const of = (images: typeof IMAGES): Shape => {
+    const groups = depthwise ? images.c : Math.min(variant.groups ?? 1, images.c);
+    return { ...images, k, groups, stride, dilation };
   };
   return defineCase<Shape>({
     name: `${name}/${backward ? 'forward-backward' : 'forward'}`,
     peer: backward ? 'conv2d-backward' : 'conv2d',
     peers: TORCH,
     dtype: 'float32',
-    sizes: of(IMAGES),
+    sizes: of(sizes),
     small: of(SMALL),
     floors: (s) => {
       const inputs = s.n * s.c * s.h * s.w;
@@ -194,6 +195,9 @@ const VARIANTS: readonly Variant[] = [
   { name: 'conv2d-3x3-stride-2', k: 3, stride: 2 },
   { name: 'conv2d-3x3-dilation-2', k: 3, dilation: 2 },
   { name: 'conv2d-3x3-groups-8', k: 3, groups: 8 },
+  // The two stages of the RDNN's training step, with planes that are no multiple of a vector.
+  { name: 'conv2d-28x28', k: 3, sizes: { n: 64, c: 32, h: 28, w: 28, co: 32 } },
+  { name: 'conv2d-14x14', k: 3, sizes: { n: 64, c: 64, h: 14, w: 14, co: 64 } },
 ];
 
 export const CONVOLUTION: readonly Case[] = VARIANTS.flatMap((variant) => [

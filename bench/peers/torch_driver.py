@@ -20,8 +20,10 @@ import torch_adr_step
 import torch_diffusion
 import torch_complex
 import torch_fourier
+import torch_interpolate
 import torch_mesh_free
 import torch_networks
+import torch_optimizer
 import torch_semi_lagrangian
 import torch_spectral_diffusion
 import torch_upwind
@@ -163,6 +165,9 @@ FORMULATIONS = {
     "relu": pointwise(torch.relu),
     "exp": pointwise(torch.exp),
     "silu": pointwise(F.silu),
+    "tanh": pointwise(torch.tanh),
+    "sigmoid": pointwise(torch.sigmoid),
+    "gelu": pointwise(F.gelu),
     "sum": pointwise(torch.sum),
     "add-broadcast": add_broadcast,
     "matmul": matmul,
@@ -177,8 +182,10 @@ FORMULATIONS = {
     **torch_adr_step.FORMULATIONS,
     **torch_complex.FORMULATIONS,
     **torch_fourier.FORMULATIONS,
+    **torch_interpolate.FORMULATIONS,
     **torch_mesh_free.FORMULATIONS,
     **torch_networks.FORMULATIONS,
+    **torch_optimizer.FORMULATIONS,
     **torch_semi_lagrangian.FORMULATIONS,
     **torch_spectral_diffusion.FORMULATIONS,
     **torch_upwind.FORMULATIONS,

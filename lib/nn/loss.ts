@@ -1,8 +1,14 @@
 import type { Tensor } from '../tensor/tensor';
 import {
+  type BceWithLogitsOptions,
   type CrossEntropyOptions,
+  type HuberLossOptions,
   type LossOptions,
+  type NllLossOptions,
+  bceWithLogits,
   crossEntropy,
+  huberLoss,
+  l1Loss,
   mseLoss,
   nllLoss,
 } from '../ops/linalg';
@@ -23,7 +29,7 @@ export class CrossEntropyLoss extends Module {
 
 /** {@link nllLoss} with its options. */
 export class NLLLoss extends Module {
-  constructor(readonly options?: LossOptions) {
+  constructor(readonly options?: NllLossOptions) {
     super();
   }
 
@@ -40,5 +46,38 @@ export class MSELoss extends Module {
 
   forward(x: Tensor, target: Tensor): Tensor {
     return mseLoss(x, target, this.options);
+  }
+}
+
+/** {@link l1Loss} with its options. */
+export class L1Loss extends Module {
+  constructor(readonly options?: LossOptions) {
+    super();
+  }
+
+  forward(x: Tensor, target: Tensor): Tensor {
+    return l1Loss(x, target, this.options);
+  }
+}
+
+/** {@link bceWithLogits} with its options. */
+export class BCEWithLogitsLoss extends Module {
+  constructor(readonly options?: BceWithLogitsOptions) {
+    super();
+  }
+
+  forward(logits: Tensor, target: Tensor): Tensor {
+    return bceWithLogits(logits, target, this.options);
+  }
+}
+
+/** {@link huberLoss} with its options. */
+export class HuberLoss extends Module {
+  constructor(readonly options?: HuberLossOptions) {
+    super();
+  }
+
+  forward(x: Tensor, target: Tensor): Tensor {
+    return huberLoss(x, target, this.options);
   }
 }

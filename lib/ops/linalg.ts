@@ -24,4 +24,19 @@ export {
   layerNorm,
 } from './linalg-normalization';
 export * from './linalg-group-norm';
-export * from './linalg-loss';
+export * from './linalg-cross-entropy';
+export {
+  type BceWithLogitsOptions,
+  type HuberLossOptions,
+  type LossOptions,
+  type Reduction,
+  type SmoothL1LossOptions,
+  bceWithLogits,
+  huberLoss,
+  l1Loss,
+  mseLoss,
+  smoothL1Loss,
+} from './linalg-loss';
+export * from './linalg-einsum';
+export * from './linalg-interpolate';
+export * from './linalg-solve';

@@ -23,12 +23,11 @@
 #include "cpu/vector_math.h"
 #include "cpu/activation.h"
 #include "cpu/wide_sum.h"
+#include "cpu/write_out.h"
 #include "cpu/norm_plane.h"
 
 namespace fluxion::cpu::FLUXION_TARGET {
 namespace {
-
-constexpr int64_t kStreamBytes = 4 << 20;
 
 struct Layout {
   int64_t images, channels, size, slices;
@@ -37,8 +36,8 @@ struct Layout {
   Layout(const Shape& x, size_t element) : images(x[0]), channels(x[1]), size(1) {
     for (int i = 2; i < x.ndim; ++i) size *= x[i];
     slices = std::clamp<int64_t>(images, 1, kStatisticsSlices);
-    visits = channels >= kChannelVisits &&
-             count() * static_cast<int64_t>(element) <= kChannelVisitBytes;
+    visits =
+        channels >= kChannelVisits && count() * static_cast<int64_t>(element) <= kChannelVisitBytes;
   }
   int64_t count() const { return images * size; }
   int64_t at(int64_t n, int64_t c) const { return (n * channels + c) * size; }
@@ -191,8 +190,7 @@ void column_moments(const T* x, int64_t rows, int64_t pitch, int64_t width, doub
 
 template <class T>
 void column_cotangent_sums(const T* __restrict h, const T* __restrict x, int64_t width,
-                           double* __restrict a, double* __restrict b,
-                           const T* __restrict mean) {
+                           double* __restrict a, double* __restrict b, const T* __restrict mean) {
   for (int64_t j = 0; j < width; ++j) {
     const double hj = static_cast<double>(h[j]);
     a[j] += hj;
@@ -303,12 +301,6 @@ void backward_columns(const Backward<T>& pass, Columns<T>& t) {
 template <class T>
 const T* optional(const TensorView& view) {
   return view.present ? view.as<T>() : nullptr;
-}
-
-template <class T>
-bool streams_to(const T* to, int64_t elements) {
-  return elements * static_cast<int64_t>(sizeof(T)) >= kStreamBytes &&
-         reinterpret_cast<uintptr_t>(to) % 64 == 0;
 }
 
 template <class T>

@@ -40,9 +40,8 @@ struct DirectConvolution {
   // weight of (row, channel) of a group: transposed, they change places.
   const T* weight(int64_t group, int64_t row, int64_t channel) const {
     const int64_t taps = plan.g.taps();
-    return plan.transposed
-               ? weights + ((group * plan.channels + channel) * plan.rows + row) * taps
-               : weights + ((group * plan.rows + row) * plan.channels + channel) * taps;
+    return plan.transposed ? weights + ((group * plan.channels + channel) * plan.rows + row) * taps
+                           : weights + ((group * plan.rows + row) * plan.channels + channel) * taps;
   }
   int64_t row_stride() const { return plan.g.taps() * (plan.transposed ? 1 : plan.channels); }
 };
@@ -71,8 +70,8 @@ static void pack_direct_weights(const Kernel& kernel, const DirectConvolution<T>
       const T* from = c.weight(group, row, line / phase.d.taps) + depth * kernel_h * kernel_w;
       for (int64_t i = 0; i < phase.h.taps; ++i) {
         const int64_t kh = phase.h.first_kernel + i * phase.h.kernel_step;
-        pack_strided<T, kTileRows>(from + kh * kernel_w + phase.w.first_kernel,
-                                   phase.w.kernel_step, c.row_stride(), valid, phase.w.taps, to);
+        pack_strided<T, kTileRows>(from + kh * kernel_w + phase.w.first_kernel, phase.w.kernel_step,
+                                   c.row_stride(), valid, phase.w.taps, to);
         to += phase.w.taps * kTileRows;
       }
     }
@@ -162,8 +161,7 @@ static void fill_band(const DirectConvolution<T>& c, const ConvAxis& depth, cons
       const int64_t plane_channel = channel + (depth.taps == 1 ? line : line / depth.taps);
       const int64_t z = z0 + tap * depth.tap_step;
       const bool outside = z < 0 || z >= depth.in;
-      const T* from =
-          outside ? nullptr : c.in + (plane_channel * c.in_planes() + z) * c.in_plane();
+      const T* from = outside ? nullptr : c.in + (plane_channel * c.in_planes() + z) * c.in_plane();
       fill_plane(plan, from, b.y, rows, to);
       // Behind the last row read the dropped outputs: zeros, since numbers left there could be slow.
       for (int64_t r = 0; ends && r < remainders; ++r)
@@ -261,9 +259,9 @@ static void find_runs(const DirectConvolution<T>& c, const DirectPhase& phase, c
       for (int64_t at = begin; at < begin + phase.w.out;) {
         for (; at >= tile_end; tile_end += kTileCols<T>) *first++ = count;
         const int64_t stop = std::min(begin + phase.w.out, tile_end);
-        runs.runs[count++] = {
-            static_cast<int32_t>(at - (tile_end - kTileCols<T>)), static_cast<int32_t>(stop - at),
-            to_plane + y * c.out_width() + (at - begin) * phase.w.out_step};
+        runs.runs[count++] = {static_cast<int32_t>(at - (tile_end - kTileCols<T>)),
+                              static_cast<int32_t>(stop - at),
+                              to_plane + y * c.out_width() + (at - begin) * phase.w.out_step};
         at = stop;
       }
     }
@@ -276,7 +274,7 @@ template <class T>
 struct TileStore {
   const OutputRun* runs;
   int count;
-  int64_t step;    // of neighbouring outputs in memory
+  int64_t step;  // of neighbouring outputs in memory
   int64_t row_stride;
   bool add, last;  // to what is there; the sums are whole
 };
@@ -375,12 +373,17 @@ static void store_empty(const DirectConvolution<T>& c, const DirectPhase& phase,
                         const DirectBlock& b, int64_t row, int64_t rows, T* values,
                         const OutputRuns& runs) {
   std::fill_n(values, kTileCols<T>, T{});
-  const int64_t columns = block_columns<T>(c.plan, phase, b), outputs = c.plan.rows * c.plan.g.groups;
+  const int64_t columns = block_columns<T>(c.plan, phase, b),
+                outputs = c.plan.rows * c.plan.g.groups;
   const int64_t row_stride = c.out_planes() * c.out_plane(), first = b.group * c.plan.rows + row;
   T* image = c.out + b.first_plane / phase.d.out * outputs * row_stride;
   for (int64_t tile = 0; tile < ceil_div(columns, kTileCols<T>); ++tile) {
-    const TileStore<T> zeros{runs.runs + runs.first[tile], runs.first[tile + 1] - runs.first[tile],
-                             phase.w.out_step, row_stride, false, true};
+    const TileStore<T> zeros{runs.runs + runs.first[tile],
+                             runs.first[tile + 1] - runs.first[tile],
+                             phase.w.out_step,
+                             row_stride,
+                             false,
+                             true};
     for (int64_t m = first; m < first + rows; ++m) {
       T* out = image + m * row_stride;
       store_tile(zeros, c.epilogue.at(m, 0, out - c.out), values, 1, out);
@@ -455,8 +458,8 @@ static void convolve_depth_phase(const Kernel& kernel, const DirectConvolution<T
         const int64_t band = block / (row_blocks * plan.g.groups) % plan.bands;
         const int64_t batch = block / (row_blocks * plan.g.groups * plan.bands);
         const int64_t y = band * plan.band_rows;
-        const DirectBlock b{batch * plan.batch, std::min(plan.batch, planes - batch * plan.batch), y,
-                            std::min(plan.band_rows, plan.height.out - y), group};
+        const DirectBlock b{batch * plan.batch, std::min(plan.batch, planes - batch * plan.batch),
+                            y, std::min(plan.band_rows, plan.height.out - y), group};
         convolve_block(c, depth, b, row, std::min(row_step, plan.rows - row), packed,
                        kernel.scratch<T>(thread));
       });

@@ -77,8 +77,7 @@ static void add_band(const WeightVjp<T>& c, int64_t plane, int64_t group, int64_
   T *band = scratch, *cotangents = scratch + plan.band_elements;
   pad_band(c, plane, group, first, lines, y, rows, band);
   const int64_t g_channel = plan.d.out * h.out * w.out;  // elements of a channel of g
-  const T* g = c.g +
-               (plane / plan.d.out * c.geometry.groups + group) * plan.outputs * g_channel +
+  const T* g = c.g + (plane / plan.d.out * c.geometry.groups + group) * plan.outputs * g_channel +
                (plane % plan.d.out * h.out + y) * w.out;
   // Panels of equal width: 64 channels are two panels of 32 lanes, not 48 and 16.
   const int64_t vectors = ceil_div(plan.outputs, kLanes<T>);
@@ -91,13 +90,12 @@ static void add_band(const WeightVjp<T>& c, int64_t plane, int64_t group, int64_
       const T* row[kTileRows];
       for (int i = 0; i < kTileRows; ++i) {
         const int64_t k = r + std::min(i, here - 1), line = k / c.taps(), tap = k % c.taps();
-        row[i] = band + (line * height + tap / w.taps * h.tap_step) * width +
-                 tap % w.taps * w.tap_step;
+        row[i] =
+            band + (line * height + tap / w.taps * h.tap_step) * width + tap % w.taps * w.tap_step;
       }
-      const Tile<T> tile{depth,      partial + (first * c.taps() + r) * plan.pitch + m,
-                         plan.pitch, here,
-                         valid,      true,
-                         nullptr};
+      const Tile<T> tile{
+          depth,  partial + (first * c.taps() + r) * plan.pitch + m, plan.pitch, here, valid, true,
+          nullptr};
       dispatch_tile<T>(here, valid, [&](auto shape) {
         weight_tile<T, shape.rows, shape.vectors>(tile, row, rows, w.out, h.step * width, w.step,
                                                   cotangents);

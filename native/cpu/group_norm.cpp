@@ -22,6 +22,7 @@
 #include "cpu/vector_math.h"
 #include "cpu/activation.h"
 #include "cpu/wide_sum.h"
+#include "cpu/write_out.h"
 #include "cpu/norm_plane.h"
 
 namespace fluxion::cpu::FLUXION_TARGET {
@@ -35,6 +36,7 @@ struct Groups {
     width = channels / groups;
     count = width * size;
   }
+  int64_t all() const { return images * channels * size; }
 };
 
 template <class T>
@@ -124,19 +126,13 @@ const T* optional(const TensorView& view) {
 }
 
 template <class T>
-bool streams_to(const T* to, const Groups& s) {
-  return s.images * s.channels * s.size * static_cast<int64_t>(sizeof(T)) >= (4 << 20) &&
-         reinterpret_cast<uintptr_t>(to) % 64 == 0;
-}
-
-template <class T>
 void group_norm(const GroupNormParams& params, const Kernel& kernel) {
   const Groups s(kernel.in(0).shape, params.groups);
   T* const y = kernel.out(0).as<T>();
   for_groups(kernel, s,
              GroupForward<T>{s, params, kernel.in(0).as<T>(), optional<T>(kernel.in(1)),
                              optional<T>(kernel.in(2)), y, kernel.out(1).as<T>(),
-                             kernel.out(2).as<T>(), streams_to(y, s)});
+                             kernel.out(2).as<T>(), streams_to(y, s.all())});
 }
 
 template <class T>
@@ -149,7 +145,7 @@ void group_norm_vjp(const GroupNormParams& params, const Kernel& kernel) {
   for_groups(kernel, s,
              GroupBackward<T>{s, params, kernel.in(0).as<T>(), kernel.in(1).as<T>(),
                               optional<T>(kernel.in(2)), optional<T>(kernel.in(3)),
-                              kernel.in(4).as<T>(), variance, gx, sums, streams_to(gx, s)});
+                              kernel.in(4).as<T>(), variance, gx, sums, streams_to(gx, s.all())});
   T *gweight = kernel.out(1).as<T>(), *gbias = kernel.out(2).as<T>();
   if (!gweight && !gbias) return;
   for (int64_t c = 0; c < s.channels; ++c) {

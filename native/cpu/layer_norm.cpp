@@ -22,6 +22,7 @@
 #include "cpu/vector_math.h"
 #include "cpu/activation.h"
 #include "cpu/wide_sum.h"
+#include "cpu/write_out.h"
 #include "cpu/norm_plane.h"
 
 namespace fluxion::cpu::FLUXION_TARGET {
@@ -33,11 +34,6 @@ struct Rows {
 
   Rows(const Shape& x, int64_t trailing) {
     for (int i = 0; i < x.ndim; ++i) (i < x.ndim - trailing ? rows : n) *= x[i];
-  }
-  template <class T>
-  bool streams_to(const T* to) const {
-    return rows * n * static_cast<int64_t>(sizeof(T)) >= (4 << 20) &&
-           reinterpret_cast<uintptr_t>(to) % 64 == 0;
   }
 };
 
@@ -63,8 +59,8 @@ template <class T>
 void scale_row(const T* x, int64_t n, const T* weight, const T* bias, T mean, T rstd, T* y,
                bool streams) {
   if (weight && bias)
-    return write_out(
-        y, n, streams, Scaled<T>{x, weight, bias, broadcast<T>(mean), broadcast<T>(rstd)});
+    return write_out(y, n, streams,
+                     Scaled<T>{x, weight, bias, broadcast<T>(mean), broadcast<T>(rstd)});
   if (!weight && !bias)
     return normalize_plane(x, n, Affine<T>{mean, rstd, T(0)}, Activation::none, y, streams);
   for (int64_t i = 0; i < n; ++i) {
@@ -80,7 +76,7 @@ void layer_norm(const LayerNormParams& params, const Kernel& kernel) {
           *bias = optional<T>(kernel.in(2));
   T *y = kernel.out(0).as<T>(), *mean_out = kernel.out(1).as<T>(),
     *rstd_out = kernel.out(2).as<T>();
-  const bool streams = s.streams_to(y);
+  const bool streams = streams_to(y, s.rows * s.n);
   const int64_t step = std::max<int64_t>(1, kElementsPerBlock / std::max<int64_t>(1, s.n));
   kernel.parallel_for(blocks_of(s.rows, step), [&](int64_t block, int) {
     for (int64_t r = block * step; r < std::min(s.rows, (block + 1) * step); ++r) {
@@ -109,8 +105,7 @@ struct RowGradient {
 // Sums of h and h (x - mean).
 template <class T>
 SumPair row_sums(const T* g, const T* x, const T* weight, int64_t n, T mean) {
-  if (!weight)
-    return plane_cotangent_sums(g, x, n, Affine<T>{mean, T(1), T(0)}, Activation::none);
+  if (!weight) return plane_cotangent_sums(g, x, n, Affine<T>{mean, T(1), T(0)}, Activation::none);
   constexpr int w = kLanes<T>;
   const Vec<T> m = broadcast<T>(mean);
   WideSum<T> plain, scaled;
@@ -182,8 +177,8 @@ struct LayerVjp {
 
   RowGradient<T> row(int64_t r) const {
     const T *gr = g + r * s.n, *xr = x + r * s.n;
-    RowGradient<T> row{gr, xr, gx ? gx + r * s.n : nullptr, broadcast<T>(mean[r]),
-                       broadcast<T>(rstd[r]), {}, {}};
+    RowGradient<T> row{
+        gr, xr, gx ? gx + r * s.n : nullptr, broadcast<T>(mean[r]), broadcast<T>(rstd[r]), {}, {}};
     if (gx) {
       const SumPair sums = row_sums(gr, xr, weight, s.n, mean[r]);
       const double n = static_cast<double>(s.n), q = static_cast<double>(rstd[r]);
@@ -248,16 +243,14 @@ void short_rows_vjp(const Kernel& kernel, const LayerVjp<T>& v, bool sums) {
     if (sums) std::fill_n(scaled, 2 * pitch, 0.0);
     v(rows * slice / slices, rows * (slice + 1) / slices, scaled, sums ? scaled + pitch : nullptr);
   });
-  if (sums)
-    add_slices(partial, slices, pitch, n, kernel.out(1).as<T>(), kernel.out(2).as<T>());
+  if (sums) add_slices(partial, slices, pitch, n, kernel.out(1).as<T>(), kernel.out(2).as<T>());
 }
 
 template <class T>
 void long_rows_vjp(const Kernel& kernel, const LayerVjp<T>& v, bool sums) {
   const int64_t rows = v.s.rows, n = v.s.n;
   double* const partial = kernel.workspace<double>();
-  if (v.gx)
-    kernel.parallel_for(rows, [&](int64_t r, int) { v(r, r + 1, nullptr, nullptr); });
+  if (v.gx) kernel.parallel_for(rows, [&](int64_t r, int) { v(r, r + 1, nullptr, nullptr); });
   if (!sums) return;
   const int64_t chunks = ceil_div(n, kLayerNormChunk);
   const int64_t slices =
@@ -277,7 +270,7 @@ void layer_norm_vjp(const LayerNormVjpParams& params, const Kernel& kernel) {
   if (s.n == 0) return;
   T* const gx = kernel.out(0).as<T>();
   // Whole aligned vectors only: a stream of parts would write lines twice.
-  const bool streams = gx && s.streams_to(gx) && s.n % kLanes<T> == 0;
+  const bool streams = gx && streams_to(gx, s.rows * s.n) && s.n % kLanes<T> == 0;
   const LayerVjp<T> v{s,
                       kernel.in(0).as<T>(),
                       kernel.in(1).as<T>(),

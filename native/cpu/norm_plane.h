@@ -1,5 +1,6 @@
 // The passes of the normalisations over a contiguous piece that has one mean and one scale: a plane of a
-// channel or a run of a group. Read once per instruction set, after simd.h, wide_sum.h and activation.h.
+// channel or a run of a group. Read once per instruction set, after simd.h, wide_sum.h, write_out.h and
+// activation.h.
 //
 //   forward    y = act(p), p = (x - mean) scale + bias
 //   backward   h = g act'(p);  sums of h and h (x - mean);  gx = k h + (slope (x - mean) + constant)
@@ -15,37 +16,6 @@ constexpr int64_t kNormChunk = 512;  // of an activation other than relu
 template <class T>
 struct Affine {
   T mean, scale, bias;
-};
-
-// to[i] = f(i). f has full(i), a vector, and part(i, n), its first n lanes. Streaming needs an aligned
-// vector: the elements before it are written as a part.
-template <class T, class F>
-inline __attribute__((always_inline)) void write_out(T* to, int64_t n, bool streams, const F& f) {
-  constexpr int w = kLanes<T>;
-  int64_t i = 0;
-  if (streams) {
-    const uintptr_t past = reinterpret_cast<uintptr_t>(to) % FLUXION_VECTOR_BYTES;
-    if (past != 0) {
-      i = std::min<int64_t>(n, static_cast<int64_t>((FLUXION_VECTOR_BYTES - past) / sizeof(T)));
-      store_partial(to, f.part(0, static_cast<int>(i)), static_cast<int>(i));
-    }
-    for (; i + w <= n; i += w) stream(to + i, f.full(i));
-  } else {
-    for (; i + w <= n; i += w) store(to + i, f.full(i));
-  }
-  if (i < n) {
-    const int rest = static_cast<int>(n - i);
-    store_partial(to + i, f.part(i, rest), rest);
-  }
-}
-
-template <class T>
-struct Copied {
-  const T* from;
-  inline __attribute__((always_inline)) Vec<T> full(int64_t i) const { return load(from + i); }
-  inline __attribute__((always_inline)) Vec<T> part(int64_t i, int n) const {
-    return load_partial(from + i, n);
-  }
 };
 
 template <class T, bool kRelu>
@@ -138,9 +108,9 @@ struct InputGradient {
 template <class T>
 inline void chunk_cotangents(const T* g, const T* x, int64_t n, const Affine<T>& a, Activation act,
                              T* h) {
-  write_out(h, n, false,
-            Normalized<T, false>{x, broadcast<T>(a.mean), broadcast<T>(a.scale),
-                                 broadcast<T>(a.bias)});
+  write_out(
+      h, n, false,
+      Normalized<T, false>{x, broadcast<T>(a.mean), broadcast<T>(a.scale), broadcast<T>(a.bias)});
   activation_vjp(act, g, h, n);
 }
 

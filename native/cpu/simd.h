@@ -109,14 +109,22 @@ inline void stream_fence() {
 #endif
 }
 
+// Lane i of a tree over kCount lanes that has been folded to its first k.
+template <int kCount, int k, class T>
+inline __attribute__((always_inline)) T folded_lane(const T* lanes, int i) {
+  if constexpr (k == kCount) {
+    return lanes[i];
+  } else {
+    return folded_lane<kCount, 2 * k>(lanes, i) + folded_lane<kCount, 2 * k>(lanes, i + k);
+  }
+}
+
 // Sum of the lanes in a fixed tree order.
 template <class T>
-inline T sum_lanes(Vec<T> v) {
+inline __attribute__((always_inline)) T sum_lanes(Vec<T> v) {
   T lanes[kLanes<T>];
   __builtin_memcpy(lanes, &v, sizeof v);
-  for (int width = kLanes<T> / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  return lanes[0];
+  return folded_lane<kLanes<T>, 1>(lanes, 0);
 }
 
 }  // namespace fluxion::cpu::FLUXION_TARGET

@@ -4,6 +4,7 @@
 #include "ops/convolution_direct.h"
 #include "ops/convolution_weight.h"
 #include "ops/depthwise.h"
+#include "ops/winograd.h"
 
 namespace fluxion {
 
@@ -63,11 +64,8 @@ void plan_correlation(Infer& infer, const Conv2dParams& p, const ConvProblem& c,
   const int64_t bytes = bytes_of(infer);
   const int64_t rows = transposed ? c.weight[1] : c.weight[0] / c.groups;
   const int64_t depth = transposed ? c.weight[0] / c.groups : c.weight[1];
-  const int64_t padded = rows + kMaxTileRows * (ceil_div(rows, kConvBlockRows) + 1);
-  infer.workspace = static_cast<size_t>(c.groups * padded * depth * bytes);
-  infer.scratch =
-      static_cast<size_t>(depth_step(depth, kConvDepthBytes, bytes) * kMaxTileRowBytes +
-                          (kMaxTileRowBytes / bytes + 1) * kConvRunBytes);
+  infer.workspace = static_cast<size_t>(c.groups * (rows + kMaxTileRows) * depth * bytes);
+  infer.scratch = static_cast<size_t>(depth_step(depth, kConvDepthBytes, bytes) * kMaxTileRowBytes);
 }
 
 void plan_weights(Infer& infer, const ConvGeometry& geometry) {
@@ -78,8 +76,8 @@ void plan_weights(Infer& infer, const ConvGeometry& geometry) {
 }
 
 void plan_depthwise(Infer& infer, const ConvProblem& c, int64_t out_plane) {
-  infer.scratch = static_cast<size_t>(
-      depthwise_scratch(c.weight[2] * c.weight[3], out_plane, bytes_of(infer)));
+  infer.scratch =
+      static_cast<size_t>(depthwise_scratch(c.weight[2] * c.weight[3], out_plane, bytes_of(infer)));
 }
 
 void plan_depthwise_weights(Infer& infer, const ConvProblem& c) {
@@ -112,9 +110,10 @@ ConvGeometry volume_problem(const Infer& infer, const Conv3dParams& p, const Sha
   const ConvGeometry g(p, x, weight);
   bool fits = true;
   for (int a = 0; a < 3; ++a) fits = fits && g.kernel[a] >= 1 && g.out(a) >= 1;
-  infer.require(fits, ErrorCode::ShapeMismatch,
-                format("x must not be smaller than the kernel after padding, got x %s and weight %s",
-                       describe(x).c_str(), describe(weight).c_str()));
+  infer.require(
+      fits, ErrorCode::ShapeMismatch,
+      format("x must not be smaller than the kernel after padding, got x %s and weight %s",
+             describe(x).c_str(), describe(weight).c_str()));
   return g;
 }
 
@@ -124,6 +123,18 @@ Shape volume_output(const ConvGeometry& g) {
 
 int64_t volume_work(const ConvGeometry& g) {
   return volume_output(g).size() * (g.channels / g.groups) * g.taps();
+}
+
+// Whether Winograd's algorithm takes the correlation, and then its memory.
+bool plan_winograd(Infer& infer, const Conv2dParams& p, const ConvProblem& c, int64_t rows,
+                   int64_t channels, int64_t out_height, int64_t out_width) {
+  if (!conv_is_winograd(p, c.weight, infer.dtype(0), c.output())) return false;
+  const WinogradPlan plan(c.x[0], c.groups, rows, channels, out_height, out_width);
+  infer.workspace =
+      static_cast<size_t>(plan.weight_elements(c.groups, rows, channels)) * sizeof(float);
+  infer.scratch =
+      static_cast<size_t>(plan.input_elements() + plan.product_elements(rows)) * sizeof(float);
+  return true;
 }
 
 }  // namespace
@@ -138,7 +149,8 @@ void infer_conv2d(const Conv2dForwardParams& params, Infer& infer) {
   infer.work = c.work();
   if (conv_is_depthwise(c.weight, c.groups)) {
     plan_depthwise(infer, c, c.h.out * c.w.out);
-  } else {
+  } else if (!plan_winograd(infer, params, c, c.weight[0] / c.groups, c.weight[1], c.h.out,
+                            c.w.out)) {
     plan_correlation(infer, params, c, false);
   }
 }
@@ -153,8 +165,9 @@ void infer_conv2d_input_vjp(const Conv2dInputVjpParams& params, Infer& infer) {
   infer.need_contiguous();
   infer.output(infer.dtype(0), params.inputShape);
   infer.work = c.work();
-  if (!conv_is_depthwise(c.weight, c.groups)) return plan_correlation(infer, params, c, true);
-  plan_depthwise(infer, c, c.x[2] * c.x[3]);
+  if (conv_is_depthwise(c.weight, c.groups)) return plan_depthwise(infer, c, c.x[2] * c.x[3]);
+  if (plan_winograd(infer, params, c, c.weight[1], c.weight[0] / c.groups, c.x[2], c.x[3])) return;
+  plan_correlation(infer, params, c, true);
 }
 
 void infer_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, Infer& infer) {
@@ -168,6 +181,22 @@ void infer_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, Infer& infer) 
   infer.work = c.work();
   if (conv_is_depthwise(c.weight, c.groups)) {
     return plan_depthwise_weights(infer, c);
+  }
+  if (conv_is_winograd(params, c.weight, infer.dtype(0), c.output())) {
+    const WinogradWeightPlan plan(c.x[0], c.groups, c.weight[0] / c.groups, c.weight[1], c.h.out,
+                                  c.w.out);
+    infer.workspace = static_cast<size_t>(plan.partial_elements(c.groups)) * sizeof(float);
+    infer.scratch =
+        static_cast<size_t>(plan.input_elements() + plan.cotangent_elements()) * sizeof(float);
+    return;
+  }
+  if (conv_is_pointwise(params, c.weight)) {
+    const int64_t bytes = bytes_of(infer);
+    const PointwiseWeightPlan plan(c.x[0], c.h.in * c.w.in, c.groups, c.weight[1],
+                                   c.weight[0] / c.groups, bytes);
+    infer.workspace = static_cast<size_t>(plan.partial_elements(c.groups) * bytes);
+    infer.scratch = static_cast<size_t>(plan.scratch_bytes(bytes));
+    return;
   }
   plan_weights(infer, {params, c.x, c.weight});
 }

@@ -13,6 +13,7 @@
 #include "ops/activation.h"
 #include "ops/gemm_blocking.h"
 #include "ops/pair.h"
+#include "ops/pointwise.h"
 
 namespace fluxion {
 
@@ -160,7 +161,6 @@ inline bool conv_is_pointwise(const Conv2dParams& p, const Shape& weight) {
 
 inline constexpr int64_t kConvBlockRows = 256;       // output channels of one block
 inline constexpr int64_t kConvBlockColBytes = 1920;  // output pixels of one block: ten widest tiles
-inline constexpr int64_t kConvRunBytes = 16;         // of a run of pixels in the table of a panel
 inline constexpr int64_t kConvMinBlocks = 16;        // smaller blocks for small problems
 
 }  // namespace fluxion

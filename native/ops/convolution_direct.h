@@ -57,8 +57,9 @@ struct ConvGeometry {
 struct BandAxis {
   int64_t in = 0, out = 0;  // most outputs of a phase
   int64_t step = 1, lowest = 0;
-  int64_t halo = 0;    // positions of a remainder that are read beyond the outputs
-  int64_t shared = 0;  // of them, zeros that serve the end of one line and the beginning of the next
+  int64_t halo = 0;  // positions of a remainder that are read beyond the outputs
+  int64_t shared =
+      0;  // of them, zeros that serve the end of one line and the beginning of the next
 
   int64_t span(int64_t outputs) const { return outputs + halo; }
 };
@@ -66,18 +67,18 @@ struct BandAxis {
 inline constexpr int64_t kDirectBandBytes = 256 << 10;  // beside the weights in L2
 inline constexpr int64_t kDirectColumns = 480;          // outputs of a block: ten widest tiles
 inline constexpr int64_t kDirectBlocks = 16;
-inline constexpr int64_t kDirectRunBytes = 16;  // of a run of outputs
+inline constexpr int64_t kDirectRunBytes = 16;   // of a run of outputs
 inline constexpr int64_t kMinTileRowBytes = 32;  // of a register tile on any instruction set
 
 struct DirectPlan {
   ConvGeometry g;
-  bool transposed;           // the gradient in x: g is the input, x the output
-  int64_t rows, channels;    // of a group: rows of the product and planes that they sum over
+  bool transposed;         // the gradient in x: g is the input, x the output
+  int64_t rows, channels;  // of a group: rows of the product and planes that they sum over
   BandAxis height, width;
   int64_t batch;             // output planes of a block
   int64_t band_rows, bands;  // rows of them (of a phase)
   int64_t row_blocks;
-  int64_t chunk;             // lines that are in the band at a time
+  int64_t chunk;                                     // lines that are in the band at a time
   int64_t plane_pitch, remainder_pitch, line_pitch;  // elements of the band
 
   DirectPlan(const ConvGeometry& geometry, bool is_transposed, int64_t element_bytes)
@@ -149,20 +150,21 @@ struct DirectPlan {
     batch = 1;
     if (most_rows * line <= kDirectColumns) {
       band_rows = most_rows;
-      batch = std::min(kDirectColumns / std::max<int64_t>(1, most_rows * line),
-                       limit / std::max<int64_t>(1, whole * height.step * width.step * max_lines()));
-      batch = std::clamp<int64_t>(batch, 1, std::max<int64_t>(1, images * g.groups / kDirectBlocks));
+      batch =
+          std::min(kDirectColumns / std::max<int64_t>(1, most_rows * line),
+                   limit / std::max<int64_t>(1, whole * height.step * width.step * max_lines()));
+      batch =
+          std::clamp<int64_t>(batch, 1, std::max<int64_t>(1, images * g.groups / kDirectBlocks));
       batch = std::min(batch, images);
     } else {
       const int64_t wanted = ceil_div(kDirectBlocks, images * g.groups);
-      band_rows = std::clamp<int64_t>(std::min(kDirectColumns / line, most_rows / wanted), 1,
-                                      most_rows);
+      band_rows =
+          std::clamp<int64_t>(std::min(kDirectColumns / line, most_rows / wanted), 1, most_rows);
       band_rows = ceil_div(most_rows, ceil_div(most_rows, band_rows));
     }
     bands = ceil_div(most_rows, band_rows);
-    row_blocks = std::clamp<int64_t>(
-        kDirectBlocks / (ceil_div(images, batch) * g.groups * bands), 1,
-        ceil_div(std::max<int64_t>(1, rows), kMaxTileRows));
+    row_blocks = std::clamp<int64_t>(kDirectBlocks / (ceil_div(images, batch) * g.groups * bands),
+                                     1, ceil_div(std::max<int64_t>(1, rows), kMaxTileRows));
     plane_pitch = (height.span(band_rows) - (bands == 1 ? height.shared : 0)) * line;
     // The last plane ends in zeros of its own.
     remainder_pitch =

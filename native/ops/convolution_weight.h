@@ -11,10 +11,10 @@ namespace fluxion {
 struct ConvWeightPlan {
   ConvAxis d, h, w;
   int64_t band_rows, bands, slices, line_blocks, block_lines;
-  int64_t lines;                              // of a group: input channels of the group * depth taps
-  int64_t rows;                               // lines * taps of a plane
-  int64_t outputs;                            // of a group
-  int64_t pitch;                              // outputs, padded to whole vectors
+  int64_t lines;    // of a group: input channels of the group * depth taps
+  int64_t rows;     // lines * taps of a plane
+  int64_t outputs;  // of a group
+  int64_t pitch;    // outputs, padded to whole vectors
   int64_t band_elements, cotangent_elements;  // scratch of a thread
 
   ConvWeightPlan(const ConvGeometry& g, int64_t element_bytes)

@@ -28,9 +28,9 @@ namespace {
 void require_dimensions(const Infer& infer, const char* argument, const Shape& shape, int ndim) {
   bool valid = shape.ndim == ndim;
   for (int i = 0; i < shape.ndim; ++i) valid = valid && shape[i] >= 0;
-  infer.require(valid, ErrorCode::ShapeMismatch,
-                format("%s must have %d dimensions, got shape %s", argument, ndim,
-                       describe(shape).c_str()));
+  infer.require(
+      valid, ErrorCode::ShapeMismatch,
+      format("%s must have %d dimensions, got shape %s", argument, ndim, describe(shape).c_str()));
 }
 }  // namespace
 

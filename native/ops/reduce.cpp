@@ -51,6 +51,8 @@ void infer_reduction(const ReduceParams& p, Infer& infer, DType dtype) {
           std::min(2 * kReduceBlocks * std::max<int64_t>(out.size(), 1), kReducePartials));
 }
 
+Shape kept_shape(const Shape& shape, uint32_t dims) { return without(shape, dims, true); }
+
 void infer_extremum(const ReduceParams& p, Infer& infer) {
   infer_reduction(p, infer, infer.dtype(0));
   infer.require_argument(
@@ -97,6 +99,51 @@ void infer_mean(const ReduceParams& p, Infer& infer) {
   infer.allow_complex();
   if (!is_complex(infer.dtype(0))) infer.require_floating(0, "x");
   infer_reduction(p, infer, infer.dtype(0));
+}
+
+void infer_prod(const ReduceParams& p, Infer& infer) {
+  infer_reduction(p, infer, infer.dtype(0) == DType::u8 ? DType::i32 : infer.dtype(0));
+}
+
+void infer_norm(const NormParams& p, Infer& infer) {
+  infer.require_floating(0, "x");
+  infer_reduction(p, infer, infer.dtype(0));
+  infer.require_argument(
+      p.order != NormOrder::largest && p.order != NormOrder::smallest
+          ? true
+          : infer.in(0).size() > 0 || infer.out_shape[0].size() == 0,
+      "x must have elements along the reduced dimensions, got shape " + describe(infer.shape(0)));
+}
+
+void infer_variance(const VarianceParams& p, Infer& infer) {
+  infer.require_floating(0, "x");
+  infer.require_finite("correction", p.correction);
+  infer_reduction(p, infer, infer.dtype(0));
+  infer.output(infer.dtype(0), kept_shape(infer.shape(0), reduced_dims(p, infer.in(0).ndim())));
+  infer.workspace *= 2;
+  infer.need_contiguous();
+}
+
+void infer_log_sum_exp(const AxisParams& p, Infer& infer) {
+  require_dim(infer, p.dim);
+  infer.require_floating(0, "x");
+  infer.need_contiguous();
+  infer.output(infer.dtype(0), kept_shape(infer.shape(0), 1u << p.dim));
+  infer.work = 8 * infer.in(0).size();
+}
+
+void infer_spread(const SpreadParams&, Infer& infer) {
+  infer.require_floating(0, "x");
+  const Shape& shape = infer.shape(0);
+  for (int i = 1; i < 3; ++i) {
+    infer.require_dtype(i, "the statistics", infer.dtype(0));
+    bool fits = infer.in(i).ndim() == shape.ndim;
+    for (int d = 0; fits && d < shape.ndim; ++d)
+      fits = infer.shape(i)[d] == 1 || infer.shape(i)[d] == shape[d];
+    infer.require(fits, ErrorCode::ShapeMismatch,
+                  "the statistics must broadcast to " + describe(shape));
+  }
+  infer.output(infer.dtype(0), shape);
 }
 
 void infer_max(const ReduceParams& p, Infer& infer) { infer_extremum(p, infer); }

@@ -16,6 +16,42 @@ struct ReduceParams {
   }
 };
 
+enum class NormOrder : int32_t { zero, one, two, largest, smallest };
+inline constexpr const char* kNormOrderNames[] = {"0", "1", "2", "Infinity", "-Infinity"};
+
+struct NormParams : ReduceParams {
+  NormOrder order = NormOrder::two;
+  template <class V>
+  void visit(V& v) {
+    ReduceParams::visit(v);
+    v.choice("order", order, kNormOrderNames);
+  }
+};
+
+struct VarianceParams : ReduceParams {
+  double correction = 1;
+  bool root = false;  // the standard deviation
+  template <class V>
+  void visit(V& v) {
+    ReduceParams::visit(v);
+    v("correction", correction);
+    v("root", root);
+  }
+};
+
+// Adjoints of reductions, spread over what was reduced: with a and b of each result (broadcast to x)
+//   centred a (x - b), exponential a e^(x - b), equal a where x = b and 0 elsewhere.
+enum class SpreadKind : int32_t { centred, exponential, equal };
+inline constexpr const char* kSpreadKindNames[] = {"centred", "exponential", "equal"};
+
+struct SpreadParams {
+  SpreadKind kind = SpreadKind::centred;
+  template <class V>
+  void visit(V& v) {
+    v.choice("kind", kind, kSpreadKindNames);
+  }
+};
+
 struct ArgReduceParams {
   int64_t dim = 0;
   bool keepdim = false;

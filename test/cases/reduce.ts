@@ -8,6 +8,7 @@ import {
   mean,
   min,
   norm,
+  prod,
   softmax,
   std,
   sum,
@@ -36,6 +37,9 @@ const REDUCED: Reduced[] = [
   { shape: [50_001] },
   { shape: [3, 20_000], dim: 1 },
   { shape: [20_000, 3], dim: 0 },
+  { shape: [37, 16], dim: 1 },
+  { shape: [2, 31, 3, 5], dim: [0, 2, 3] },
+  { shape: [21, 2, 64], dim: [-1, -2], keepdim: true },
 ];
 
 function dimsOf({ shape, dim }: Reduced): Set<number> {
@@ -95,21 +99,21 @@ const singles = ({ dim }: Reduced) => !Array.isArray(dim);
 const MOMENTS: Case[] = [
   reduction('sum', ['sum'], sum, total, { linearIn: [0] }),
   reduction('mean', ['mean'], mean, average, { linearIn: [0], keep: small }),
-  reduction('variance', ['mean', 'sum'], variance, (v) => spread(v), { keep: small }),
+  reduction('variance', ['variance', 'spread'], variance, (v) => spread(v), { keep: small }),
   reduction(
     'variance, correction 0',
-    ['mean', 'sum'],
+    ['variance', 'spread'],
     (x, o) => variance(x, { ...o, correction: 0 }),
     (v) => spread(v, 0),
     { keep: small },
   ),
-  reduction('std', ['mean', 'sum', 'sqrt'], std, (v) => Math.sqrt(spread(v)), { keep: small }),
-  reduction('norm', ['sum', 'sqrt'], norm, (v) => Math.sqrt(total(v.map((x) => x * x))), {
+  reduction('std', ['variance', 'spread'], std, (v) => Math.sqrt(spread(v)), { keep: small }),
+  reduction('norm', ['norm'], norm, (v) => Math.sqrt(total(v.map((x) => x * x))), {
     keep: small,
   }),
   reduction(
     'norm, p 1',
-    ['sum', 'abs'],
+    ['norm'],
     (x, o) => norm(x, { ...o, p: 1 }),
     (v) => total(v.map(Math.abs)),
     {
@@ -119,7 +123,7 @@ const MOMENTS: Case[] = [
   ),
   reduction(
     'norm, p Infinity',
-    ['max', 'abs'],
+    ['norm', 'spread'],
     (x, o) => norm(x, { ...o, p: Infinity }),
     (v) => Math.max(...v.map(Math.abs)),
     {
@@ -127,6 +131,52 @@ const MOMENTS: Case[] = [
       input: { generate: (n, random) => distinct(n, random).map((v, i) => v + i / 999) },
     },
   ),
+  reduction(
+    'norm, p -Infinity',
+    ['norm', 'spread'],
+    (x, o) => norm(x, { ...o, p: -Infinity }),
+    (v) => Math.min(...v.map(Math.abs)),
+    {
+      keep: (r) => small(r) && sizeOf(r.shape) < 200,
+      input: { generate: (n, random) => distinct(n, random).map((v, i) => v + i / 999) },
+    },
+  ),
+  reduction(
+    'norm, p 0',
+    ['norm'],
+    (x, o) => norm(x, { ...o, p: 0 }),
+    (v) => v.filter((x) => x !== 0).length,
+    {
+      keep: (r) => small(r) && sizeOf(r.shape) < 200,
+      input: { generate: distinct },
+      gradient: 'zero everywhere',
+    },
+  ),
+  reduction(
+    'norm, p 3',
+    ['pow'],
+    (x, o) => norm(x, { ...o, p: 3 }),
+    (v) => Math.cbrt(total(v.map((x) => Math.abs(x) ** 3))),
+    { keep: (r) => small(r) && sizeOf(r.shape) < 200, input: { generate: distinct } },
+  ),
+].flat();
+
+const product = (v: number[]) => v.reduce((a, b) => a * b, 1);
+/** Some zeros, one or more to a product. */
+const withZeros = (n: number, random: () => number) =>
+  Float64Array.from({ length: n }, (_, i) => (i % 13 === 5 ? 0 : 0.5 + random()));
+
+const PRODUCTS: Case[] = [
+  reduction('prod', ['prod'], prod, product, { input: { range: [0.5, 1.5] }, keep: small }),
+  reduction('prod with zeros', ['prod'], prod, product, {
+    input: { generate: withZeros },
+    keep: (r) => small(r) && sizeOf(r.shape) < 200,
+  }),
+  reduction('prod of nothing', ['prod'], prod, product, { keep: (r) => sizeOf(r.shape) === 0 }),
+  reduction('prod of int32', ['prod'], prod, product, {
+    input: { dtype: 'int32', range: [-2, 3] },
+    keep: (r) => sizeOf(r.shape) > 1 && sizeOf(r.shape) < 30,
+  }),
 ].flat();
 
 const reduceMax = (v: number[]) => v.reduce((a, b) => Math.max(a, b), -Infinity);
@@ -163,7 +213,6 @@ const OF_INTEGERS: Case[] = [
     input: { dtype: 'uint8', range: [0, 256] },
     keep: small,
   }),
-  reduction('mean of int32', ['mean', 'cast'], mean, average, { input: integers, keep: small }),
   reduction('max of int32', ['max'], max, reduceMax, { input: integers, keep: small }),
   reduction(
     'argmax of uint8',
@@ -246,7 +295,7 @@ const EXPONENTIALS: Case[] = [
   ...alongAxis('logSoftmax', 'log_softmax', logSoftmax, (v, logTotal) => v - logTotal),
   ...reduction(
     'logsumexp',
-    ['max', 'sum', 'exp', 'log'],
+    ['log_sum_exp', 'spread'],
     (x, { dim = [], ...o }) => logsumexp(x, dim, o),
     logSum,
     {
@@ -256,7 +305,7 @@ const EXPONENTIALS: Case[] = [
   ),
   {
     name: 'logsumexp of infinities',
-    ops: ['max', 'where'],
+    ops: ['log_sum_exp'],
     inputs: [{ shape: [3, 2], generate: () => [-Infinity, -Infinity, 1, -Infinity, Infinity, 2] }],
     run: (x) => logsumexp(x, 1),
     reference: () => ({ shape: [3], data: Float64Array.of(-Infinity, 1, Infinity) }),
@@ -266,6 +315,7 @@ const EXPONENTIALS: Case[] = [
 
 export const REDUCE: Case[] = [
   ...MOMENTS,
+  ...PRODUCTS,
   ...EXTREMA,
   ...OF_INTEGERS,
   ...NAN_CASES,

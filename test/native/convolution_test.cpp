@@ -1,6 +1,7 @@
 // The convolution kernels of every instruction set of this machine against naive double references, called
 // without the engine: outputs start as NaN, everything is followed by guard bytes, and two threads must
 // give the bits of one.
+#include "activated.h"
 #include "kernel_ops.h"
 #include "ops/convolution.h"
 
@@ -29,22 +30,21 @@ struct ConvCase {
   Pair stride, padding, dilation;
 };
 
-// y = act(sum + residual) for every activation, given the sums.
+// y = act(sum + residual), given the sums.
 void test_epilogues(int isa, Conv2dForwardParams p, const std::vector<Array>& in,
                     const std::vector<double>& sums, const std::string& what) {
-  for (int a = 0; a < 6; ++a) {
-    p.activation = static_cast<Activation>(a);
+  for (const auto activation : {Activation::none, Activation::relu, Activation::tanh,
+                                Activation::sigmoid, Activation::silu, Activation::gelu}) {
+    p.activation = activation;
     std::vector<double> y(sums.size());
+    double widest = 1;  // a bounded activation has the error of the sum before it
     for (size_t i = 0; i < y.size(); ++i) {
       const double x = sums[i] + in[3].v[i];
-      y[i] = a == 1   ? std::fmax(x, 0)
-             : a == 2 ? std::tanh(x)
-             : a == 3 ? 1 / (1 + std::exp(-x))
-             : a == 4 ? x / (1 + std::exp(-x))
-             : a == 5 ? x * std::erfc(-x / std::sqrt(2)) / 2
-                      : x;
+      widest = std::max(widest, std::abs(x));
+      y[i] = activated(activation, x);
     }
-    near(run(conv2d, isa, p, {in.begin(), in.end()})[0], y, 64, what + " " + kActivationNames[a]);
+    near(run(conv2d, isa, p, std::vector<Input>(in.begin(), in.end()))[0], y, 64 * widest,
+         what + " " + kActivationNames[static_cast<int>(activation)]);
   }
 }
 
@@ -129,26 +129,53 @@ void test_conv(int isa, DType t, const ConvCase& c) {
 
 void test_convolutions(int isa, DType t) {
   const Pair one = pair(1, 1), none = pair(0, 0);
+  for (const ConvCase& c : std::vector<ConvCase>{
+           {{2, 3, 9, 11}, 5, 3, 3, 1, one, one, one},
+           {{1, 1, 5, 5}, 1, 1, 1, 1, one, none, one},
+           {{2, 20, 8, 13}, 17, 1, 1, 1, one, none, one},
+           {{1, 9, 70, 65}, 10, 3, 3, 1, one, one, one},
+           {{2, 4, 12, 17}, 6, 3, 2, 2, pair(2, 3), pair(1, 2), pair(2, 1)},
+           {{2, 3, 13, 16}, 4, 3, 5, 1, pair(2, 2), pair(1, 2), pair(2, 2)},
+           {{1, 2, 10, 10}, 3, 2, 2, 1, pair(4, 3), none, one},
+           {{1, 2, 7, 6}, 3, 3, 3, 1, one, pair(4, 5), one},
+           {{3, 40, 4, 4}, 50, 3, 3, 1, one, one, one},
+           {{2, 12, 9, 33}, 12, 3, 3, 12, one, one, one},
+           {{2, 5, 11, 70}, 5, 5, 3, 5, pair(2, 2), pair(2, 1), one},
+           {{2, 5, 14, 19}, 5, 3, 3, 5, pair(3, 2), pair(1, 3), pair(2, 3)},
+           {{2, 6, 9, 9}, 12, 3, 3, 6, pair(2, 1), one, one},
+           {{1, 130, 3, 3}, 300, 1, 1, 1, pair(2, 2), none, one},
+           {{2, 3, 20, 70}, 6, 5, 5, 3, one, pair(2, 2), one},
+           {{3, 2, 9, 33}, 2, 7, 7, 2, one, pair(3, 3), one},
+           {{20, 3, 7, 7}, 9, 3, 3, 1, one, one, one},
+           {{1, 2, 40, 41}, 3, 3, 3, 1, one, pair(7, 7), pair(7, 9)},
+           // Pointwise: several blocks of channels, of pixels, of images; a part of a vector.
+           {{1, 150, 3, 7}, 270, 1, 1, 1, one, none, one},
+           {{2, 6, 40, 50}, 9, 1, 1, 1, one, none, one},
+           {{70, 12, 4, 5}, 6, 1, 1, 3, one, none, one},
+           {{0, 3, 8, 8}, 4, 3, 3, 1, one, one, one}}) {
+    test_conv(isa, t, c);
+  }
+}
+
+// By Winograd's algorithm in float32 wherever there are channels enough: planes that no tile divides, blocks
+// that begin and end anywhere in a row of tiles, parts of panels, several blocks of channels.
+void test_winograd(int isa, DType t) {
+  const Pair none = pair(0, 0), one = pair(1, 1), two = pair(2, 2), unit = pair(1, 1);
   for (const ConvCase& c :
-       std::vector<ConvCase>{{{2, 3, 9, 11}, 5, 3, 3, 1, one, one, one},
-                             {{1, 1, 5, 5}, 1, 1, 1, 1, one, none, one},
-                             {{2, 20, 8, 13}, 17, 1, 1, 1, one, none, one},
-                             {{1, 9, 70, 65}, 10, 3, 3, 1, one, one, one},
-                             {{2, 4, 12, 17}, 6, 3, 2, 2, pair(2, 3), pair(1, 2), pair(2, 1)},
-                             {{2, 3, 13, 16}, 4, 3, 5, 1, pair(2, 2), pair(1, 2), pair(2, 2)},
-                             {{1, 2, 10, 10}, 3, 2, 2, 1, pair(4, 3), none, one},
-                             {{1, 2, 7, 6}, 3, 3, 3, 1, one, pair(4, 5), one},
-                             {{3, 40, 4, 4}, 50, 3, 3, 1, one, one, one},
-                             {{2, 12, 9, 33}, 12, 3, 3, 12, one, one, one},
-                             {{2, 5, 11, 70}, 5, 5, 3, 5, pair(2, 2), pair(2, 1), one},
-                             {{2, 5, 14, 19}, 5, 3, 3, 5, pair(3, 2), pair(1, 3), pair(2, 3)},
-                             {{2, 6, 9, 9}, 12, 3, 3, 6, pair(2, 1), one, one},
-                             {{1, 130, 3, 3}, 300, 1, 1, 1, pair(2, 2), none, one},
-                             {{2, 3, 20, 70}, 6, 5, 5, 3, one, pair(2, 2), one},
-                             {{3, 2, 9, 33}, 2, 7, 7, 2, one, pair(3, 3), one},
-                             {{20, 3, 7, 7}, 9, 3, 3, 1, one, one, one},
-                             {{1, 2, 40, 41}, 3, 3, 3, 1, one, pair(7, 7), pair(7, 9)},
-                             {{0, 3, 8, 8}, 4, 3, 3, 1, one, one, one}}) {
+       std::vector<ConvCase>{{{2, 16, 1, 1}, 16, 3, 3, 1, unit, one, unit},
+                             {{3, 16, 3, 3}, 16, 3, 3, 1, unit, one, unit},
+                             {{2, 33, 17, 13}, 16, 3, 3, 1, unit, none, unit},
+                             {{2, 16, 13, 17}, 33, 3, 3, 1, unit, two, unit},
+                             {{13, 17, 7, 7}, 64, 3, 3, 1, unit, one, unit},
+                             {{2, 64, 14, 14}, 16, 3, 3, 1, unit, one, unit},
+                             {{1, 16, 3, 215}, 16, 3, 3, 1, unit, pair(0, 2), unit},
+                             {{1, 20, 30, 64}, 24, 3, 3, 1, unit, pair(2, 1), unit},
+                             {{1, 130, 9, 9}, 16, 3, 3, 1, unit, one, unit},
+                             {{1, 16, 9, 9}, 150, 3, 3, 1, unit, one, unit},
+                             {{5, 48, 8, 11}, 66, 3, 3, 3, unit, one, unit},
+                             {{2, 7, 14, 14}, 16, 3, 3, 1, unit, one, unit},
+                             {{2, 1, 28, 28}, 32, 3, 3, 1, unit, one, unit},
+                             {{0, 16, 8, 8}, 16, 3, 3, 1, unit, one, unit}}) {
     test_conv(isa, t, c);
   }
 }
@@ -169,6 +196,7 @@ int main() {
   for (int isa = 0; isa < isa_count(); ++isa) {
     for (const DType t : {DType::f32, DType::f64}) {
       test_convolutions(isa, t);
+      test_winograd(isa, t);
     }
   }
   test_refusals();

@@ -172,7 +172,7 @@ void test_accuracy() {
   const Array x = Array::of(DType::f32, {100001}, range(-20, 20, 100001));
   std::vector<double> want = x.values();
   for (double& v : want) v *= cdf(v);
-  expect(OpId::gelu, &none, {x}, want, 3e-7, 3e-7);
+  expect(OpId::gelu, &gelu, {x}, want, 3e-7, 3e-7);
 }
 
 // Every unary and adjoint op in float64 against its formula, and float32 against float64.

@@ -12,6 +12,8 @@ using namespace fluxion::test;
 #define OPS(X)                       \
   X(batch_norm, BatchNormParams)     \
   X(batch_norm_vjp, BatchNormParams) \
+  X(group_norm, GroupNormParams)     \
+  X(group_norm_vjp, GroupNormParams) \
   X(layer_norm, LayerNormParams)     \
   X(layer_norm_vjp, LayerNormVjpParams)
 FLUXION_TEST_DECLARE(OPS)
@@ -64,21 +66,46 @@ void test_batch_norm(int isa, DType t, const Shape& x, bool affine, double offse
   const auto channel = [=](size_t i) { return i / size % channels; };
   const Norm r = normalise(in, affine ? &w : nullptr, affine ? &b : nullptr, g, channels, channels,
                            1e-3, channel, channel);
-  const BatchNormParams p{1e-3};
+  BatchNormParams p;
+  p.eps = 1e-3;
   const Input weight = affine ? Input(w) : Input(nullptr),
               bias = affine ? Input(b) : Input(nullptr);
-  const auto y = run(batch_norm, isa, p, {in, weight, bias});
+  const auto y = run(batch_norm, isa, p, {in, weight, bias, nullptr, nullptr});
   const std::string what = "batch_norm " + describe(x);
   const double slack = 1 + std::abs(offset);
   near(y[0], r.y, 16 * slack, what);
   near(y[1], r.mean, 64, what + " mean");
   near(y[2], r.variance, 8 * slack, what + " variance");
-  near(run(batch_norm, isa, p, {in, weight, bias}, 6)[2], r.variance, 8 * slack,
+  near(run(batch_norm, isa, p, {in, weight, bias, nullptr, nullptr}, 6)[2], r.variance, 8 * slack,
        what + " variance alone");
-  const auto v = run(batch_norm_vjp, isa, p, {g, in, weight, y[1], y[2]});
+  const auto v = run(batch_norm_vjp, isa, p, {g, in, weight, bias, y[1], y[2]});
   near(v[0], r.gx, 32 * slack, what + " gx");
   near(v[1], r.gweight, 32 * slack, what + " gweight");
   near(v[2], r.gbias, 32, what + " gbias");
+}
+
+void test_group_norm(int isa, DType t, const Shape& x, int64_t groups, bool affine) {
+  const Array in = noise(x, t, 1, 3), g = noise(x, t), w = noise({x[1]}, t), b = noise({x[1]}, t);
+  size_t size = 1;
+  for (int i = 2; i < x.ndim; ++i) size *= static_cast<size_t>(x[i]);
+  const size_t channels = static_cast<size_t>(x[1]), all = static_cast<size_t>(x[0] * groups);
+  const size_t count = in.v.size() / all;
+  const Norm r = normalise(
+      in, affine ? &w : nullptr, affine ? &b : nullptr, g, all, channels, 1e-3,
+      [=](size_t i) { return i / count; }, [=](size_t i) { return i / size % channels; });
+  GroupNormParams p;
+  p.groups = groups, p.eps = 1e-3;
+  const Input weight = affine ? Input(w) : Input(nullptr),
+              bias = affine ? Input(b) : Input(nullptr);
+  const auto y = run(group_norm, isa, p, {in, weight, bias});
+  const std::string what = "group_norm " + describe(x);
+  near(y[0], r.y, 64, what);
+  near(y[1], r.mean, 64, what + " mean");
+  near(y[2], r.variance, 32, what + " variance");
+  const auto v = run(group_norm_vjp, isa, p, {g, in, weight, bias, y[1], y[2]});
+  near(v[0], r.gx, 256, what + " gx");
+  near(v[1], r.gweight, 64, what + " gweight");
+  near(v[2], r.gbias, 64, what + " gbias");
 }
 
 void test_layer_norm(int isa, DType t, const Shape& x, int64_t trailing, bool affine) {
@@ -108,7 +135,9 @@ void test_layer_norm(int isa, DType t, const Shape& x, int64_t trailing, bool af
         v[0].v);
 }
 
-void test_refusals() { CHECK(refuses(batch_norm, BatchNormParams{1e-5}, {{1, 3, 1}, {3}, {3}})); }
+void test_refusals() {
+  CHECK(refuses(batch_norm, BatchNormParams{}, {{1, 3, 1}, {3}, {3}, {3}, {3}}));
+}
 
 }  // namespace
 
@@ -119,7 +148,11 @@ int main() {
         test_batch_norm(isa, t, {4, 3, 5, 7}, affine, 0);
         test_batch_norm(isa, t, {9, 33}, affine, 100);
         test_batch_norm(isa, t, {3, 2, 300}, affine, 1000);
+        test_batch_norm(isa, t, {5, 9, 37}, affine, 10);
+        test_group_norm(isa, t, {3, 6, 5, 7}, 2, affine);
+        test_group_norm(isa, t, {2, 4, 100}, 4, affine);
         test_layer_norm(isa, t, {5, 33}, 1, affine);
+        test_layer_norm(isa, t, {3, 5000}, 1, affine);
         test_layer_norm(isa, t, {3, 4, 5, 7}, 3, affine);
         test_layer_norm(isa, t, {40, 700}, 1, affine);
       }

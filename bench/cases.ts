@@ -9,6 +9,8 @@ import { FOURIER } from './cases/fourier';
 import { INTERPOLATE } from './cases/interpolate';
 import { MESH_FREE } from './cases/mesh-free';
 import { OPTIMIZER } from './cases/optimizer';
+import { NORMALIZATION } from './cases/normalization';
+import { REDUCTIONS } from './cases/reductions';
 import { SEMI_LAGRANGIAN } from './cases/semi-lagrangian';
 import { SPECTRAL_DIFFUSION } from './cases/spectral-diffusion';
 import { UPWIND } from './cases/upwind';
@@ -19,6 +21,8 @@ export const CASES: readonly Case[] = [
   ...ELEMENTWISE,
   ...COMPLEX,
   ...DENSE,
+  ...NORMALIZATION,
+  ...REDUCTIONS,
   ...CONVOLUTION,
   ...INTERPOLATE,
   ...DIFFUSION,

@@ -118,10 +118,10 @@ interface Variant {
   name: string;
   k: number;
   depthwise?: boolean;
+  sizes?: typeof IMAGES;
   groups?: number;
   stride?: number;
   dilation?: number;
-  sizes?: typeof IMAGES;
 }
 
 function convolution(variant: Variant, backward: boolean): Case {
@@ -190,14 +190,14 @@ const VARIANTS: readonly Variant[] = [
   { name: 'conv2d-3x3', k: 3 },
   { name: 'conv2d-1x1', k: 1 },
   { name: 'depthwise-3x3', k: 3, depthwise: true },
+  // The two stages of the RDNN's training step, with planes that are no multiple of a vector.
+  { name: 'conv2d-28x28', k: 3, sizes: { n: 64, c: 32, h: 28, w: 28, co: 32 } },
+  { name: 'conv2d-14x14', k: 3, sizes: { n: 64, c: 64, h: 14, w: 14, co: 64 } },
   { name: 'depthwise-7x7', k: 7, depthwise: true },
   { name: 'conv2d-5x5', k: 5 },
   { name: 'conv2d-3x3-stride-2', k: 3, stride: 2 },
   { name: 'conv2d-3x3-dilation-2', k: 3, dilation: 2 },
   { name: 'conv2d-3x3-groups-8', k: 3, groups: 8 },
-  // The two stages of the RDNN's training step, with planes that are no multiple of a vector.
-  { name: 'conv2d-28x28', k: 3, sizes: { n: 64, c: 32, h: 28, w: 28, co: 32 } },
-  { name: 'conv2d-14x14', k: 3, sizes: { n: 64, c: 64, h: 14, w: 14, co: 64 } },
 ];
 
 export const CONVOLUTION: readonly Case[] = VARIANTS.flatMap((variant) => [

@@ -22,8 +22,9 @@ import torch_complex
 import torch_fourier
 import torch_interpolate
 import torch_mesh_free
-import torch_networks
 import torch_optimizer
+import torch_reduce
+import torch_networks
 import torch_semi_lagrangian
 import torch_spectral_diffusion
 import torch_upwind
@@ -184,8 +185,9 @@ FORMULATIONS = {
     **torch_fourier.FORMULATIONS,
     **torch_interpolate.FORMULATIONS,
     **torch_mesh_free.FORMULATIONS,
-    **torch_networks.FORMULATIONS,
     **torch_optimizer.FORMULATIONS,
+    **torch_reduce.FORMULATIONS,
+    **torch_networks.FORMULATIONS,
     **torch_semi_lagrangian.FORMULATIONS,
     **torch_spectral_diffusion.FORMULATIONS,
     **torch_upwind.FORMULATIONS,

@@ -152,3 +152,14 @@ export class LogSoftmax extends Module {
     return logSoftmax(x, this.dim);
   }
 }
+
+/** The name of a layer that is an activation with default parameters, for layers that apply one in their own pass. */
+export function activationOf(layer: Module): ActivationName | null {
+  if (layer instanceof Activation) return layer.name;
+  if (layer instanceof ReLU) return 'relu';
+  if (layer instanceof GELU) return 'gelu';
+  if (layer instanceof SiLU) return 'silu';
+  if (layer instanceof Softplus) return 'softplus';
+  if (layer instanceof Tanh) return 'tanh';
+  return layer instanceof Sigmoid ? 'sigmoid' : null;
+}

@@ -3,7 +3,9 @@ import type { Tensor } from '../tensor/tensor';
 import { withDefaults } from '../ops/define';
 import { dropout } from '../ops/random';
 import { flatten } from '../ops/shape';
+import { activationOf } from './activation';
 import { Module } from './module';
+import { BatchNorm } from './normalization';
 
 /** A module of one tensor to one tensor. */
 export type Layer = Module & { forward(x: Tensor): Tensor };
@@ -47,14 +49,29 @@ abstract class LayerList<M extends Module> extends Module {
   }
 }
 
-/** Applies layers one after the other. */
+/** What a layer and the activation after it do in one pass; null where they do not. */
+function fused(layer: Layer, next: Layer | undefined): ((x: Tensor) => Tensor) | null {
+  if (!(layer instanceof BatchNorm) || !next) return null;
+  // A layer whose forward was replaced, to look at what passes, is called by itself.
+  if (Object.hasOwn(layer, 'forward') || Object.hasOwn(next, 'forward')) return null;
+  const activation = activationOf(next);
+  return activation && ((x) => layer.forward(x, activation));
+}
+
+/** Applies layers one after the other; a batch normalisation and the activation after it in one pass. */
 export class Sequential extends LayerList<Layer> {
   constructor(...layers: Layer[]) {
     super('Sequential', layers);
   }
 
   forward(x: Tensor): Tensor {
-    return this.layers.reduce((value, layer) => layer.forward(value), x);
+    let value = x;
+    for (let i = 0; i < this.layers.length; i++) {
+      const both = fused(this.layers[i]!, this.layers[i + 1]);
+      value = both ? both(value) : this.layers[i]!.forward(value);
+      if (both) i++;
+    }
+    return value;
   }
 }
 

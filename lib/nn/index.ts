@@ -60,7 +60,15 @@ export {
 } from './sample-normalization';
 export { AdaptiveAvgPool2d, AvgPool2d, MaxPool2d } from './pooling';
 export { Embedding, type EmbeddingOptions } from './embedding';
-export { BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, NLLLoss } from './loss';
+export {
+  BCEWithLogitsLoss,
+  CrossEntropyLoss,
+  HuberLoss,
+  L1Loss,
+  MSELoss,
+  NLLLoss,
+  SmoothL1Loss,
+} from './loss';
 export { Diffusion2d, type Diffusion2dOptions } from './diffusion';
 export { Reaction, type ReactionOptions } from './reaction';
 export {

@@ -5,12 +5,14 @@ import {
   type HuberLossOptions,
   type LossOptions,
   type NllLossOptions,
+  type SmoothL1LossOptions,
   bceWithLogits,
   crossEntropy,
   huberLoss,
   l1Loss,
   mseLoss,
   nllLoss,
+  smoothL1Loss,
 } from '../ops/linalg';
 import { Module } from './module';
 
@@ -60,14 +62,14 @@ export class L1Loss extends Module {
   }
 }
 
-/** {@link bceWithLogits} with its options. */
-export class BCEWithLogitsLoss extends Module {
-  constructor(readonly options?: BceWithLogitsOptions) {
+/** {@link smoothL1Loss} with its options. */
+export class SmoothL1Loss extends Module {
+  constructor(readonly options?: SmoothL1LossOptions) {
     super();
   }
 
-  forward(logits: Tensor, target: Tensor): Tensor {
-    return bceWithLogits(logits, target, this.options);
+  forward(x: Tensor, target: Tensor): Tensor {
+    return smoothL1Loss(x, target, this.options);
   }
 }
 
@@ -79,5 +81,16 @@ export class HuberLoss extends Module {
 
   forward(x: Tensor, target: Tensor): Tensor {
     return huberLoss(x, target, this.options);
+  }
+}
+
+/** {@link bceWithLogits} with its options. */
+export class BCEWithLogitsLoss extends Module {
+  constructor(readonly options?: BceWithLogitsOptions) {
+    super();
+  }
+
+  forward(x: Tensor, target: Tensor): Tensor {
+    return bceWithLogits(x, target, this.options);
   }
 }

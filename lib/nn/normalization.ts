@@ -3,7 +3,7 @@ import type { Tensor } from '../tensor/tensor';
 import { keep } from '../autograd/tidy';
 import { withDefaults } from '../ops/define';
 import { full } from '../ops/creation';
-import { batchNorm, layerNorm } from '../ops/linalg';
+import { type FusedActivation, batchNorm, layerNorm } from '../ops/linalg';
 import { constantParameter } from './initialization';
 import { requireSizes } from './linear';
 import { Module } from './module';
@@ -80,12 +80,14 @@ export abstract class ChannelNorm extends Module {
 }
 
 /** Batch normalisation of channels; in eval mode by the running statistics. Ioffe and Szegedy (2015). */
-abstract class BatchNorm extends ChannelNorm {
-  forward(x: Tensor): Tensor {
+export abstract class BatchNorm extends ChannelNorm {
+  /** With an activation after it in the same pass. */
+  forward(x: Tensor, activation: FusedActivation = 'none'): Tensor {
     this.requireInput(x);
     const { runningMean, runningVar, weight, bias, momentum, eps } = this;
     const training = this.training || runningMean === null;
-    return batchNorm(x, { runningMean, runningVar, weight, bias, training, momentum, eps });
+    const statistics = { runningMean, runningVar, training, momentum };
+    return batchNorm(x, { ...statistics, weight, bias, eps, activation });
   }
 }
 

@@ -2,7 +2,7 @@ import type { Tensor } from '../tensor/tensor';
 import { withDefaults } from '../ops/define';
 import { mul } from '../ops/elementwise';
 import { conv2d } from '../ops/linalg';
-import { ACTIVATIONS, type ActivationName } from './activation';
+import type { ActivationName } from './activation';
 import { Conv2d } from './convolution';
 import { Module } from './module';
 import { BatchNorm2d } from './normalization';
@@ -47,7 +47,7 @@ export class Reaction extends Module {
   }
 
   private hidden(u: Tensor): Tensor {
-    return ACTIVATIONS[this.activation](this.norm.forward(this.first.forward(u)));
+    return this.norm.forward(this.first.forward(u), this.activation);
   }
 
   forward(u: Tensor): Tensor {

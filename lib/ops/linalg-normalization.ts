@@ -57,6 +57,7 @@ export function needsGrad(operands: readonly Operand[]): boolean {
   return gradEnabled() && operands.some((t) => isTensor(t) && t.requiresGrad);
 }
 
+/** @internal */
 export function requireParameter(
   op: string,
   name: string,

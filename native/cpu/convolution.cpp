@@ -1,9 +1,9 @@
-// Convolution in 2 and 3 dimensions, channels before cells, and its gradients: the choice of the algorithm.
+// Convolutions of images and volumes, NCHW and NCDHW, and their gradients, by the kind of the kernel:
 //
-//   depthwise.h            one input channel for each output
-//   pointwise.h            one tap, no stride or padding: a product with the matrix of an image
-//   winograd.cpp           3x3 in float32 with enough channels
-//   convolution_direct.h   everything else, forward and input gradient; convolution_weight.h its weight gradient
+//   one weight per channel and tap     cpu/depthwise.h
+//   1 x 1                              cpu/pointwise.h, pointwise_weight.h
+//   3 x 3                              cpu/winograd.cpp
+//   any other                          cpu/convolution_direct.h, convolution_weight.h
 #include <algorithm>
 #include <cstdint>
 #include <utility>
@@ -50,18 +50,18 @@ static Epilogue<T> epilogue_of(Activation activation, const Kernel& kernel) {
 template <class T>
 static void conv2d(const Conv2dForwardParams& p, const Kernel& kernel) {
   const Shape &x = kernel.in(0).shape, &weight = kernel.in(1).shape;
-  const T *from = kernel.in(0).as<T>(), *weights = kernel.in(1).as<T>();
+  const T *in = kernel.in(0).as<T>(), *weights = kernel.in(1).as<T>();
   T* out = kernel.out(0).as<T>();
   const Epilogue<T> epilogue = epilogue_of<T>(p.activation, kernel);
   if (conv_is_depthwise(weight, p.groups))
-    return depthwise_forward<T>(kernel, {{p, x, weight}, weights}, epilogue, from, out);
-  if (!conv_is_pointwise(p, weight))
-    return convolve_direct<T>(kernel, {{p, x, weight}, false, sizeof(T)}, from, weights, epilogue,
+    return depthwise_forward<T>(kernel, {{p, x, weight}, weights}, epilogue, in, out);
+  if (!conv_is_pointwise(p, weight)) {
+    return convolve_direct<T>(kernel, {{p, x, weight}, false, sizeof(T)}, in, weights, epilogue,
                               out);
-  Pointwise<T> c{x[0], p.groups, weight[0] / p.groups, weight[1], x[2] * x[3], from, out, weights};
-  c.row_stride = c.channels, c.channel_stride = 1;
-  c.epilogue = epilogue;
-  pointwise_planes(kernel, c);
+  }
+  const int64_t rows = weight[0] / p.groups, channels = weight[1];
+  pointwise_planes<T>(kernel, {x[0], p.groups, rows, channels, x[2] * x[3], in, out, epilogue,
+                               weights, rows * channels, channels, 1});
 }
 
 template <class T>
@@ -77,10 +77,9 @@ static void conv2d_input_vjp(const Conv2dInputVjpParams& p, const Kernel& kernel
   if (!conv_is_pointwise(p, weight)) {
     return convolve_direct<T>(kernel, {{p, x, weight}, true, sizeof(T)}, g, weights, epilogue, gx);
   }
-  Pointwise<T> c{x[0], p.groups, weight[1], weight[0] / p.groups, x[2] * x[3], g, gx, weights};
-  c.row_stride = 1, c.channel_stride = c.rows;
-  c.epilogue = epilogue;
-  pointwise_planes(kernel, c);
+  const int64_t rows = weight[1], channels = weight[0] / p.groups;
+  pointwise_planes<T>(kernel, {x[0], p.groups, rows, channels, x[2] * x[3], g, gx, epilogue,
+                               weights, rows * channels, 1, rows});
 }
 
 template <class T>
@@ -91,17 +90,12 @@ static void conv2d_weight_vjp(const Conv2dWeightVjpParams& p, const Kernel& kern
   if (conv_is_depthwise(weight, p.groups))
     return depthwise_vjp<T>(kernel, {{p, x, weight}, nullptr}, g, from_x, nullptr, out);
   if (conv_is_pointwise(p, weight)) {
-    const int64_t outputs = weight[0] / p.groups, pixels = x[2] * x[3];
-    return pointwise_weight_vjp<T>(kernel,
-                                   {{x[0], pixels, p.groups, weight[1], outputs, sizeof(T)},
-                                    x[0],
-                                    p.groups,
-                                    weight[1],
-                                    outputs,
-                                    pixels,
-                                    from_x,
-                                    g},
-                                   out);
+    const int64_t plane = x[2] * x[3], in_channels = weight[1], outs = weight[0] / p.groups;
+    return pointwise_weight_vjp<T>(
+        kernel,
+        {{x[0], plane, p.groups, in_channels, outs, sizeof(T)},
+         x[0], p.groups, in_channels, outs, plane, from_x, g},
+        out);
   }
   convolution_weight_vjp<T>(kernel, {p, x, weight}, g, from_x, out);
 }

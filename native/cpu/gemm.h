@@ -282,41 +282,4 @@ inline void dispatch_tile(int rows, int cols, F&& f) {
   dispatch_vectors<kTileRows>(vectors, f);
 }
 
-// --- block
-
-// One block of C. pack_a(k, depth) returns all panels of A for that range of the depth, one after the
-// other; pack_b(k, depth, column, valid) returns the panel of B with `valid` columns from `column` on.
-// Columns are asked for in ascending order; the depth is cut into ranges of `step`. Bias and residual of the
-// epilogue are added in the first of them, the activation is applied in the last.
-template <class T, class PackA, class PackB>
-void gemm_block(int64_t rows, int64_t cols, int64_t depth, int64_t step, const PackA& pack_a,
-                const PackB& pack_b, T* c, int64_t pitch, const Epilogue<T>& epilogue) {
-  if (depth == 0) {
-    for (int64_t i = 0; i < rows; ++i) std::fill_n(c + i * pitch, cols, T{});
-    return finish_rows(epilogue, c, pitch, rows, cols);
-  }
-  for (int64_t k = 0; k < depth; k += step) {
-    const int64_t now = std::min(step, depth - k);
-    const T* a = pack_a(k, now);
-    for (int64_t j = 0; j < cols; j += kTileCols<T>) {
-      const int valid = static_cast<int>(std::min<int64_t>(kTileCols<T>, cols - j));
-      const T* b = pack_b(k, now, j, valid);
-      for (int64_t i = 0; i < rows; i += kTileRows) {
-        const int here = static_cast<int>(std::min<int64_t>(kTileRows, rows - i));
-        T* to = c + i * pitch + j;
-        Tile<T> tile{now, to, pitch, here, valid, k > 0, nullptr};
-        const Epilogue<T> part = epilogue.at(i, j, i * pitch + j);
-        if (k == 0)
-          tile.bias = part.bias, tile.residual = part.residual, tile.columns = part.columns;
-        if (k + now == depth) tile.floor = part.floor();
-        dispatch_tile<T>(here, valid, [&](auto shape) {
-          packed_tile<T, shape.rows, shape.vectors>(tile, a + i * now, b);
-        });
-        if (k + now == depth && part.smooth())
-          activate_rows(part.activation, to, pitch, here, valid);
-      }
-    }
-  }
-}
-
 }  // namespace fluxion::cpu::FLUXION_TARGET

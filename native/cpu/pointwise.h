@@ -63,15 +63,15 @@ inline constexpr int64_t kPointwiseStreamBytes = int64_t{8} << 20;
 
 template <class T>
 struct Pointwise {
-  int64_t images, groups, rows, channels, pixels;  // rows and channels of a group
+  int64_t images, groups, rows, channels, plane;  // rows and channels of a group
   const T* in;
   T* out;
-  const T* weights;  // weight(group, row, channel) = weights[.. * strides]
-  int64_t row_stride, channel_stride;
   Epilogue<T> epilogue;
+  const T* weights;  // weight(group, row, channel) = weights[.. * strides]
+  int64_t group_stride, row_stride, channel_stride;
 
-  int64_t depth_step() const { return fluxion::depth_step(channels, kConvDepthBytes, sizeof(T)); }
   int64_t padded_rows() const { return round_up(rows, kTileRows); }
+  int64_t depth_step() const { return fluxion::depth_step(channels, kConvDepthBytes, sizeof(T)); }
 };
 
 // packed: of each group [depth step][row panel][depth][kTileRows]
@@ -81,24 +81,24 @@ static void pack_pointwise(const Kernel& kernel, const Pointwise<T>& c, T* packe
   kernel.parallel_for(c.groups * panels, [&](int64_t block, int) {
     const int64_t group = block / panels, row = block % panels * kTileRows;
     const int valid = static_cast<int>(std::min<int64_t>(kTileRows, c.rows - row));
-    const T* from = c.weights + group * c.rows * c.channels + row * c.row_stride;
+    const T* from = c.weights + group * c.group_stride + row * c.row_stride;
+    T* to = packed + group * c.padded_rows() * c.channels;
     for (int64_t k = 0; k < c.channels; k += step) {
       const int64_t now = std::min(step, c.channels - k);
-      pack_strided<T, kTileRows>(
-          from + k * c.channel_stride, c.channel_stride, c.row_stride, valid, now,
-          packed + group * c.padded_rows() * c.channels + k * c.padded_rows() + row * now);
+      pack_strided<T, kTileRows>(from + k * c.channel_stride, c.channel_stride, c.row_stride, valid,
+                                 now, to + k * c.padded_rows() + row * now);
     }
   });
 }
 
 template <class T>
 static void pointwise_planes(const Kernel& kernel, const Pointwise<T>& c) {
-  if (c.images * c.groups * c.rows * c.pixels == 0) return;
+  if (c.images * c.groups * c.rows * c.plane == 0) return;
   T* packed = kernel.workspace<T>();
   pack_pointwise(kernel, c, packed);
   constexpr int64_t bytes = static_cast<int64_t>(sizeof(T));
   constexpr int64_t most_cols = kConvBlockColBytes / bytes;
-  const int64_t plane = c.pixels;
+  const int64_t plane = c.plane;
   const int64_t row_step = round_up(ceil_div(c.rows, ceil_div(c.rows, kConvBlockRows)), kTileRows);
   const int64_t row_blocks = ceil_div(c.rows, row_step);
   const int64_t wanted = ceil_div(kConvMinBlocks, c.images * c.groups * row_blocks);

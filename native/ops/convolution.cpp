@@ -64,8 +64,10 @@ void plan_correlation(Infer& infer, const Conv2dParams& p, const ConvProblem& c,
   const int64_t bytes = bytes_of(infer);
   const int64_t rows = transposed ? c.weight[1] : c.weight[0] / c.groups;
   const int64_t depth = transposed ? c.weight[0] / c.groups : c.weight[1];
-  infer.workspace = static_cast<size_t>(c.groups * (rows + kMaxTileRows) * depth * bytes);
-  infer.scratch = static_cast<size_t>(depth_step(depth, kConvDepthBytes, bytes) * kMaxTileRowBytes);
+  const int64_t padded = rows + kMaxTileRows * (ceil_div(rows, kConvBlockRows) + 1);
+  infer.workspace = static_cast<size_t>(c.groups * padded * depth * bytes);
+  infer.scratch =
+      static_cast<size_t>(depth_step(depth, kConvDepthBytes, bytes) * kMaxTileRowBytes);
 }
 
 void plan_weights(Infer& infer, const ConvGeometry& geometry) {
@@ -76,8 +78,8 @@ void plan_weights(Infer& infer, const ConvGeometry& geometry) {
 }
 
 void plan_depthwise(Infer& infer, const ConvProblem& c, int64_t out_plane) {
-  infer.scratch =
-      static_cast<size_t>(depthwise_scratch(c.weight[2] * c.weight[3], out_plane, bytes_of(infer)));
+  infer.scratch = static_cast<size_t>(
+      depthwise_scratch(c.weight[2] * c.weight[3], out_plane, bytes_of(infer)));
 }
 
 void plan_depthwise_weights(Infer& infer, const ConvProblem& c) {
@@ -110,10 +112,9 @@ ConvGeometry volume_problem(const Infer& infer, const Conv3dParams& p, const Sha
   const ConvGeometry g(p, x, weight);
   bool fits = true;
   for (int a = 0; a < 3; ++a) fits = fits && g.kernel[a] >= 1 && g.out(a) >= 1;
-  infer.require(
-      fits, ErrorCode::ShapeMismatch,
-      format("x must not be smaller than the kernel after padding, got x %s and weight %s",
-             describe(x).c_str(), describe(weight).c_str()));
+  infer.require(fits, ErrorCode::ShapeMismatch,
+                format("x must not be smaller than the kernel after padding, got x %s and weight %s",
+                       describe(x).c_str(), describe(weight).c_str()));
   return g;
 }
 
@@ -182,20 +183,20 @@ void infer_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, Infer& infer) 
   if (conv_is_depthwise(c.weight, c.groups)) {
     return plan_depthwise_weights(infer, c);
   }
+  if (conv_is_pointwise(params, c.weight)) {
+    const int64_t bytes = bytes_of(infer);
+    const PointwiseWeightPlan plan(c.x[0], c.x[2] * c.x[3], c.groups, c.weight[1],
+                                   c.weight[0] / c.groups, bytes);
+    infer.workspace = static_cast<size_t>(plan.partial_elements(c.groups) * bytes);
+    infer.scratch = static_cast<size_t>(plan.scratch_bytes(bytes));
+    return;
+  }
   if (conv_is_winograd(params, c.weight, infer.dtype(0), c.output())) {
     const WinogradWeightPlan plan(c.x[0], c.groups, c.weight[0] / c.groups, c.weight[1], c.h.out,
                                   c.w.out);
     infer.workspace = static_cast<size_t>(plan.partial_elements(c.groups)) * sizeof(float);
     infer.scratch =
         static_cast<size_t>(plan.input_elements() + plan.cotangent_elements()) * sizeof(float);
-    return;
-  }
-  if (conv_is_pointwise(params, c.weight)) {
-    const int64_t bytes = bytes_of(infer);
-    const PointwiseWeightPlan plan(c.x[0], c.h.in * c.w.in, c.groups, c.weight[1],
-                                   c.weight[0] / c.groups, bytes);
-    infer.workspace = static_cast<size_t>(plan.partial_elements(c.groups) * bytes);
-    infer.scratch = static_cast<size_t>(plan.scratch_bytes(bytes));
     return;
   }
   plan_weights(infer, {params, c.x, c.weight});

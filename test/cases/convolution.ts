@@ -153,12 +153,10 @@ function casesOf<Options extends Geometry & { bias?: Tensor | null }>(
   bench?: Bench[],
 ): Case[] {
   const label = `${name} ${show(x)} ${show(weight)} ${show(options)}`;
-  const small = weight[0]! * weight[1]! < 64 || weight[2] !== 3 || weight[3] !== 3;
-  const shared = {
-    ops: x.length === 5 ? VOLUME_OPS : IMAGE_OPS,
-    tolerance: small ? SUMS : WINOGRAD,
-    reference,
-  };
+  const winograd =
+    sizeOf(weight) >= 64 * 9 && weight.length === 4 && show(weight.slice(2)) === '[3,3]';
+  const ops = x.length === 5 ? VOLUME_OPS : IMAGE_OPS;
+  const shared = { ops, tolerance: winograd ? WINOGRAD : SUMS, reference };
   return [
     {
       ...shared,
@@ -212,6 +210,13 @@ const CONV: Case[] = [
     groups: 5,
   }),
   ...convCase([1, 3, 8, 9], [6, 1, 3, 3], { stride: [2, 1], padding: 1, groups: 3 }),
+  // Winograd: several images in a block of tiles, planes that no tile divides, every padding, groups.
+  ...convCase([2, 8, 7, 7], [17, 8, 3, 3], { padding: 1 }, [
+    convBench([64, 32, 28, 28], [32, 32, 3, 3]),
+    convBench([64, 64, 14, 14], [64, 64, 3, 3]),
+  ]),
+  ...convCase([1, 16, 3, 31], [4, 16, 3, 3], { padding: [2, 0] }),
+  ...convCase([2, 16, 6, 9], [16, 8, 3, 3], { padding: [0, 2], groups: 2 }),
   // several planes in a block, stride and dilation with a common factor, phases without taps
   ...convCase([5, 3, 3, 2], [4, 3, 3, 3], { padding: 1 }),
   ...convCase([3, 2, 1, 17], [3, 2, 1, 4], { padding: [0, 2], dilation: [1, 2], stride: [1, 2] }),
@@ -222,13 +227,6 @@ const CONV: Case[] = [
   ...convCase([1, 2, 9, 40], [2, 1, 7, 7], { padding: 3, groups: 2 }),
   ...convCase([2, 2, 5, 36], [4, 1, 3, 3], { padding: 1, groups: 2, stride: [1, 2] }),
   ...convCase([1, 2, 7, 20], [2, 1, 3, 3], { padding: 2, groups: 2, dilation: 2 }),
-  // Winograd: several images in a block of tiles, planes that no tile divides, every padding, groups.
-  ...convCase([2, 8, 7, 7], [17, 8, 3, 3], { padding: 1 }, [
-    convBench([64, 32, 28, 28], [32, 32, 3, 3]),
-    convBench([64, 64, 14, 14], [64, 64, 3, 3]),
-  ]),
-  ...convCase([1, 16, 3, 31], [4, 16, 3, 3], { padding: [2, 0] }),
-  ...convCase([2, 16, 6, 9], [16, 8, 3, 3], { padding: [0, 2], groups: 2 }),
 ];
 
 const LINES: Case[] = (

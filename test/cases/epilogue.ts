@@ -1,4 +1,4 @@
-import { type Conv2dOptions, conv2d } from '../../lib';
+import { type Conv2dOptions, conv2d, linear } from '../../lib';
 import { type Case, SUMS, at, build, distinct, show } from './case';
 
 type Activation = NonNullable<Conv2dOptions['activation']>;
@@ -76,6 +76,31 @@ function convCase(
   };
 }
 
+/** linear with bias, residual and activation. */
+function linearCase(x: number[], outputs: number, activation: Activation): Case {
+  const [inputs, shape] = [x.at(-1)!, [...x.slice(0, -1), outputs]];
+  const range = [-0.2, 0.2] as [number, number];
+  return {
+    name: `linear ${show(x)} ${outputs} ${activation} with bias and residual`,
+    ops: ['linear'],
+    inputs: [
+      { shape: x, range },
+      { shape: [outputs, inputs], range },
+      { shape: [outputs], range },
+      { shape, ...(activation === 'relu' ? { generate: distinct } : {}) },
+    ],
+    run: (input, weight, bias, residual) => linear(input, weight, { bias, residual, activation }),
+    reference: (input, weight, bias, residual) =>
+      build(shape, (index) => {
+        const o = index.at(-1)!;
+        let sum = bias.data[o]! + at(residual, index);
+        for (let k = 0; k < inputs; k++) sum += at(input, [...index.slice(0, -1), k]) * at(weight, [o, k]); // prettier-ignore
+        return FUNCTIONS[activation](sum);
+      }),
+    tolerance: SUMS,
+  };
+}
+
 const POINTWISE: ConvShape = { x: [2, 5, 5, 7], outputs: 9, kernel: 1 };
 const FULL: ConvShape = { x: [1, 3, 6, 17], outputs: 5, kernel: 3 };
 const DEPTHWISE: ConvShape = { x: [1, 3, 5, 7], outputs: 3, kernel: 3, groups: 3 };
@@ -92,4 +117,10 @@ export const EPILOGUE: Case[] = [
   convCase(FULL, 'silu', { bias: false, residual: false }),
   convCase(DEPTHWISE, 'relu', BOTH),
   convCase(DEPTHWISE, 'gelu', BOTH),
+  linearCase([9, 17], 7, 'relu'),
+  linearCase([2, 3, 5], 16, 'tanh'),
+  linearCase([1, 31], 9, 'sigmoid'),
+  linearCase([15, 4], 1, 'silu'),
+  linearCase([3], 2, 'gelu'),
+  linearCase([3, 0], 4, 'none'),
 ];

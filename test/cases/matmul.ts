@@ -61,6 +61,14 @@ const MATMUL: Case[] = [
   matmulCase([17], [17]),
   matmulCase([3, 5, 17], [17]),
   matmulCase([5], [3, 5, 4]),
+  matmulCase([5], [5, 4]),
+  matmulCase([2, 0, 3], [2, 3, 4]),
+  matmulCase([0, 3], [3, 4]),
+  matmulCase([2, 3, 0], [0, 4]),
+  matmulCase([0], [0]),
+  matmulCase([2, 1, 16], [2, 16, 33]),
+  matmulCase([2, 33, 16], [2, 16, 1]),
+  matmulCase([3, 1, 2, 100], [1, 2, 100, 3]),
   {
     name: 'bmm',
     ops: ['matmul'],
@@ -71,7 +79,7 @@ const MATMUL: Case[] = [
   },
   {
     name: 'linear',
-    ops: ['matmul'],
+    ops: ['linear'],
     inputs: [{ shape: [2, 5, 17] }, { shape: [9, 17] }, { shape: [9] }],
     run: (x, weight, bias) => linear(x, weight, { bias }),
     reference: (x, w, b) =>

@@ -81,7 +81,7 @@ void test_linear(int isa, DType t) {
           for (int64_t l = 0; l < k; ++l) sum += x[i * k + l] * w[j * k + l];
           y[static_cast<size_t>(i * n + j)] = activated(activation, sum);
         }
-      near(run(linear, isa, p, {x, w, bias, residual})[0], y, 8 + static_cast<double>(k) / 8,
+      near(run(linear, isa, p, {x, w, bias, residual})[0], y, 16 + static_cast<double>(k) / 4,
            "linear " + describe({m, n, k}));
     }
   }

@@ -283,7 +283,6 @@ struct TileStore {
 template <class T, bool Whole>
 static void store_tile_vector(const TileStore<T>& s, const Epilogue<T>& e, const T* values,
                               int64_t rows, int left, T* out) {
-  constexpr int n = kLanes<T>;
   const Vec<T> floor = broadcast(s.last ? e.floor() : -std::numeric_limits<T>::infinity());
   const T* prior = s.add ? out : nullptr;
   const T* residual = s.last ? e.residual : nullptr;

@@ -162,7 +162,7 @@ function casesOf<Options extends Geometry & { bias?: Tensor | null }>(
       ...shared,
       name: label,
       inputs: [{ shape: x }, { shape: weight }],
-      run: (input, w) => f(input!, w!, options),
+      run: (input, w) => f(input, w, options),
       linearIn: [0, 1],
       bench,
     },
@@ -170,13 +170,13 @@ function casesOf<Options extends Geometry & { bias?: Tensor | null }>(
       ...shared,
       name: `${label} with bias`,
       inputs: [{ shape: x }, { shape: weight }, { shape: [outputs] }],
-      run: (input, w, bias) => f(input!, w!, { ...options, bias }),
+      run: (input, w, bias) => f(input, w, { ...options, bias }),
     },
   ];
 }
 
 function convCase(x: number[], weight: number[], options: Conv2dOptions, bench?: Bench[]): Case[] {
-  const reference = convReference(options as Geometry);
+  const reference = convReference(options);
   return casesOf('conv2d', conv2d, reference, [x, weight], options, weight[0]!, bench);
 }
 

@@ -1,5 +1,4 @@
 import {
-  type Conv2dOptions,
   type ConvTranspose2dOptions,
   FluxionError,
   type Tensor,
@@ -15,7 +14,7 @@ import {
 import { expectClose } from '../cases/case';
 
 const values = (shape: number[], seed: number) => randn(shape, { dtype: 'float64', seed });
-const dot = (a: Tensor, b: Tensor): number => a.mul(b).sum().item() as number;
+const dot = (a: Tensor, b: Tensor): number => a.mul(b).sum().item();
 
 describe('convolutions', () => {
   test('a transposed convolution is the adjoint of the convolution', () => {
@@ -26,7 +25,7 @@ describe('convolutions', () => {
     ];
     for (const [x, kernel, options] of table) {
       const [u, weight] = [values([...x], 1), values([...kernel], 2)];
-      const y = conv2d(u, weight, options as Conv2dOptions);
+      const y = conv2d(u, weight, options);
       const g = values([...y.shape], 3);
       // What the floor of the size of y has dropped comes back as output padding.
       const plain = convTranspose2d(g, weight, options);

@@ -18,6 +18,7 @@ export {
   type LossOptions,
   type Reduction,
   type SmoothL1LossOptions,
+  type WeightedLossOptions,
   bceWithLogits,
   huberLoss,
   l1Loss,

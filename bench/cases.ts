@@ -6,7 +6,9 @@ import { DENSE } from './cases/dense';
 import { DIFFUSION } from './cases/diffusion';
 import { ELEMENTWISE } from './cases/elementwise';
 import { FOURIER } from './cases/fourier';
+import { INTERPOLATE } from './cases/interpolate';
 import { MESH_FREE } from './cases/mesh-free';
+import { OPTIMIZER } from './cases/optimizer';
 import { NORMALIZATION } from './cases/normalization';
 import { REDUCTIONS } from './cases/reductions';
 import { SEMI_LAGRANGIAN } from './cases/semi-lagrangian';
@@ -22,6 +24,7 @@ export const CASES: readonly Case[] = [
   ...NORMALIZATION,
   ...REDUCTIONS,
   ...CONVOLUTION,
+  ...INTERPOLATE,
   ...DIFFUSION,
   ...VARIABLE_DIFFUSION,
   ...FOURIER,
@@ -30,6 +33,7 @@ export const CASES: readonly Case[] = [
   ...UPWIND,
   ...SEMI_LAGRANGIAN,
   ...ADR_STEP,
+  ...OPTIMIZER,
   ...TRAINING,
 ];
 

@@ -54,7 +54,9 @@ const batches = new data.DataLoader(
   { tensors: [images, labels] },
   {
     ...{ batchSize: 128, shuffle: true, seed },
-    transform: augment ? [data.randomCrop(28, { padding: 2 }), data.randomHorizontalFlip(), scale] : scale,
+    transform: augment
+      ? [data.randomCrop(28, { padding: 2 }), data.randomHorizontalFlip(), scale]
+      : scale,
   },
 );
 const testBatches = (noise) =>

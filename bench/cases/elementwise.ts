@@ -1,5 +1,13 @@
-import { type Tensor, add, exp, relu, silu, sum, tidy } from 'fluxion';
-import { type Case, TORCH, defineCase, expectClose, expectSampled, inputSets } from '../case';
+import { type Tensor, add, exp, gelu, relu, sigmoid, silu, sum, tanh, tidy } from 'fluxion';
+import {
+  type Case,
+  TORCH,
+  clearGrads,
+  defineCase,
+  expectClose,
+  expectSampled,
+  inputSets,
+} from '../case';
 
 const CALLS = 10_000;
 
@@ -49,6 +57,37 @@ const POINTWISE: readonly Pointwise[] = [
   { name: 'silu', apply: silu, reference: (x) => x / (1 + Math.exp(-x)), flops: 4 },
 ];
 
+/** Functions whose backward is timed too, with their derivatives. */
+const ACTIVATIONS: readonly (Pointwise & { slope: (x: number) => number })[] = [
+  {
+    ...{ name: 'tanh', apply: tanh, reference: Math.tanh, flops: 4 },
+    slope: (x) => 1 - Math.tanh(x) ** 2,
+  },
+  {
+    ...{ name: 'sigmoid', apply: sigmoid, reference: logistic, flops: 4 },
+    slope: (x) => logistic(x) * (1 - logistic(x)),
+  },
+  {
+    name: 'gelu',
+    apply: (x) => gelu(x),
+    reference: (x) => x * normalCdf(x),
+    slope: (x) => normalCdf(x) + (x * Math.exp((-x * x) / 2)) / Math.sqrt(2 * Math.PI),
+    flops: 8,
+  },
+];
+
+function logistic(x: number): number {
+  return 1 / (1 + Math.exp(-x));
+}
+
+/** Phi by its series of odd powers: exact enough for |x| < 7. */
+function normalCdf(x: number): number {
+  let term = x;
+  let total = x;
+  for (let n = 1; n < 150; n++) total += term *= (x * x) / (2 * n + 1);
+  return 0.5 + (total * Math.exp((-x * x) / 2)) / Math.sqrt(2 * Math.PI);
+}
+
 const LARGE = { n: 8 * 2 ** 20 };
 const SMALL = { n: 1000 };
 
@@ -70,6 +109,39 @@ function pointwise({ name, apply, reference, flops }: Pointwise): Case {
           const given = x[0]!.dataSync();
           const values = tidy(() => apply(x[0]!).dataSync());
           expectSampled(name, values, (i) => reference(given[i]!), 1e-6);
+        },
+      };
+    },
+  });
+}
+
+/** Forward and backward with a given cotangent: x is read and y written, then g and what was saved are read. */
+function pointwiseBackward({ name, apply, slope }: (typeof ACTIVATIONS)[number]): Case {
+  return defineCase({
+    name: `${name}/8m-backward`,
+    peer: `${name}-backward`,
+    peers: TORCH,
+    dtype: 'float32',
+    sizes: LARGE,
+    small: SMALL,
+    floors: ({ n }) => ({ bytes: 20 * n, flops: 12 * n }),
+    inputBytes: ({ n }) => 8 * n,
+    setup: ({ n }, sets) => {
+      const x = inputSets(sets, [n], { requiresGrad: true });
+      const g = inputSets(sets, [n], { seed: 2 });
+      const run = (set: number) => {
+        clearGrads(x[set]!);
+        const y = apply(x[set]!);
+        y.backward(g[set]!);
+        return y;
+      };
+      return {
+        run,
+        verify: () => {
+          tidy(() => void run(0));
+          const [at, cotangent] = [x[0]!.dataSync(), g[0]!.dataSync()];
+          const gradient = x[0]!.grad!.dataSync();
+          expectSampled(name, gradient, (i) => cotangent[i]! * slope(at[i]!), 2e-6);
         },
       };
     },
@@ -154,6 +226,8 @@ export const ELEMENTWISE: readonly Case[] = [
   smallAdd('recorded', true),
   addLarge,
   ...POINTWISE.map(pointwise),
+  ...ACTIVATIONS.map(pointwise),
+  ...ACTIVATIONS.map(pointwiseBackward),
   sumLarge,
   addBroadcast,
 ];

@@ -20,9 +20,11 @@ import torch_adr_step
 import torch_diffusion
 import torch_complex
 import torch_fourier
+import torch_interpolate
 import torch_mesh_free
-import torch_networks
+import torch_optimizer
 import torch_reduce
+import torch_networks
 import torch_semi_lagrangian
 import torch_spectral_diffusion
 import torch_upwind
@@ -108,14 +110,22 @@ def conv2d(backward):
         def formulation(layout):
             w = weight.to(memory_format=layout).requires_grad_(backward)
             x = torch.randn(s["n"], s["c"], s["h"], s["w"]).to(memory_format=layout)
-            g = torch.randn(s["n"], s["co"], s["h"], s["w"]).to(memory_format=layout)
+            oh, ow = ((s[side] - 1) // s["stride"] + 1 for side in ("h", "w"))
+            g = torch.randn(s["n"], s["co"], oh, ow).to(memory_format=layout)
             sets = [
                 (x.clone().requires_grad_(backward), g.clone() if backward else None)
                 for _ in range(r["sets"])
             ]
 
             def call(x, g):
-                y = F.conv2d(x, w, padding=(s["k"] - 1) // 2, groups=s["groups"])
+                y = F.conv2d(
+                    x,
+                    w,
+                    stride=s["stride"],
+                    padding=s["dilation"] * (s["k"] - 1) // 2,
+                    dilation=s["dilation"],
+                    groups=s["groups"],
+                )
                 return torch.autograd.grad(y, (x, w), g) if backward else y
 
             return rotating(sets, call)
@@ -156,6 +166,9 @@ FORMULATIONS = {
     "relu": pointwise(torch.relu),
     "exp": pointwise(torch.exp),
     "silu": pointwise(F.silu),
+    "tanh": pointwise(torch.tanh),
+    "sigmoid": pointwise(torch.sigmoid),
+    "gelu": pointwise(F.gelu),
     "sum": pointwise(torch.sum),
     "add-broadcast": add_broadcast,
     "matmul": matmul,
@@ -170,9 +183,11 @@ FORMULATIONS = {
     **torch_adr_step.FORMULATIONS,
     **torch_complex.FORMULATIONS,
     **torch_fourier.FORMULATIONS,
+    **torch_interpolate.FORMULATIONS,
     **torch_mesh_free.FORMULATIONS,
-    **torch_networks.FORMULATIONS,
+    **torch_optimizer.FORMULATIONS,
     **torch_reduce.FORMULATIONS,
+    **torch_networks.FORMULATIONS,
     **torch_semi_lagrangian.FORMULATIONS,
     **torch_spectral_diffusion.FORMULATIONS,
     **torch_upwind.FORMULATIONS,

@@ -156,9 +156,9 @@ export class DataLoader implements BatchSource {
     };
     try {
       for (fill(); ready.length > 0; fill()) {
-        const { arrays, recycle } = await ready.shift()!;
-        const batch = toTensors(arrays, normalizations);
-        recycle?.(arrays);
+        const made = await ready.shift()!;
+        const batch = toTensors(made.arrays, normalizations);
+        made.recycle?.(made.arrays);
         yield batch;
       }
     } finally {

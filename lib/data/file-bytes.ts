@@ -2,8 +2,6 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import type { DType, TypedArray } from '../tensor/dtype';
-import { newTypedArray } from '../tensor/dtype';
 import { corruptFile } from './corrupt-file';
 
 /** Bytes of one read or write: few enough that hashing them does not hold up the event loop (about 5 ms). */
@@ -29,25 +27,17 @@ export async function readFully(
   }
 }
 
-/** Elements of a dtype at a position of a file, little-endian. */
-export async function readElements(
-  op: string,
-  file: string,
-  handle: FileHandle,
-  { dtype, size, position }: { dtype: DType; size: number; position: number },
-): Promise<TypedArray> {
-  const values = newTypedArray(dtype, size);
-  await readFully(op, file, handle, bytesOf(values), position);
-  return values;
-}
-
 /** Reverses the bytes of each element, in pieces that leave the event loop its turn. */
-export async function swapByteOrder(values: TypedArray): Promise<void> {
+export async function swapByteOrder(
+  values: ArrayBufferView & { BYTES_PER_ELEMENT: number },
+  width = values.BYTES_PER_ELEMENT,
+): Promise<void> {
   const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
   for (let at = 0; at < bytes.length; at += PIECE) {
     const piece = bytes.subarray(at, at + PIECE);
-    if (values.BYTES_PER_ELEMENT === 4) piece.swap32();
-    else if (values.BYTES_PER_ELEMENT === 8) piece.swap64();
+    if (width === 2) piece.swap16();
+    else if (width === 4) piece.swap32();
+    else if (width === 8) piece.swap64();
     await setImmediate();
   }
 }

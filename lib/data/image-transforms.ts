@@ -17,7 +17,7 @@ function requireTarget(op: string, arrays: readonly number[]): readonly number[]
     op,
     () => `arrays must be a list of integers >= 0, got ${show(arrays)}`,
   );
-  return arrays;
+  return arrays as readonly number[];
 }
 
 function requireProbability(op: string, p: unknown): asserts p is number {

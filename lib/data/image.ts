@@ -4,10 +4,12 @@ import { FluxionError, requireArgument, show } from '../errors';
 import { isFloating } from '../tensor/dtype';
 import { upload } from '../tensor/handle';
 import { Tensor, isTensor } from '../tensor/tensor';
+import { withDefaults } from '../ops/define';
 import { corruptFile } from './corrupt-file';
 import { replaceFile } from './file-bytes';
 
-const SIGNATURE = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
+const PNG_SIGNATURE = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
+const JPEG_SIGNATURE = Buffer.from([0xff, 0xd8, 0xff]);
 /** Luma of ITU-R BT.601, as PIL's conversion to 'L'. */
 const LUMA = [0.299, 0.587, 0.114] as const;
 const MAX_PIXELS = 2 ** 28;
@@ -17,52 +19,104 @@ export interface LoadImageOptions {
   channels?: 1 | 2 | 3 | 4;
 }
 
+/** Interleaved RGBA bytes and what the file had. */
+interface Decoded {
+  rgba: Uint8Array;
+  width: number;
+  height: number;
+  color: boolean;
+  alpha: boolean;
+}
+
 /**
- * Reads a PNG image as float32 [C, H, W] with values in [0, 1].
+ * Reads a PNG or JPEG image, recognised by its content, as float32 [C, H, W] with values in [0, 1].
  *
- * Colours become grey by the luma of BT.601; alpha is dropped, not blended, unless channels is 2 or 4.
- * 16-bit files are read with 8 bits. Errors: FLUXION_CORRUPT_FILE; those of the file system as Node throws
- * them.
+ * Colours become grey by the luma of BT.601; alpha is dropped, not blended, unless channels is 2 or 4 (a JPEG has
+ * alpha 1). 16-bit files are read with 8 bits. The pixels are as they are stored: a rotation in the EXIF data of a
+ * JPEG is not applied, as in PIL and torchvision. JPEG: baseline and progressive, grey, YCbCr, CMYK.
+ *
+ * Errors: FLUXION_CORRUPT_FILE, also for other formats; those of the file system as Node throws them.
  */
-export async function loadImage(path: string, options: LoadImageOptions = {}): Promise<Tensor> {
-  const bytes = await readFile(path);
-  checkHead(path, bytes);
-  let png: PNG;
-  try {
-    png = PNG.sync.read(bytes);
-  } catch (error) {
-    throw corruptFile(
-      'loadImage',
-      path,
-      `must be a valid PNG image: ${(error as Error).message}`,
-      error,
-    );
-  }
-  // pngjs says what the file had, outside its published type.
-  const { color, alpha } = png as unknown as { color: boolean; alpha: boolean };
-  const channels = options.channels ?? (color ? 3 : 1) + (alpha ? 1 : 0);
+export async function loadImage(path: string, options?: LoadImageOptions): Promise<Tensor> {
+  const given = withDefaults<{ channels: number }>('loadImage', options, { channels: 0 });
   requireArgument(
-    [1, 2, 3, 4].includes(channels),
+    options?.channels === undefined || [1, 2, 3, 4].includes(given.channels),
     'loadImage',
-    () => `channels must be 1, 2, 3 or 4, got ${show(options.channels)}`,
+    () => `channels must be 1, 2, 3 or 4, got ${show(options?.channels)}`,
   );
-  const { width, height, data } = png;
-  const values = planes(data, width * height, channels);
+  const bytes = await readFile(path);
+  const { rgba, width, height, color, alpha } = await decode(path, bytes);
+  const channels = given.channels || (color ? 3 : 1) + (alpha ? 1 : 0);
+  const values = planes(rgba, width * height, channels);
   return new Tensor(upload(values, 'float32', [channels, height, width]));
 }
 
-function checkHead(path: string, bytes: Buffer): void {
-  if (bytes.length < 24 || !bytes.subarray(0, 8).equals(SIGNATURE)) {
-    const got = bytes.subarray(0, 8).toString('hex');
-    throw corruptFile('loadImage', path, `must begin with the signature of PNG, got ${got}`);
+async function decode(path: string, bytes: Buffer): Promise<Decoded> {
+  if (bytes.subarray(0, 8).equals(PNG_SIGNATURE)) return decodePng(path, bytes);
+  if (bytes.subarray(0, 3).equals(JPEG_SIGNATURE)) return decodeJpeg(path, bytes);
+  const got = bytes.subarray(0, 8).toString('hex');
+  throw corruptFile('loadImage', path, `must begin with the signature of PNG or JPEG, got ${got}`);
+}
+
+function requireSize(path: string, width: number, height: number): void {
+  if (width > 0 && height > 0 && width * height <= MAX_PIXELS) return;
+  throw corruptFile(
+    'loadImage',
+    path,
+    `must have 1 to ${MAX_PIXELS} pixels, got ${width} x ${height}`,
+  );
+}
+
+function invalid(path: string, format: string, error: unknown) {
+  const detail = `must be a valid ${format} image: ${(error as Error).message}`;
+  return corruptFile('loadImage', path, detail, error);
+}
+
+function decodePng(path: string, bytes: Buffer): Decoded {
+  if (bytes.length < 24) throw invalid(path, 'PNG', new Error('it ends in the header'));
+  requireSize(path, bytes.readUInt32BE(16), bytes.readUInt32BE(20));
+  try {
+    // pngjs says what the file had, outside its published type.
+    const png = PNG.sync.read(bytes) as PNG & { color: boolean; alpha: boolean };
+    const { width, height, color, alpha } = png;
+    return { rgba: png.data, width, height, color, alpha };
+  } catch (error) {
+    throw invalid(path, 'PNG', error);
   }
-  const [width, height] = [bytes.readUInt32BE(16), bytes.readUInt32BE(20)];
-  if (width === 0 || height === 0 || width * height > MAX_PIXELS) {
-    throw corruptFile(
-      'loadImage',
-      path,
-      `must have 1 to ${MAX_PIXELS} pixels, got ${width} x ${height}`,
-    );
+}
+
+/** Sizes and components in the frame header (SOF0 to SOF15 without DHT, JPG and DAC) of a JPEG file. */
+function jpegFrame(bytes: Buffer): { width: number; height: number; components: number } | null {
+  for (let at = 2; at + 9 < bytes.length;) {
+    if (bytes[at] !== 0xff) return null;
+    const marker = bytes[at + 1]!;
+    if (marker === 0xff) {
+      at++; // a fill byte
+    } else if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
+      const [height, width] = [bytes.readUInt16BE(at + 5), bytes.readUInt16BE(at + 7)];
+      return { width, height, components: bytes[at + 9]! };
+    } else {
+      at += 2 + bytes.readUInt16BE(at + 2);
+    }
+  }
+  return null;
+}
+
+async function decodeJpeg(path: string, bytes: Buffer): Promise<Decoded> {
+  const frame = jpegFrame(bytes);
+  if (!frame) throw invalid(path, 'JPEG', new Error('it has no frame header'));
+  requireSize(path, frame.width, frame.height);
+  const jpeg = await import('jpeg-js');
+  try {
+    const { data, width, height } = jpeg.decode(bytes, {
+      useTArray: true,
+      tolerantDecoding: false,
+      maxResolutionInMP: MAX_PIXELS / 1e6,
+      maxMemoryUsageInMB: 8192,
+    });
+    return { rgba: data, width, height, color: frame.components > 1, alpha: false };
+  } catch (error) {
+    throw invalid(path, 'JPEG', error);
   }
 }
 
@@ -83,18 +137,36 @@ function planes(rgba: Uint8Array, pixels: number, channels: number): Float32Arra
   return values;
 }
 
+export interface SaveImageOptions {
+  /** Of a JPEG, 1 to 100. Default 90. */
+  quality?: number;
+}
+
 /**
- * Writes a tensor [C, H, W] or [H, W] as a PNG image: C = 1 grey, 3 RGB, 4 RGBA. Floating-point values are
- * clipped to [0, 1]; uint8 is written as it is. Replaces the file as a whole.
+ * Writes a tensor [C, H, W] or [H, W] as an image: PNG, or JPEG where the path ends with .jpg or .jpeg. C = 1 grey, 3
+ * RGB, 4 RGBA (PNG only). Floating-point values are clipped to [0, 1]; uint8 is written as it is. Replaces the
+ * file as a whole.
  */
-export async function saveImage(image: Tensor, path: string): Promise<void> {
+export async function saveImage(
+  image: Tensor,
+  path: string,
+  options?: SaveImageOptions,
+): Promise<void> {
   requireArgument(isTensor(image), 'saveImage', () => `image must be a tensor, got ${show(image)}`);
+  const { quality } = withDefaults('saveImage', options, { quality: 90 });
+  requireArgument(
+    quality >= 1 && quality <= 100,
+    'saveImage',
+    () => `quality must be a number in [1, 100], got ${show(quality)}`,
+  );
+  const asJpeg = /\.jpe?g$/i.test(path);
   const [channels, height, width] = image.ndim === 2 ? [1, ...image.shape] : image.shape;
-  if (![2, 3].includes(image.ndim) || ![1, 3, 4].includes(channels!) || image.size === 0) {
+  const allowed = asJpeg ? [1, 3] : [1, 3, 4];
+  if (![2, 3].includes(image.ndim) || !allowed.includes(channels!) || image.size === 0) {
     throw new FluxionError(
       'FLUXION_SHAPE_MISMATCH',
       'saveImage',
-      `image must have shape [H, W] or [C, H, W] with C 1, 3 or 4, got ${show([...image.shape])}`,
+      `image must have shape [H, W] or [C, H, W] with C ${allowed.join(' or ')}, got ${show([...image.shape])}`,
     );
   }
   const values = await image.data();
@@ -107,7 +179,10 @@ export async function saveImage(image: Tensor, path: string): Promise<void> {
       if (plane >= 0) rgba[4 * i + c] = values[plane * pixels + i]! * scale;
     }
   }
-  await savePng(rgba, width!, height!, path);
+  if (!asJpeg) return savePng(rgba, width!, height!, path);
+  const jpeg = await import('jpeg-js');
+  const { data } = jpeg.encode({ data: rgba, width: width!, height: height! }, quality);
+  await replaceFile(path, [data]);
 }
 
 /** Writes interleaved RGBA bytes. */

@@ -8,7 +8,15 @@ export {
 export type { Dataset } from './batch-maker';
 export type { HostArray, Sample } from './host-array';
 export { loadIdx } from './idx';
-export { loadImage, type LoadImageOptions, saveImage } from './image';
+export {
+  describeHdf5,
+  type Hdf5Content,
+  type Hdf5Dataset,
+  type Hdf5Range,
+  loadHdf5,
+  type LoadHdf5Options,
+} from './hdf5';
+export { loadImage, type LoadImageOptions, saveImage, type SaveImageOptions } from './image';
 export {
   compose,
   gaussianNoise,
@@ -28,9 +36,11 @@ export type {
   Transform,
   TransformFunction,
 } from './transform';
-export { loadNpy, loadNpz, saveNpy } from './npy';
+export { movingMnist, type MovingMnistOptions } from './moving-mnist';
+export { loadNpy, loadNpz, saveNpy, saveNpz } from './npy';
 export { Random } from './random';
 export { loadSafetensors, type Safetensors, saveSafetensors } from './safetensors';
+export type { WideIntegerOptions } from './widen';
 export { grayScott, type GrayScottOptions } from './gray-scott';
 export { qTips, type QTipsOptions } from './q-tips';
 export { shallowWater, type ShallowWaterOptions } from './shallow-water';

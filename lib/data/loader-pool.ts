@@ -55,17 +55,17 @@ class LoaderWorker {
   }
 
   private settle({ id, arrays, error }: BatchReply): void {
-    const { resolve, reject } = this.pending.get(id)!;
+    const waiting = this.pending.get(id)!;
     this.pending.delete(id);
     if (this.pending.size === 0) this.worker.unref();
-    if (error) reject(errorOf(error));
-    else resolve(arrays);
+    if (error) waiting.reject(errorOf(error));
+    else waiting.resolve(arrays);
   }
 
   private end(how: string, cause?: unknown): void {
     if (this.ended) return;
     this.ended = new FluxionError('FLUXION_INTERNAL', 'DataLoader', `the worker ${how}`, { cause });
-    for (const { reject } of this.pending.values()) reject(this.ended);
+    for (const waiting of this.pending.values()) waiting.reject(this.ended);
     this.pending.clear();
   }
 }

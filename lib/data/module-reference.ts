@@ -42,5 +42,5 @@ export async function makeFromModule<T>(what: string, reference: ModuleReference
   const found = loaded[name] ?? whole?.[name];
   const make = typeof found === 'object' ? (found as { default?: unknown } | null)?.default : found;
   if (typeof make !== 'function') throw fail(`got ${show(make)} in ${show(reference.module)}`);
-  return (await (make as (options: unknown) => T | Promise<T>)(reference.options)) as T;
+  return await (make as (options: unknown) => T | Promise<T>)(reference.options);
 }

@@ -5,23 +5,39 @@ import { upload } from '../tensor/handle';
 import { sizeOf } from '../tensor/shape';
 import { Tensor, isTensor } from '../tensor/tensor';
 import { tidy } from '../autograd/tidy';
+import { withDefaults } from '../ops/define';
 import { clone, permute } from '../ops/shape';
 import { corruptFile, unsupportedFile } from './corrupt-file';
 import { type ByteSource, fileSource, memorySource } from './byte-source';
 import { bytesOf, replaceFile, swapByteOrder } from './file-bytes';
+import {
+  type FileType,
+  type WideIntegerOptions,
+  fileBytesOf,
+  isNarrow,
+  widen,
+  widenedDType,
+} from './widen';
 import { ZipReader } from './zip';
+import { zipParts } from './zip-writer';
 
 const MAGIC = Buffer.from('\x93NUMPY', 'latin1');
 const MAX_HEADER = 1 << 16;
 const MAX_DIMS = 8;
 
-const DTYPE_OF: Record<string, DType> = {
+const TYPE_OF: Record<string, FileType> = {
+  f2: 'float16',
   f4: 'float32',
   f8: 'float64',
+  i1: 'int8',
+  i2: 'int16',
   i4: 'int32',
+  i8: 'int64',
   u1: 'uint8',
-  b1: 'uint8',
-  i8: 'int32',
+  u2: 'uint16',
+  u4: 'uint32',
+  u8: 'uint64',
+  b1: 'bool',
   c8: 'complex64',
   c16: 'complex128',
 };
@@ -35,25 +51,35 @@ const DESCR_OF: Record<DType, string> = {
 };
 
 interface Header {
-  dtype: DType;
-  /** int64, the default of NumPy's integers, to become int32. */
-  wide: boolean;
+  type: FileType;
   swapped: boolean;
   fortran: boolean;
   shape: number[];
 }
 
+function checkOptions(op: string, options: WideIntegerOptions | undefined): WideIntegerOptions {
+  const given = withDefaults<Required<WideIntegerOptions>>(op, options, { wideIntegers: 'int32' });
+  requireArgument(
+    ['int32', 'float64'].includes(given.wideIntegers),
+    op,
+    () => `wideIntegers must be 'int32' or 'float64', got ${show(given.wideIntegers)}`,
+  );
+  return given;
+}
+
 /**
- * Reads an array that numpy.save wrote: float32, float64, complex64, complex128, int32, int64 (as int32),
- * uint8 and bool (as uint8), in either byte order, in C or Fortran order.
+ * Reads an array that numpy.save wrote, in either byte order, in C or Fortran order. Types that tensors do not
+ * have are widened: bool to uint8; int8, int16, uint16 to int32; float16 to float32; uint32, int64 and uint64 to
+ * int32, where every value fits, or to float64 (`wideIntegers`).
  *
- * Errors: FLUXION_CORRUPT_FILE when header and length disagree; FLUXION_UNSUPPORTED for other dtypes and
- * for int64 values beyond int32; those of the file system as Node throws them.
+ * Errors: FLUXION_CORRUPT_FILE when header and length disagree; FLUXION_UNSUPPORTED for other types and for
+ * integers beyond int32; those of the file system as Node throws them.
  */
-export async function loadNpy(path: string): Promise<Tensor> {
+export async function loadNpy(path: string, options?: WideIntegerOptions): Promise<Tensor> {
+  const given = checkOptions('loadNpy', options);
   const handle = await open(path);
   try {
-    return await readNpy('loadNpy', path, await fileSource('loadNpy', path, handle));
+    return await readNpy('loadNpy', path, await fileSource('loadNpy', path, handle), given);
   } finally {
     await handle.close();
   }
@@ -62,16 +88,20 @@ export async function loadNpy(path: string): Promise<Tensor> {
 /**
  * Reads the arrays of a file that numpy.savez or numpy.savez_compressed wrote, by name.
  *
- * Errors: as {@link loadNpy}, and FLUXION_CORRUPT_FILE where lengths or checksums of the archive disagree.
+ * Types and errors: as {@link loadNpy}, and FLUXION_CORRUPT_FILE where lengths or checksums of the archive disagree.
  */
-export async function loadNpz(path: string): Promise<Record<string, Tensor>> {
+export async function loadNpz(
+  path: string,
+  options?: WideIntegerOptions,
+): Promise<Record<string, Tensor>> {
+  const given = checkOptions('loadNpz', options);
   const handle = await open(path);
   const arrays: [string, Tensor][] = [];
   try {
     const zip = new ZipReader('loadNpz', path, await fileSource('loadNpz', path, handle));
     for (const entry of await zip.entries()) {
       const source = memorySource(await zip.content(entry));
-      const tensor = await readNpy('loadNpz', `${path}: ${entry.name}`, source);
+      const tensor = await readNpy('loadNpz', `${path}: ${entry.name}`, source, given);
       arrays.push([entry.name.replace(/\.npy$/, ''), tensor]);
     }
     return Object.fromEntries(arrays);
@@ -83,12 +113,16 @@ export async function loadNpz(path: string): Promise<Record<string, Tensor>> {
   }
 }
 
-async function readNpy(op: string, path: string, source: ByteSource): Promise<Tensor> {
+async function readNpy(
+  op: string,
+  path: string,
+  source: ByteSource,
+  options: WideIntegerOptions,
+): Promise<Tensor> {
   const { text, position } = await readHeader(op, path, source);
-  const { dtype, wide, swapped, fortran, shape } = parseHeader(op, path, text);
+  const { type, swapped, fortran, shape } = parseHeader(op, path, text);
   const size = sizeOf(shape);
-  const width = wide ? 8 : bytesPerElement(dtype);
-  const bytes = size * width;
+  const bytes = size * fileBytesOf(type, bytesPerElement);
   const available = source.length - position;
   if (bytes !== available) {
     throw corruptFile(
@@ -97,23 +131,19 @@ async function readNpy(op: string, path: string, source: ByteSource): Promise<Te
       `must have ${bytes} bytes of elements for shape [${shape.join(', ')}], got ${available}`,
     );
   }
-  const raw = wide ? new Float64Array(size) : newTypedArray(dtype, size);
-  await source.read(bytesOf(raw), position);
-  if (swapped) await swapByteOrder(raw);
-  const values = wide ? narrow(op, path, new Int32Array(raw.buffer)) : raw;
-  return fortran ? fromFortran(values, dtype, shape) : new Tensor(upload(values, dtype, shape));
-}
-
-/** The low words of little-endian int64 values, where the high ones only repeat the sign. */
-function narrow(op: string, path: string, words: Int32Array): Int32Array {
-  const values = new Int32Array(words.length / 2);
-  for (let i = 0; i < values.length; i++) {
-    values[i] = words[2 * i]!;
-    if (words[2 * i + 1]! !== values[i]! >> 31) {
-      throw unsupportedFile(op, path, `int64 values must fit int32, value ${i} does not`);
-    }
+  const dtype = widenedDType(type, options);
+  let values: TypedArray;
+  if (isNarrow(type)) {
+    const raw = new Uint8Array(bytes);
+    await source.read(raw, position);
+    if (swapped) await swapByteOrder(raw, bytes / Math.max(size, 1));
+    values = await widen(op, path, type, raw, options);
+  } else {
+    values = newTypedArray(dtype, size);
+    await source.read(bytesOf(values), position);
+    if (swapped) await swapByteOrder(values);
   }
-  return values;
+  return fortran ? fromFortran(values, dtype, shape) : new Tensor(upload(values, dtype, shape));
 }
 
 /** Elements whose first index runs fastest. */
@@ -184,26 +214,24 @@ function parseHeader(op: string, path: string, text: string): Header {
       `shape must have at most ${MAX_DIMS} possible sizes, got (${sizes})`,
     );
   }
-  const dtype = DTYPE_OF[descr.slice(1)];
-  if (!dtype || !'<>|='.includes(descr[0]!)) {
+  const type = TYPE_OF[descr.slice(1)];
+  if (!type || !'<>|='.includes(descr[0]!)) {
     throw unsupportedFile(
       op,
       path,
-      `dtype '${descr}' is not read; save the array as float32, float64, complex64, complex128, int32 or uint8 (array.astype)`,
+      `dtype '${descr}' is not read; save the array as a number type of at most 64 bits (array.astype)`,
     );
   }
   return {
-    dtype,
-    wide: descr.endsWith('i8'),
+    type,
     swapped: descr.startsWith('>'),
     fortran: fortran === 'True' && shape.length > 1,
     shape,
   };
 }
 
-/** Writes a tensor as numpy.load reads it, replacing the file as a whole. */
-export async function saveNpy(tensor: Tensor, path: string): Promise<void> {
-  requireArgument(isTensor(tensor), 'saveNpy', () => `value must be a tensor, got ${show(tensor)}`);
+/** The parts of an npy file. */
+async function npyParts(tensor: Tensor): Promise<Uint8Array[]> {
   const { dtype, shape } = tensor;
   const values = await tensor.data();
   const sizes = shape.length === 1 ? `${shape[0]},` : shape.join(', ');
@@ -212,5 +240,40 @@ export async function saveNpy(tensor: Tensor, path: string): Promise<void> {
   const padding = 63 - ((10 + text.length) % 64);
   const header = Buffer.from(`${text}${' '.repeat(padding)}\n`, 'latin1');
   const start = Buffer.from([...MAGIC, 1, 0, header.length & 0xff, header.length >> 8]);
-  await replaceFile(path, [start, header, bytesOf(values)]);
+  return [start, header, bytesOf(values)];
+}
+
+/** Writes a tensor as numpy.load reads it, replacing the file as a whole. */
+export async function saveNpy(tensor: Tensor, path: string): Promise<void> {
+  requireArgument(isTensor(tensor), 'saveNpy', () => `value must be a tensor, got ${show(tensor)}`);
+  await replaceFile(path, await npyParts(tensor));
+}
+
+/**
+ * Writes tensors by name as numpy.load reads them (numpy.savez, not compressed), replacing the file as a whole. At
+ * most 4 GiB in all.
+ */
+export async function saveNpz(
+  tensors: Readonly<Record<string, Tensor>>,
+  path: string,
+): Promise<void> {
+  for (const [name, tensor] of Object.entries(tensors)) {
+    requireArgument(
+      isTensor(tensor) && name !== '',
+      'saveNpz',
+      () => `${show(name)} must be a tensor with a name, got ${show(tensor)}`,
+    );
+  }
+  const reads = Object.entries(tensors).map(async ([name, tensor]) => ({
+    name: `${name}.npy`,
+    content: await npyParts(tensor),
+  }));
+  const entries = await Promise.all(reads);
+  const bytes = entries.flatMap(({ content }) => content).reduce((n, part) => n + part.length, 0);
+  requireArgument(
+    bytes + 256 * entries.length < 2 ** 32 && entries.length < 2 ** 16,
+    'saveNpz',
+    () => `tensors must have less than 4 GiB in all, got ${bytes} bytes`,
+  );
+  await replaceFile(path, zipParts(entries));
 }

@@ -1,26 +1,41 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { FluxionError, requireArgument, show } from '../errors';
 import type { DType } from '../tensor/dtype';
-import { bytesPerElement } from '../tensor/dtype';
+import { bytesPerElement, newTypedArray } from '../tensor/dtype';
 import { upload } from '../tensor/handle';
 import { sizeOf } from '../tensor/shape';
 import { Tensor, isTensor } from '../tensor/tensor';
+import { withDefaults } from '../ops/define';
 import { corruptFile, unsupportedFile } from './corrupt-file';
-import { bytesOf, readElements, readFully, replaceFile } from './file-bytes';
+import { bytesOf, readFully, replaceFile } from './file-bytes';
+import {
+  type FileType,
+  type WideIntegerOptions,
+  fileBytesOf,
+  isNarrow,
+  widen,
+  widenedDType,
+} from './widen';
 
 const OP = 'loadSafetensors';
 /** The limit of the format's own implementation. */
 const MAX_HEADER = 100_000_000;
 
-const DTYPE_OF: Record<string, DType> = {
+const TYPE_OF: Record<string, FileType> = {
   F32: 'float32',
   F64: 'float64',
   I32: 'int32',
   U8: 'uint8',
   C64: 'complex64',
-  // Counters and masks of PyTorch's modules, in the integers that Fluxion has.
-  I64: 'int32',
-  BOOL: 'uint8',
+  BOOL: 'bool',
+  I8: 'int8',
+  I16: 'int16',
+  U16: 'uint16',
+  U32: 'uint32',
+  I64: 'int64',
+  U64: 'uint64',
+  F16: 'float16',
+  BF16: 'bfloat16',
 };
 /** The format has no name for complex128. */
 const NAME_OF: Partial<Record<DType, string>> = {
@@ -30,17 +45,8 @@ const NAME_OF: Partial<Record<DType, string>> = {
   uint8: 'U8',
   complex64: 'C64',
 };
-const OTHER_DTYPES = [
-  'I8',
-  'I16',
-  'U16',
-  'F16',
-  'BF16',
-  'U32',
-  'U64',
-  'F8_E4M3',
-  'F8_E5M2',
-];
+/** Known to the format, and not read. */
+const OTHER_DTYPES = ['F8_E4M3', 'F8_E5M2', 'F8_E8M0', 'F4'];
 
 /** The content of a safetensors file. */
 export interface Safetensors {
@@ -50,9 +56,7 @@ export interface Safetensors {
 
 interface Entry {
   name: string;
-  dtype: DType;
-  /** Whether the file has integers of 64 bits. */
-  wide: boolean;
+  type: FileType;
   shape: number[];
   begin: number;
   end: number;
@@ -62,24 +66,38 @@ interface Entry {
  * Reads a safetensors file: the length of the header (64 bits, little-endian), the header (JSON: dtype,
  * shape and place of each tensor), the elements.
  *
+ * Types that tensors do not have are widened: BOOL to uint8; I8, I16, U16 to int32; F16, BF16 to float32; U32, I64
+ * and U64 (such as the counters of PyTorch's batch normalization) to int32, where every value fits, or to float64
+ * (`wideIntegers`).
+ *
  * Everything that the header says is checked against the length of the file before memory is taken:
- * FLUXION_CORRUPT_FILE otherwise, and for overlaps and holes. FLUXION_UNSUPPORTED for dtypes other than
- * F32, F64, I32, U8, C64, BOOL (read as uint8) and I64 (read as int32), and for an integer that int32 does
- * not hold.
+ * FLUXION_CORRUPT_FILE otherwise, and for overlaps and holes. FLUXION_UNSUPPORTED for the types of less than
+ * 16 bits that are floating-point, and for integers beyond int32.
  */
-export async function loadSafetensors(path: string): Promise<Safetensors> {
+export async function loadSafetensors(
+  path: string,
+  options?: WideIntegerOptions,
+): Promise<Safetensors> {
+  const given = withDefaults<Required<WideIntegerOptions>>(OP, options, { wideIntegers: 'int32' });
+  requireArgument(
+    ['int32', 'float64'].includes(given.wideIntegers),
+    OP,
+    () => `wideIntegers must be 'int32' or 'float64', got ${show(given.wideIntegers)}`,
+  );
   const handle = await open(path);
   const made: Tensor[] = [];
   try {
     const { entries, metadata, start } = await readHeader(path, handle);
     const tensors: [string, Tensor][] = [];
-    for (const entry of entries) {
-      const { name, dtype, shape, begin } = entry;
-      const place = { dtype, size: sizeOf(shape), position: start + begin };
-      const values = entry.wide
-        ? await readWideIntegers(path, handle, name, place)
-        : await readElements(OP, path, handle, place);
-      const tensor = new Tensor(upload(values, dtype, shape));
+    for (const { name, type, shape, begin, end } of entries) {
+      const values = isNarrow(type)
+        ? new Uint8Array(end - begin)
+        : newTypedArray(type, sizeOf(shape));
+      await readFully(OP, path, handle, bytesOf(values), start + begin);
+      const wide = isNarrow(type)
+        ? await widen(OP, `${path}: ${name}`, type, bytesOf(values), given)
+        : values;
+      const tensor = new Tensor(upload(wide, widenedDType(type, given), shape));
       made.push(tensor);
       tensors.push([name, tensor]);
     }
@@ -90,22 +108,6 @@ export async function loadSafetensors(path: string): Promise<Safetensors> {
   } finally {
     await handle.close();
   }
-}
-
-/** Integers of 64 bits as int32. */
-async function readWideIntegers(
-  path: string,
-  handle: FileHandle,
-  name: string,
-  { size, position }: { size: number; position: number },
-): Promise<Int32Array> {
-  const wide = new BigInt64Array(size);
-  await readFully(OP, path, handle, bytesOf(wide), position);
-  return Int32Array.from(wide, (value) => {
-    const narrow = Number(value);
-    if (narrow === (narrow | 0)) return narrow;
-    throw unsupportedFile(OP, path, `tensor ${show(name)}: int32 does not hold ${value}`);
-  });
 }
 
 async function readHeader(
@@ -170,11 +172,11 @@ function parseEntry(path: string, name: string, entry: unknown): Entry {
   const corrupt = (detail: string) => corruptFile(OP, path, `tensor ${show(name)}: ${detail}`);
   if (!isPlainObject(entry)) throw corrupt('must be an object');
   const { dtype: code, shape, data_offsets: offsets } = entry;
-  const dtype = Object.hasOwn(DTYPE_OF, String(code)) ? DTYPE_OF[String(code)] : undefined;
-  if (!dtype && OTHER_DTYPES.includes(String(code))) {
+  const type = Object.hasOwn(TYPE_OF, String(code)) ? TYPE_OF[String(code)] : undefined;
+  if (!type && OTHER_DTYPES.includes(String(code))) {
     throw unsupportedFile(OP, path, `tensor ${show(name)}: dtype ${String(code)} is not read`);
   }
-  if (!dtype) throw corrupt(`dtype must be one of the format's, got ${show(code)}`);
+  if (!type) throw corrupt(`dtype must be one of the format's, got ${show(code)}`);
   if (!isIndexList(shape) || shape.length > 8 || !Number.isSafeInteger(8 * sizeOf(shape))) {
     throw corrupt(`shape must be a list of at most 8 possible sizes, got ${show(shape)}`);
   }
@@ -182,14 +184,13 @@ function parseEntry(path: string, name: string, entry: unknown): Entry {
     throw corrupt(`data_offsets must be two integers >= 0, got ${show(offsets)}`);
   }
   const [begin, end] = offsets as [number, number];
-  const wide = code === 'I64';
-  const bytes = sizeOf(shape) * (wide ? 8 : bytesPerElement(dtype));
+  const bytes = sizeOf(shape) * fileBytesOf(type, bytesPerElement);
   if (end - begin !== bytes) {
     throw corrupt(
       `data_offsets must span ${bytes} bytes for shape [${shape.join(', ')}], got ${end - begin}`,
     );
   }
-  return { name, dtype, wide, shape, begin, end };
+  return { name, type, shape, begin, end };
 }
 
 function requireNoGaps(path: string, entries: readonly Entry[], available: number): void {

@@ -105,7 +105,7 @@ export class ZipReader {
     if (content.length !== size) {
       throw this.corrupt(`${name} must have ${size} bytes, got ${content.length}`);
     }
-    if ((await crc32(content)) !== crc) throw this.corrupt(`${name} must have its checksum`);
+    if (~(await crc32(content)) >>> 0 !== crc) throw this.corrupt(`${name} must have its checksum`);
     return content;
   }
 
@@ -137,14 +137,14 @@ const REMAINDERS = Uint32Array.from({ length: 256 }, (_, byte) => {
   return remainder;
 });
 
-/** Checksum of the ZIP format, in pieces of a few ms. */
-async function crc32(bytes: Uint8Array): Promise<number> {
+/** Checksum of the ZIP format before its last complement, continued from `crc`, in pieces of a few ms. */
+export async function crc32(bytes: Uint8Array, crc = -1): Promise<number> {
   const PIECE = 1 << 20;
-  let crc = -1;
+  let rest = crc;
   for (let from = 0; from < bytes.length; from += PIECE) {
     const to = Math.min(from + PIECE, bytes.length);
-    for (let i = from; i < to; i++) crc = (crc >>> 8) ^ REMAINDERS[(crc ^ bytes[i]!) & 0xff]!;
+    for (let i = from; i < to; i++) rest = (rest >>> 8) ^ REMAINDERS[(rest ^ bytes[i]!) & 0xff]!;
     if (to < bytes.length) await setImmediate();
   }
-  return ~crc >>> 0;
+  return rest;
 }

@@ -3,7 +3,9 @@ import type { Tensor } from '../tensor/tensor';
 import { withDefaults } from '../ops/define';
 import {
   type EluOptions,
+  type GeluOptions,
   type LeakyReluOptions,
+  type SoftplusOptions,
   elu,
   gelu,
   leakyRelu,
@@ -77,10 +79,17 @@ export class ELU extends Module {
   }
 }
 
-/** x Phi(x), Phi the normal distribution function. */
+/** x Phi(x), Phi the normal distribution function, or its approximation by tanh. */
 export class GELU extends Module {
+  private readonly settings: Required<GeluOptions>;
+
+  constructor(options?: GeluOptions) {
+    super();
+    this.settings = withDefaults<Required<GeluOptions>>('GELU', options, { approximate: 'none' });
+  }
+
   forward(x: Tensor): Tensor {
-    return gelu(x);
+    return gelu(x, this.settings);
   }
 }
 
@@ -91,10 +100,20 @@ export class SiLU extends Module {
   }
 }
 
-/** log(1 + e^x). */
+/** log(1 + e^(beta x)) / beta. */
 export class Softplus extends Module {
+  private readonly settings: Required<SoftplusOptions>;
+
+  constructor(options?: SoftplusOptions) {
+    super();
+    this.settings = withDefaults('Softplus', options, {
+      beta: 1,
+      threshold: Infinity,
+    });
+  }
+
   forward(x: Tensor): Tensor {
-    return softplus(x);
+    return softplus(x, this.settings);
   }
 }
 

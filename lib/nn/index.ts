@@ -1,7 +1,22 @@
 export { type LoadStateOptions, Module, parameter, type StateDict } from './module';
 export * as init from './init';
 export { Linear } from './linear';
-export { Conv2d, type Conv2dOptions } from './convolution';
+export {
+  Conv1d,
+  type Conv1dOptions,
+  Conv2d,
+  type Conv2dOptions,
+  Conv3d,
+  type Conv3dOptions,
+  type PaddingMode,
+} from './convolution';
+export {
+  ConvTranspose1d,
+  ConvTranspose2d,
+  ConvTranspose3d,
+  type ConvTransposeOptions,
+} from './transposed-convolution';
+export { Upsample } from './upsample';
 export { normalParameter } from './initialization';
 export {
   BatchNorm1d,
@@ -44,6 +59,7 @@ export {
   InstanceNorm3d,
 } from './sample-normalization';
 export { AdaptiveAvgPool2d, AvgPool2d, MaxPool2d } from './pooling';
+export { Embedding, type EmbeddingOptions } from './embedding';
 export {
   BCEWithLogitsLoss,
   CrossEntropyLoss,

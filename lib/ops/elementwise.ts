@@ -27,21 +27,49 @@ function binary(id: string, rule: Rule<undefined>): Binary {
 // Arithmetic. All broadcast as NumPy and PyTorch do; two dtypes promote to the wider one, real and complex to
 // complex. A cotangent g of z w flows back to z as g conj(w): see lib/ops/promote.ts.
 
-/** a + b. Broadcasts. Differentiable in both. Cost: 12 bytes an element in float32. */
-export const add: Binary = binary('add', {
-  vjp: ({ g, needs, shape }) => [
-    needs(0) ? sumTo(g, shape(0)) : null,
-    needs(1) ? sumTo(g, shape(1)) : null,
-  ],
-});
+export interface AlphaOptions {
+  /** Factor of the second operand. Default 1; another one costs a pass over that operand. */
+  alpha?: number;
+}
 
-/** a - b. Broadcasts. Differentiable in both. */
-export const sub: Binary = binary('sub', {
-  vjp: ({ g, needs, shape }) => [
-    needs(0) ? sumTo(g, shape(0)) : null,
-    needs(1) ? neg(sumTo(g, shape(1))) : null,
-  ],
-});
+type Scaled = (a: TensorLike, b: TensorLike, options?: AlphaOptions) => Tensor;
+
+/** a + alpha b and a - alpha b. */
+function scaled(op: string, run: Binary): Scaled {
+  return (a, b, options) => {
+    if (options === undefined) return run(a, b);
+    const { alpha } = withDefaults<Required<AlphaOptions>>(op, options, { alpha: 1 });
+    requireArgument(
+      typeof alpha === 'number',
+      op,
+      () => `alpha must be a number, got ${show(alpha)}`,
+    );
+    if (alpha === 1) return run(a, b);
+    return run(a, typeof b === 'number' ? alpha * b : mul(b, alpha));
+  };
+}
+
+/** a + b, or a + alpha b. Broadcasts. Differentiable in both. Cost: 12 bytes an element in float32. */
+export const add: Scaled = scaled(
+  'add',
+  binary('add', {
+    vjp: ({ g, needs, shape }) => [
+      needs(0) ? sumTo(g, shape(0)) : null,
+      needs(1) ? sumTo(g, shape(1)) : null,
+    ],
+  }),
+);
+
+/** a - b, or a - alpha b. Broadcasts. Differentiable in both. */
+export const sub: Scaled = scaled(
+  'sub',
+  binary('sub', {
+    vjp: ({ g, needs, shape }) => [
+      needs(0) ? sumTo(g, shape(0)) : null,
+      needs(1) ? neg(sumTo(g, shape(1))) : null,
+    ],
+  }),
+);
 
 const mulOp = defineOp('mul', {
   saveInputs: [0, 1],
@@ -107,8 +135,9 @@ const divOp = binary('div', {
   },
 });
 
-/** a / b. Integers are divided as float32. Broadcasts. Differentiable in both. */
-export const div: Binary = (a, b) => {
+/** a / b. Integers are divided as float32. Broadcasts. Differentiable in both. No rounding modes. */
+export const div: Binary = (a, b, ...rest: unknown[]) => {
+  if (rest.length > 0) withDefaults<object>('div', rest[0] as object, {});
   if (isTensor(a) && isTensor(b) && isComplex(a.dtype) && !isComplex(b.dtype)) {
     return withReal(unscaleOp, a, b);
   }
@@ -122,11 +151,18 @@ const powOp = binary('pow', {
     const a = operand(0)!;
     const b = operand(1)!;
     return [
-      needs(0) ? sumTo(mul(g, mul(pow(a, isTensor(b) ? sub(b, 1) : b - 1), b)), shape(0)) : null,
+      needs(0) ? sumTo(mul(g, powSlope(a as Tensor, b)), shape(0)) : null,
       needs(1) ? sumTo(mul(g, powLog(a, b as Tensor, output(0))), shape(1)) : null,
     ];
   },
 });
+
+/** b a^(b - 1), with 0 where b = 0, as PyTorch: at a = 0 too. */
+function powSlope(a: Tensor, b: TensorLike): Tensor {
+  if (typeof b === 'number')
+    return b === 0 ? mul(cast(eq(a, 0), a.dtype), 0) : mul(pow(a, b - 1), b);
+  return where(eq(b, 0), 0, mul(pow(a, sub(b, 1)), b));
+}
 
 /** a^b log a, with 0 where a = 0 and b >= 0 (the limit from above, as PyTorch). */
 function powLog(a: TensorLike, b: Tensor, power: Tensor): Tensor {
@@ -135,16 +171,20 @@ function powLog(a: TensorLike, b: Tensor, power: Tensor): Tensor {
   return where(zero, 0, mul(power, log(a)));
 }
 
-/** a^b. Broadcasts. Differentiable in both; NaN for a negative base with a fractional exponent. */
+/**
+ * a^b. Broadcasts. Differentiable in both; NaN for a negative base with a fractional exponent, 1 for the
+ * exponent 0. Float32: 3 ulp.
+ */
 export const pow: Binary = (a, b) =>
   powOp(isTensor(a) ? floating('pow', a) : a, isTensor(b) ? floating('pow', b) : b);
 
-/** 1 where a > b, 1/2 where equal, else 0: how the cotangent of a maximum is shared, as in PyTorch. */
+/** 0 where a < b, 1/2 where equal, else 1: how the cotangent of a maximum is shared, as in PyTorch. */
 function winner(a: TensorLike, b: TensorLike, dtype: DType): Tensor {
-  return add(cast(gt(a, b), dtype), mul(cast(eq(a, b), dtype), 0.5));
+  const lost = add(cast(lt(a, b), dtype), mul(cast(eq(a, b), dtype), 0.5));
+  return sub(1, lost);
 }
 
-/** The larger of a and b; NaN where either is. Ties share the gradient equally. */
+/** The larger of a and b; NaN where either is. Ties share the gradient equally; both get it where one is NaN. */
 export const maximum: Binary = binary('maximum', {
   saveInputs: [0, 1],
   vjp: ({ g, needs, shape, operand }) => {
@@ -156,7 +196,7 @@ export const maximum: Binary = binary('maximum', {
   },
 });
 
-/** The smaller of a and b; NaN where either is. Ties share the gradient equally. */
+/** The smaller of a and b; NaN where either is. Gradients as {@link maximum}. */
 export const minimum: Binary = binary('minimum', {
   saveInputs: [0, 1],
   vjp: ({ g, needs, shape, operand }) => {
@@ -210,7 +250,8 @@ export function where(condition: Tensor, a: TensorLike, b: TensorLike): Tensor {
 }
 
 // ---------------------------------------------------------------------------------------------------
-// Functions of one variable. Integers are taken as float32.
+// Functions of one variable. Integers are taken as float32. Errors are stated in units of the last place; in
+// float64 those of the C library, at most 3 ulp where nothing else is said.
 
 /** -x. */
 export const neg: (x: Tensor) => Tensor = (x) => negOp([x], undefined);
@@ -243,35 +284,54 @@ const signOp = defineOp('sign', {
   reason: 'its derivative is zero wherever it exists; detach() its argument if that is meant',
 });
 
-/** e^x, of complex numbers too. */
+/** e^x, of complex numbers too. Float32: 2 ulp. */
 export const exp: (x: Tensor) => Tensor = (x) => expOp([inexact('exp', x)], undefined);
 const expOp = defineOp('exp', {
   saveOutputs: [0],
   vjp: ({ g, output }) => [timesConjugate(g, output(0))],
 });
 
-/** Natural logarithm; -Infinity at 0, NaN below. */
+/** Natural logarithm; -Infinity at 0, NaN below. Float32: 3 ulp. */
 export const log = unary('log', { saveInputs: [0], vjp: ({ g, input }) => [div(g, input(0))] });
 
-/** log(1 + x), accurate for small x too; -Infinity at -1, NaN below. */
+/** log(1 + x), accurate for small x too; -Infinity at -1, NaN below. Float32: 4 ulp. */
 export const log1p = unary('log1p', {
   saveInputs: [0],
   vjp: ({ g, input }) => [div(g, add(input(0), 1))],
 });
 
-/** Square root; NaN below 0, infinite gradient at 0. */
+/** Square root, correctly rounded; NaN below 0, infinite gradient at 0. */
 export const sqrt = unary('sqrt', {
   saveOutputs: [0],
   vjp: ({ g, output }) => [div(g, mul(output(0), 2))],
 });
 
-/** Sine; x in radians. */
+/** 1 / sqrt(x); NaN below 0, infinite at 0. 1.5 ulp. */
+export const rsqrt = unary('rsqrt', {
+  saveInputs: [0],
+  saveOutputs: [0],
+  vjp: ({ g, input, output }) => [mul(g, mul(div(output(0), input(0)), -0.5))],
+});
+
+/** 1 / x, correctly rounded. */
+export const reciprocal = unary('reciprocal', {
+  saveOutputs: [0],
+  vjp: ({ g, output }) => [neg(mul(g, square(output(0))))],
+});
+
+/** The error function 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x. Float32: 3 ulp. */
+export const erf = unary('erf', {
+  saveInputs: [0],
+  vjp: ({ g, input }) => [mul(g, mul(exp(neg(square(input(0)))), 2 / Math.sqrt(Math.PI)))],
+});
+
+/** Sine; x in radians, of any size. Float32: 2 ulp. */
 export const sin = unary('sin', {
   saveInputs: [0],
   vjp: ({ g, input }) => [mul(g, cos(input(0)))],
 });
 
-/** Cosine; x in radians. */
+/** Cosine; x in radians, of any size. Float32: 2 ulp. */
 export const cos = unary('cos', {
   saveInputs: [0],
   vjp: ({ g, input }) => [neg(mul(g, sin(input(0))))],
@@ -283,8 +343,10 @@ export function square(x: Tensor): Tensor {
 }
 
 export interface ClampOptions {
-  min?: number;
-  max?: number;
+  /** Lower bound; a tensor broadcasts. */
+  min?: TensorLike | null;
+  /** Upper bound; a tensor broadcasts. */
+  max?: TensorLike | null;
 }
 const clampVjp: OpFunction<{ min: number; max: number }> = defineOp<{ min: number; max: number }>(
   'clamp_vjp',
@@ -297,13 +359,18 @@ const clampOp = defineOp<{ min: number; max: number }>('clamp', {
   saveInputs: [0],
   vjp: ({ g, input, params }) => [clampVjp([g, input(0)], params)],
 });
-/** Limits x to [min, max]; either may be left out. The gradient passes where min <= x <= max. */
+/**
+ * Limits x to [min, max]; one of them may be left out, and max wins where min > max. The gradient passes where
+ * min <= x <= max. Bounds that are tensors get the gradient where they win, at a pass over memory each.
+ */
 export function clamp(x: Tensor, options?: ClampOptions): Tensor {
-  const params = withDefaults('clamp', options, { min: -Infinity, max: Infinity });
-  requireArgument(
-    params.min <= params.max,
-    'clamp',
-    () => `min must be a number <= max, got ${show(params.min)} and ${show(params.max)}`,
-  );
-  return clampOp([x], params);
+  const { min, max } = withDefaults<Required<ClampOptions>>('clamp', options, {
+    min: null,
+    max: null,
+  });
+  requireArgument(min !== null || max !== null, 'clamp', 'min or max must be given');
+  if (!isTensor(min) && !isTensor(max))
+    return clampOp([x], { min: min ?? -Infinity, max: max ?? Infinity });
+  const raised = min === null ? x : where(lt(x, min), min, x);
+  return max === null ? raised : where(gt(raised, max), max, raised);
 }

@@ -4,7 +4,13 @@ import { gradEnabled } from '../tensor/scope';
 import { sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { reshapeOp } from './broadcast';
-import { type Operand, defineOpWithOutputs, pullThrough, requireTensor, withDefaults } from './define';
+import {
+  type Operand,
+  defineOpWithOutputs,
+  pullThrough,
+  requireTensor,
+  withDefaults,
+} from './define';
 import { add, cast, div, mul, ne, neg, where } from './elementwise';
 import { type LossOptions, type Reduction, reduced, requireReduction } from './linalg-loss';
 import { floating } from './promote';
@@ -156,9 +162,7 @@ function ofProbabilities(
   const classes = logits.shape[axis]!;
   requireClassWeight(op, weight, classes);
   const smoothed =
-    labelSmoothing > 0
-      ? add(mul(target, 1 - labelSmoothing), labelSmoothing / classes)
-      : target;
+    labelSmoothing > 0 ? add(mul(target, 1 - labelSmoothing), labelSmoothing / classes) : target;
   const logs = logSoftmax(logits, axis);
   const weighted = weight
     ? mul(logs, axis === 0 ? weight : alongClasses(weight, logits.ndim))

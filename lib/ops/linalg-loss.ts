@@ -3,7 +3,13 @@ import { gradEnabled } from '../tensor/scope';
 import { sameShape } from '../tensor/shape';
 import { type Tensor, isTensor } from '../tensor/tensor';
 import { broadcastShapes, sumTo } from './broadcast';
-import { type Operand, defineOpWithOutputs, pullThrough, requireTensor, withDefaults } from './define';
+import {
+  type Operand,
+  defineOpWithOutputs,
+  pullThrough,
+  requireTensor,
+  withDefaults,
+} from './define';
 import { abs, add, div, le, lt, mul, neg, square, sub, where } from './elementwise';
 import { softplus } from './elementwise-activation';
 import { floating, promoted } from './promote';

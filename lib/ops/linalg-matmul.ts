@@ -1,8 +1,15 @@
 import { FluxionError, show } from '../errors';
 import type { Tensor } from '../tensor/tensor';
-import { reshapeOp, sumTo } from './broadcast';
+import { sameShape } from '../tensor/shape';
+import { reshapeOp, sumOp, sumTo } from './broadcast';
 import { type OpFunction, defineOp, requireTensor, withDefaults } from './define';
-import { add } from './elementwise';
+import {
+  type EpilogueActivation,
+  type EpilogueOptions,
+  epilogueOf,
+  throughActivation,
+  withActivation,
+} from './linalg-epilogue';
 import { floating, promoted } from './promote';
 import { transpose } from './shape';
 
@@ -79,32 +86,64 @@ export function bmm(a: Tensor, b: Tensor): Tensor {
   return matmulOp([x, y], undefined);
 }
 
-export interface LinearOptions {
-  /** [out]. Default none. */
-  bias?: Tensor | null;
-}
+// With an epilogue; x is a matrix.
+const linearOp = defineOp<{ activation: EpilogueActivation }>('linear', {
+  saveInputs: (_, needs) => [...(needs(1) ? [0] : []), ...(needs(0) ? [1] : [])],
+  saveOutputs: ({ activation }) => (activation === 'none' ? [] : [0]),
+  vjp: ({ g: ofResult, needs, input, output, params }) => {
+    const g = throughActivation(params.activation, ofResult, () => output(0));
+    return [
+      needs(0) ? matmulOp([g, input(1)], undefined) : null,
+      needs(1) ? matmulOp([transposed(g), input(0)], undefined) : null,
+      needs(2) ? sumOp([g], { dims: [0], keepdim: false }) : null,
+      needs(3) ? g : null,
+    ];
+  },
+});
+
+export type LinearOptions = EpilogueOptions;
 
 /**
- * y = x W^T + bias: a layer that maps the last dimension.
+ * y = act(x W^T + bias + residual): a layer that maps the last dimension.
  *
- * - `x` [.., in]; `weight` [out, in]; `bias` [out]. Returns [.., out].
- * - Gradients in all three. Cost: 2 in out flops a row, forward; twice that backward.
- * - Errors: FLUXION_SHAPE_MISMATCH.
+ * - `x` [.., in]; `weight` [out, in]; `bias` [out]; `residual` [.., out]. Returns [.., out].
+ * - Bias, `residual` and `activation` (extensions of PyTorch's signature) are done as the sums are stored.
+ * - Gradients in all four (silu and gelu: of the first order). Cost: 2 in out flops a row, forward; twice
+ *   that backward.
+ * - Errors: FLUXION_SHAPE_MISMATCH, FLUXION_DTYPE_MISMATCH; FLUXION_INVALID_ARGUMENT for an unknown activation.
  */
 export function linear(x: Tensor, weight: Tensor, options?: LinearOptions): Tensor {
-  const { bias } = withDefaults<Required<LinearOptions>>('linear', options, { bias: null });
-  const [input, w] = floatingPair('linear', x, weight);
+  const op = 'linear';
+  const [input, w] = floatingPair(op, x, weight);
+  const { bias, residual, activation } = epilogueOf(
+    op,
+    input,
+    withDefaults<Required<LinearOptions>>(op, options, {
+      bias: null,
+      residual: null,
+      activation: 'none',
+    }),
+  );
   const fits = w.ndim === 2 && input.ndim > 0 && input.shape.at(-1) === w.shape[1];
-  if (!fits || (bias && (bias.ndim !== 1 || bias.shape[0] !== w.shape[0]))) {
-    const given = [input, w, ...(bias ? [bias] : [])].map((t) => show([...t.shape])).join(', ');
+  const shape = [...input.shape.slice(0, -1), w.shape[0]!];
+  if (
+    !fits ||
+    (bias && (bias.ndim !== 1 || bias.shape[0] !== w.shape[0])) ||
+    (residual && !sameShape(residual.shape, shape))
+  ) {
+    const given = [input, w, bias, residual].filter((t) => t !== null);
     throw new FluxionError(
       'FLUXION_SHAPE_MISMATCH',
-      'linear',
-      `x, weight and bias must have shapes [.., in], [out, in] and [out], got ${given}`,
+      op,
+      `x, weight, bias and residual must have shapes [.., in], [out, in], [out] and [.., out], got ` +
+        given.map((t) => show([...t.shape])).join(', '),
     );
   }
-  const row = input.ndim === 1 ? reshapeOp([input], { shape: [1, input.size] }) : input;
-  const y = product(row, transposed(w));
-  const shaped = row === input ? y : reshapeOp([y], { shape: [w.shape[0]!] });
-  return bias ? add(shaped, bias) : shaped;
+  const rows = shape.slice(0, -1).reduce((m, n) => m * n, 1);
+  const matrix = (t: Tensor, cols: number) =>
+    t.ndim === 2 ? t : reshapeOp([t], { shape: [rows, cols] });
+  const tall = matrix(input, w.shape[1]!);
+  const inputs = [tall, w, bias, residual && matrix(residual, w.shape[0]!)];
+  const y = withActivation(inputs, activation, (a) => linearOp(inputs, { activation: a }));
+  return y.ndim === shape.length ? y : reshapeOp([y], { shape });
 }

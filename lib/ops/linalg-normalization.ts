@@ -88,10 +88,7 @@ export function composed(
   activation: FusedActivation = 'none',
 ): Tensor {
   const average = (t: Tensor, dim: number[]) => meanOf(t, { dim, keepdim: true });
-  const centred = sub(
-    x,
-    'dims' in statistics ? average(x, statistics.dims) : statistics.mean,
-  );
+  const centred = sub(x, 'dims' in statistics ? average(x, statistics.dims) : statistics.mean);
   const variance =
     'dims' in statistics ? average(square(centred), statistics.dims) : statistics.variance;
   const z = div(centred, sqrt(add(variance, eps)));
@@ -193,7 +190,8 @@ export interface BatchNormOptions {
 /**
  * Batch normalisation: y = act((x - mean) / sqrt(variance + eps) weight + bias), for each channel.
  *
- * - `x` [N, C, ...]; `weight`, `bias`, `runningMean`, `runningVar` [C]. Returns the shape of x.
+ * - `x` [N, C, ...]; `weight`, `bias`, `runningMean`, `runningVar` [C]. Returns the shape of x. The running
+ *   statistics may stand before the options, as in PyTorch: batchNorm(x, runningMean, runningVar, options).
  * - In training, mean and (biased) variance are those of the batch, and the running statistics become
  *   (1 - momentum) old + momentum new, with the unbiased variance. Otherwise the running statistics are used.
  * - `activation` costs no pass over memory, forward or backward, and nothing is saved for it.
@@ -205,8 +203,22 @@ export interface BatchNormOptions {
  *
  * Source: Ioffe and Szegedy, arXiv:1502.03167.
  */
-export function batchNorm(input: Tensor, options?: BatchNormOptions): Tensor {
+export function batchNorm(
+  input: Tensor,
+  runningMean: Tensor | null,
+  runningVar: Tensor | null,
+  options?: BatchNormOptions,
+): Tensor;
+export function batchNorm(input: Tensor, options?: BatchNormOptions): Tensor;
+export function batchNorm(
+  input: Tensor,
+  first?: BatchNormOptions | Tensor | null,
+  second?: Tensor | null,
+  rest?: BatchNormOptions,
+): Tensor {
   const op = 'batchNorm';
+  const positional = first === null || isTensor(first);
+  const options = positional ? { ...rest, runningMean: first, runningVar: second ?? null } : first;
   const x = floating(op, input);
   const given = withDefaults<Required<BatchNormOptions>>(op, options, {
     runningMean: null,

@@ -1,7 +1,20 @@
 // The family's public face: dense linear maps, pooling, normalisation, losses.
 export type { EpilogueActivation, EpilogueOptions } from './linalg-epilogue';
 export { type LinearOptions, bmm, linear, matmul } from './linalg-matmul';
-export { type Conv2dOptions, type Size2d, conv2d } from './linalg-convolution';
+export type { Padding } from './linalg-convolution-core';
+export {
+  type Conv1dOptions,
+  type Conv2dOptions,
+  type Conv3dOptions,
+  type ConvOptions,
+  type Size1d,
+  type Size2d,
+  type Size3d,
+  conv1d,
+  conv2d,
+  conv3d,
+} from './linalg-convolution';
+export * from './linalg-convolution-transpose';
 export * from './linalg-pooling';
 export {
   type BatchNormOptions,
@@ -25,3 +38,6 @@ export {
   mseLoss,
   smoothL1Loss,
 } from './linalg-loss';
+export * from './linalg-einsum';
+export * from './linalg-interpolate';
+export * from './linalg-solve';

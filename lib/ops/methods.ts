@@ -51,6 +51,7 @@ const FAMILIES = {
 const NOT_METHODS = [
   'cat',
   'stack',
+  'einsum',
   'embedding',
   'rand',
   'randn',

@@ -5,13 +5,7 @@ import { gradEnabled } from '../tensor/scope';
 import { Tensor } from '../tensor/tensor';
 import { noGrad } from '../autograd/tidy';
 import { expandTo, reshapeOp, sumOp } from './broadcast';
-import {
-  defineOp,
-  defineOpWithOutputs,
-  pullThrough,
-  requireTensor,
-  withDefaults,
-} from './define';
+import { defineOp, defineOpWithOutputs, pullThrough, requireTensor, withDefaults } from './define';
 import { abs, cast, div, eq, mul, pow, sign, sqrt, square, sub, where } from './elementwise';
 import { floating, inexact, mulConjOp, realOp } from './promote';
 import {
@@ -122,7 +116,13 @@ const normOp = defineOp<Norm>('norm', {
   vjp: ({ g, input, output, shape, params }) => {
     const spread = (t: Tensor) => kept(t, shape(0), params);
     if (params.order === '0') return [mul(cast(eq(input(0), input(0)), g.dtype), 0)];
-    if (params.order === '1') return [mul(noGrad(() => sign(input(0))), spread(g))];
+    if (params.order === '1')
+      return [
+        mul(
+          noGrad(() => sign(input(0))),
+          spread(g),
+        ),
+      ];
     const [x, y] = [input(0), output(0)];
     if (params.order === '2') {
       const zero = eq(y, 0);

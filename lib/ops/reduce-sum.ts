@@ -1,14 +1,7 @@
 import { gradEnabled } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { expandReduced, reshapeOp, sumOp } from './broadcast';
-import {
-  type VjpContext,
-  axisOf,
-  defineOp,
-  listOf,
-  requireTensor,
-  withDefaults,
-} from './define';
+import { type VjpContext, axisOf, defineOp, listOf, requireTensor, withDefaults } from './define';
 import { cast, div, eq, mul } from './elementwise';
 import { inexact } from './promote';
 

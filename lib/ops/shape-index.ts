@@ -3,14 +3,7 @@ import { upload } from '../tensor/handle';
 import { MAX_DIMS, requireShape } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
 import { expandOp, reshapeOp } from './broadcast';
-import {
-  type OpFunction,
-  axisOf,
-  defineOp,
-  listOf,
-  requireTensor,
-  withDefaults,
-} from './define';
+import { type OpFunction, axisOf, defineOp, listOf, requireTensor, withDefaults } from './define';
 import { mul, ne } from './elementwise';
 import { cast } from './promote';
 import { cat, reshape, slice, unsqueeze } from './shape';

@@ -57,7 +57,7 @@ function unpadded(before: readonly number[], after: readonly number[]): PadParam
  * - 'constant': the elements are `value`.
  * - 'reflect': x_-i = x_i, x_(n-1+i) = x_(n-1-i); less than n on each side.
  * - 'replicate': the outermost element.
- * - 'circular': x_-i = x_(n-i), x_(n-1+i) = x_(i-1); at most n on each side.
+ * - 'circular': x_-i = x_(n-i), x_(n-1+i) = x_(i-1); at most n on each side, of what negative sizes leave.
  *
  * All modes take any dtype and pad any of the dimensions. Differentiable; the adjoint sums the copies of an
  * element in a fixed order. Cost: one read and one write, forward and backward.
@@ -91,7 +91,14 @@ export function pad(x: Tensor, padding: readonly number[], options?: PadOptions)
   );
   const side = (offset: number) =>
     x.shape.map((_, i) => (padding[2 * (x.ndim - 1 - i) + offset] as number | undefined) ?? 0);
-  return padOp([x], { before: side(0), after: side(1), mode, value: value ?? 0 });
+  const [before, after] = [side(0), side(1)];
+  const crops = mode === 'circular' && [...before, ...after].some((n) => n < 0);
+  if (!crops) return padOp([x], { before, after, mode, value: value ?? 0 });
+  // What is taken away is not there to wrap round to, as in PyTorch.
+  const less = (sizes: number[]) => sizes.map((n) => Math.min(n, 0));
+  const more = (sizes: number[]) => sizes.map((n) => Math.max(n, 0));
+  const crop = { before: less(before), after: less(after), mode: 'constant', value: 0 } as const;
+  return padOp([padOp([x], crop)], { before: more(before), after: more(after), mode, value: 0 });
 }
 
 // ---------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@ import { FluxionError, requireArgument, show } from '../errors';
 import { type DType, DTYPES, promote } from '../tensor/dtype';
 import { MAX_OPERANDS, retain } from '../tensor/handle';
 import { isDeviceName, requireDevice } from '../tensor/runtime';
-import { requireShape, sizeOf } from '../tensor/shape';
+import { requireShape, sameShape, sizeOf } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
 import { expandOp, reshapeOp } from './broadcast';
 import {
@@ -265,6 +265,14 @@ export function cat(tensors: readonly Tensor[], options?: DimOptions): Tensor {
 export function stack(tensors: readonly Tensor[], options?: DimOptions): Tensor {
   requireTensors('stack', tensors);
   const first = tensors[0]!;
+  for (const { shape } of tensors) {
+    if (sameShape(shape, first.shape)) continue;
+    throw new FluxionError(
+      'FLUXION_SHAPE_MISMATCH',
+      'stack',
+      `tensors must have one shape, got ${show([...first.shape])} and ${show([...shape])}`,
+    );
+  }
   const dim = axisOf('stack', withDefaults('stack', options, { dim: 0 }).dim, first.ndim + 1);
   return cat(
     tensors.map((t) => unsqueeze(t, dim)),

@@ -1,5 +1,6 @@
 export { Adam, AdamW, type AdamOptions } from './adam';
-export { clipGradNorm } from './clip';
+export { clipGradNorm, type ClipGradNormOptions } from './clip';
+export { type Closure, LBFGS, type LBFGSOptions } from './lbfgs';
 export {
   Optimizer,
   type OptimizerState,
@@ -8,7 +9,17 @@ export {
   type ParameterState,
 } from './optimizer';
 export {
+  clampProjection,
+  courantBall,
+  type CourantBallOptions,
+  nonNegative,
+  normBall,
+  type NormBallOptions,
+  type Projection,
+} from './projection';
+export {
   CosineAnnealingLR,
+  ExponentialLR,
   LinearWarmup,
   MultiStepLR,
   OneCycleLR,
@@ -17,4 +28,10 @@ export {
   type SchedulerState,
   StepLR,
 } from './scheduler';
+export {
+  type PlateauState,
+  ReduceLROnPlateau,
+  type ReduceLROnPlateauOptions,
+} from './scheduler-plateau';
+export { SequentialLR } from './scheduler-sequential';
 export { SGD, type SGDOptions } from './sgd';

@@ -240,7 +240,7 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     return entry;
   }
 
-  private checkState(parameter: Tensor | undefined, i: string, entry: ParameterState): void {
+  protected checkState(parameter: Tensor | undefined, i: string, entry: ParameterState): void {
     for (const [name, value] of Object.entries(entry)) {
       const fits =
         parameter &&

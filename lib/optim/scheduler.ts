@@ -5,27 +5,47 @@ import type { Optimizer } from './optimizer';
 /** A value of a group after `step` steps, from its value before the first. */
 type Schedule = (base: number, step: number) => number;
 
+/** Momentum after `step` steps; undefined where a schedule leaves it alone. */
+type MomentumSchedule = (step: number) => number | undefined;
+
 export interface SchedulerState {
   step: number;
   baseLearningRates: number[];
 }
 
+// The learning rate from which schedules count, and the one that a scheduler has set last. Several schedulers
+// of one optimizer count from the same rate, unless it has been set by hand in between.
+const rates = new WeakMap<object, { base: number; set: number }>();
+
+function baseOf(group: { learningRate: number }): number {
+  const known = rates.get(group);
+  return known && known.set === group.learningRate ? known.base : group.learningRate;
+}
+
 /**
  * Sets the learning rate of each group of an optimizer from the number of steps so far. Call step() after
  * the optimizer's: once for each batch or once for each epoch, in whichever unit the options are meant.
+ * Groups that are added to the optimizer later are followed from their learning rate on.
  */
 export abstract class Scheduler {
   private count = 0;
-  private bases: number[];
+  private bases: number[] = [];
 
   protected constructor(
     protected readonly optimizer: Optimizer,
-    private readonly rate: Schedule,
-    private readonly momentum?: (step: number) => number,
-    private readonly lastStep = Infinity,
+    /** @internal */
+    readonly rate: Schedule,
+    /** @internal */
+    readonly momentum?: MomentumSchedule,
+    /** @internal */
+    readonly lastStep = Infinity,
   ) {
-    this.bases = optimizer.groups.map((group) => group.learningRate);
     this.apply();
+  }
+
+  /** Whether it sets the learning rates of this optimizer. */
+  belongsTo(optimizer: Optimizer): boolean {
+    return this.optimizer === optimizer;
   }
 
   /** Number of steps so far. */
@@ -53,11 +73,11 @@ export abstract class Scheduler {
 
   loadStateDict(state: SchedulerState): void {
     const { step, baseLearningRates: bases } = state;
+    const groups = this.optimizer.groups.length;
     requireArgument(
-      Number.isInteger(step) && step >= 0 && bases?.length === this.bases.length,
+      Number.isInteger(step) && step >= 0 && bases?.length === groups,
       this.constructor.name,
-      () =>
-        `state must have a step and ${this.bases.length} base learning rates, got ${show(state)}`,
+      () => `state must have a step and ${groups} base learning rates, got ${show(state)}`,
     );
     this.count = step;
     this.bases = [...bases];
@@ -65,17 +85,19 @@ export abstract class Scheduler {
   }
 
   private apply(): void {
+    const momentum = this.momentum?.(this.count);
     this.optimizer.groups.forEach((group, i) => {
-      group.learningRate = this.rate(this.bases[i]!, this.count);
-      if (!this.momentum) return;
-      const momentum = this.momentum(this.count);
+      const base = (this.bases[i] ??= baseOf(group));
+      group.learningRate = this.rate(base, this.count);
+      rates.set(group, { base, set: group.learningRate });
+      if (momentum === undefined) return;
       if (group.betas) group.betas = [momentum, group.betas[1]];
       else group.momentum = momentum;
     });
   }
 }
 
-function requireCount(op: string, name: string, value: number): void {
+export function requireCount(op: string, name: string, value: number): void {
   requireArgument(
     Number.isInteger(value) && value > 0,
     op,
@@ -83,7 +105,7 @@ function requireCount(op: string, name: string, value: number): void {
   );
 }
 
-function requireFinite(op: string, values: Record<string, number>): void {
+export function requireFinite(op: string, values: Record<string, number>): void {
   for (const [name, value] of Object.entries(values)) {
     requireArgument(
       Number.isFinite(value) && value >= 0,
@@ -120,6 +142,14 @@ export class MultiStepLR extends Scheduler {
     requireFinite('MultiStepLR', { gamma });
     const reached = (step: number) => milestones.filter((milestone) => milestone <= step).length;
     super(optimizer, (base, step) => base * gamma ** reached(step));
+  }
+}
+
+/** base gamma^step. */
+export class ExponentialLR extends Scheduler {
+  constructor(optimizer: Optimizer, gamma: number) {
+    requireFinite('ExponentialLR', { gamma });
+    super(optimizer, (base, step) => base * gamma ** step);
   }
 }
 
@@ -187,6 +217,11 @@ export class OneCycleLR extends Scheduler {
     });
     requireCount('OneCycleLR', 'totalSteps', o.totalSteps);
     checkOneCycle(maxLearningRate, o);
+    requireArgument(
+      !o.cycleMomentum || optimizer.groups.every((g) => g.betas ?? g.momentum !== undefined),
+      'OneCycleLR',
+      'cycleMomentum must be false for an optimizer without momentum',
+    );
     const first = maxLearningRate / o.divFactor;
     const peak = o.pctStart * o.totalSteps - 1;
     const end = o.totalSteps - 1;

@@ -1,9 +1,10 @@
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { PNG } from 'pngjs';
-import { FluxionError, requireArgument, show } from '../errors';
+import { requireArgument, show } from '../errors';
 import { type Tensor, isTensor } from '../tensor/tensor';
 import { replaceFile } from '../data/file-bytes';
+import { optionalPackage } from '../data/optional-package';
 import { type FieldOptions, type Picture, paintFields } from './field-image';
 
 /** A chart as JSON in the grammar of Vega-Lite. */
@@ -22,19 +23,8 @@ const FONT = 'DejaVu Sans';
 const MARGIN = 16;
 const TITLE_HEIGHT = 18;
 
-/** An optional package, or an error that says how to get it. */
-async function optional<T>(name: string, load: () => Promise<T>): Promise<T> {
-  try {
-    return await load();
-  } catch (cause) {
-    throw new FluxionError(
-      'FLUXION_UNSUPPORTED',
-      'saveFigure',
-      `charts need the package ${name}, which is not installed; run: npm install ${name}`,
-      { cause },
-    );
-  }
-}
+const optional = <T>(name: string, load: () => Promise<T>) =>
+  optionalPackage('saveFigure', 'charts need', name, load);
 
 /**
  * Writes panels, one below the other, as one image: SVG or PNG by the ending of `file`.

@@ -7,6 +7,7 @@ import { noGrad, tidy } from '../autograd/tidy';
 import { withDefaults } from '../ops/define';
 import type { BatchSource, DataLoaderState } from '../data';
 import { type Optimizer, type Scheduler, type SchedulerState, clipGradNorm } from '../optim';
+import { type Callbacks, type StepRecord, combineCallbacks } from './callbacks';
 import type { Checkpoint } from './checkpoint';
 import { readCheckpoint, writeCheckpoint } from './checkpoint';
 import type { EpochRecord, History } from './history';
@@ -22,23 +23,6 @@ import {
 } from './metrics';
 import { type PackedOptimizer, packOptimizer, tensorOf, unpackOptimizer } from './packing';
 import { Progress, type ProgressOptions } from './progress';
-
-export interface StepRecord {
-  /** Number of the step, counted from 1 over the whole run. */
-  step: number;
-  /** Counted from 1. */
-  epoch: number;
-  loss: number;
-  metrics: Record<string, number>;
-  learningRate: number;
-}
-
-export interface Callbacks {
-  /** After the numbers of a step have arrived; the next step may be under way. */
-  onStep?(record: StepRecord): void;
-  /** After an epoch and its validation. */
-  onEpoch?(record: EpochRecord, history: History): void | Promise<void>;
-}
 
 export interface CheckpointOptions {
   /** A folder for the checkpoint alone. */
@@ -64,7 +48,8 @@ export interface FitOptions extends ProgressOptions {
   validation?: BatchSource;
   /** Largest norm of the gradients; see clipGradNorm. */
   maxGradNorm?: number;
-  callbacks?: Callbacks;
+  /** What else happens: logs, curves; several are called in order. */
+  callbacks?: Callbacks | readonly Callbacks[];
   /** Ends the run after the current step. */
   signal?: AbortSignal;
   checkpoint?: CheckpointOptions;
@@ -141,6 +126,7 @@ class Fit {
   private readonly history: History = { epochs: [], losses: [], learningRates: [], aborted: false };
   private readonly means = new RunningMeans();
   private readonly progress: Progress;
+  private readonly callbacks: Required<Callbacks>;
   /** The next batch. */
   private epoch = 0;
   private batch = 0;
@@ -157,6 +143,7 @@ class Fit {
     private readonly loader: BatchSource,
     private readonly options: FitOptions,
   ) {
+    this.callbacks = combineCallbacks(options.callbacks);
     this.progress = new Progress(options, options.epochs, loader.length);
   }
 
@@ -165,6 +152,7 @@ class Fit {
     this.model.train();
     this.since = performance.now();
     try {
+      await this.callbacks.onStart({ step: this.steps, epoch: this.epoch });
       while (this.epoch < this.options.epochs && !this.aborted) await this.runEpoch();
       await this.save();
     } catch (error) {
@@ -173,6 +161,7 @@ class Fit {
     } finally {
       this.progress.stop();
       this.options.optimizer.zeroGrad();
+      await this.callbacks.onEnd();
     }
     this.history.aborted = this.epoch < this.options.epochs;
     return this.history;
@@ -268,7 +257,7 @@ class Fit {
     this.history.losses.push(loss!);
     this.means.add(samples, { loss: loss!, ...metrics });
     this.progress.update(place.epoch - 1, batch, loss!);
-    this.options.callbacks?.onStep?.({ ...place, loss: loss!, metrics });
+    this.callbacks.onStep({ ...place, loss: loss!, metrics });
   }
 
   private async endEpoch(): Promise<void> {
@@ -293,7 +282,7 @@ class Fit {
     this.seconds = 0;
     this.since = performance.now();
     this.progress.endEpoch(record);
-    await this.options.callbacks?.onEpoch?.(record, this.history);
+    await this.callbacks.onEpoch(record, this.history);
   }
 
   private elapsed(): number {

@@ -1,16 +1,10 @@
 export { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint';
 export type { ColormapName, FieldOptions } from './field-image';
 export { type ChartSpec, type Panel, saveFigure } from './figure';
-export {
-  type Callbacks,
-  type CheckpointOptions,
-  fit,
-  type FitOptions,
-  type StepRecord,
-} from './fit';
+export type { Callbacks, StepRecord } from './callbacks';
+export { type CheckpointOptions, fit, type FitOptions } from './fit';
 export { describeEpoch, type EpochRecord, type History } from './history';
 export {
-  accuracy,
   type BatchFunction,
   evaluate,
   type EvaluateOptions,
@@ -18,6 +12,25 @@ export {
   type Model,
 } from './metrics';
 export { saveCurves, saveFieldImages } from './plots';
+export type { QueueRecord } from './queue-records';
+export { type Summary, summary, type SummaryRow } from './summary';
+export { jsonLog, type JsonLogOptions, type LogLine } from './json-log';
+export { tensorBoard, TensorBoardWriter, type TensorBoardOptions } from './tensor-board';
+export {
+  accuracy,
+  confusionMatrix,
+  meanIoU,
+  meanIoUOf,
+  topKAccuracy,
+} from './classification-metrics';
+export {
+  meanAbsoluteError,
+  meanSquaredError,
+  psnr,
+  type RangeOptions,
+  relativeL2,
+  ssim,
+} from './field-metrics';
 export {
   type FullMultiscaleOptions,
   fullMultiscale,

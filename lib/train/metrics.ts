@@ -1,7 +1,5 @@
 import type { Tensor } from '../tensor/tensor';
 import { noGrad, tidy } from '../autograd/tidy';
-import { cast, eq } from '../ops/elementwise';
-import { argmax, mean } from '../ops/reduce';
 import type { BatchSource } from '../data';
 import type { Module } from '../nn';
 
@@ -11,10 +9,6 @@ export type Model = Module & { forward(...inputs: Tensor[]): Tensor };
 /** A number, as a tensor, from the output of a model and the target: the mean over the batch. */
 export type BatchFunction = (output: Tensor, target: Tensor) => Tensor;
 export type Metrics = Readonly<Record<string, BatchFunction>>;
-
-/** Share of the rows of output [N, classes] whose largest entry is the target's, [N] int32 or uint8. */
-export const accuracy: BatchFunction = (output, target) =>
-  mean(cast(eq(argmax(output, { dim: 1 }), cast(target, 'int32')), 'float32'));
 
 /** Means over the samples of several batches. */
 export class RunningMeans {

@@ -162,8 +162,7 @@ void Engine::run_update(OpId op, const void* params, std::span<const Operand> in
     if (!infer.updates(static_cast<int>(i))) continue;
     Tensor* tensor = inputs[i].updated;
     if (!tensor) fail(ErrorCode::Internal, infer.op(), "an updated input must be a tensor");
-    const bool own =
-        tensor->storage()->references == 1 && views[i].data == tensor->view().data;
+    const bool own = tensor->storage()->references == 1 && views[i].data == tensor->view().data;
     if (own) {
       views.push_back(TensorView(views[i]));
     } else {

@@ -36,8 +36,8 @@ struct Layout {
   Layout(const Shape& x, size_t element) : images(x[0]), channels(x[1]), size(1) {
     for (int i = 2; i < x.ndim; ++i) size *= x[i];
     slices = std::clamp<int64_t>(images, 1, kStatisticsSlices);
-    visits = channels >= kChannelVisits &&
-             count() * static_cast<int64_t>(element) <= kChannelVisitBytes;
+    visits =
+        channels >= kChannelVisits && count() * static_cast<int64_t>(element) <= kChannelVisitBytes;
   }
   int64_t count() const { return images * size; }
   int64_t at(int64_t n, int64_t c) const { return (n * channels + c) * size; }
@@ -190,8 +190,7 @@ void column_moments(const T* x, int64_t rows, int64_t pitch, int64_t width, doub
 
 template <class T>
 void column_cotangent_sums(const T* __restrict h, const T* __restrict x, int64_t width,
-                           double* __restrict a, double* __restrict b,
-                           const T* __restrict mean) {
+                           double* __restrict a, double* __restrict b, const T* __restrict mean) {
   for (int64_t j = 0; j < width; ++j) {
     const double hj = static_cast<double>(h[j]);
     a[j] += hj;

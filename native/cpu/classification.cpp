@@ -126,8 +126,8 @@ void statistics_of(const Entropy<T>& e, const Positions& p, Statistics<T>& s) {
   } else {
     for (int i = 0; i < p.count; ++i) {
       s.largest[i] = max_of_row(z + i * p.stride, classes);
-      s.sum[i] = static_cast<T>(exp_sum_of_row<false, T>(z + i * p.stride, classes, s.largest[i],
-                                                         nullptr));
+      s.sum[i] = static_cast<T>(
+          exp_sum_of_row<false, T>(z + i * p.stride, classes, s.largest[i], nullptr));
     }
   }
   if (e.params.labelSmoothing == 0) return;
@@ -235,7 +235,8 @@ void zero_block(const Entropy<T>& e, const Positions& p, T* to) {
     std::fill_n(to, p.count * p.stride, T(0));
     return;
   }
-  for (int64_t c = 0; c < e.blocks.classes; ++c) std::fill_n(to + c * p.class_stride, p.count, T(0));
+  for (int64_t c = 0; c < e.blocks.classes; ++c)
+    std::fill_n(to + c * p.class_stride, p.count, T(0));
 }
 
 template <class T>
@@ -266,8 +267,8 @@ void block_gradient(const Entropy<T>& e, int64_t block, const T* g, const T* sta
     at_label[i] = static_cast<T>(factor[i] * own);
     share[i] = static_cast<T>(e.weight ? 0.0 : factor[i] * spread);
     if (!plain)
-      scale[i] = static_cast<T>(factor[i] * (own + spread * e.all_weights) /
-                                static_cast<double>(sum[i]));
+      scale[i] =
+          static_cast<T>(factor[i] * (own + spread * e.all_weights) / static_cast<double>(sum[i]));
   }
   T* const to = gz + p.offset;
   const T* const z = e.z + p.offset;
@@ -292,8 +293,8 @@ void block_gradient(const Entropy<T>& e, int64_t block, const T* g, const T* sta
   for (int i = 0; i < p.count; ++i) {
     T* const row = around ? near : to + i * p.stride;
     write_out(row, classes, false,
-              EntropyGradient<T>{z + i * p.stride, broadcast<T>(largest[i]),
-                                 broadcast<T>(scale[i]), broadcast<T>(share[i])});
+              EntropyGradient<T>{z + i * p.stride, broadcast<T>(largest[i]), broadcast<T>(scale[i]),
+                                 broadcast<T>(share[i])});
     finish(row, i, 1);
     if (around) write_out(to + i * p.stride, classes, true, Copied<T>{near});
   }

@@ -1,11 +1,13 @@
-// Weight gradient of a 2-d convolution as a matrix product over pixels,
+// Weight gradient of a convolution as a matrix product over pixels,
 //
-//   gw[r, m] = sum_p x[r at p] g[m, p]      r = (input channel, tap), m = output channel
+//   gw[r, m] = sum_p x[r at p] g[m, p]      r = (line, tap of a plane), m = output channel
+//
+// where a line is an input channel and a tap along the depth (ops/convolution_direct.h).
 //
 // No include guard: read once per instruction set, after gemm.h and depthwise_vjp.h. Output channels are the
 // vector axis: cotangents are transposed into panels, while x is read unpacked from a zero-padded band of
 // rows, one broadcast for each row r of a tile, so that nothing grows by the number of taps. Parallel over
-// slices of (image, band) and blocks of channels; the partial sums of the slices are added in order.
+// slices of (plane, band) and blocks of lines; the partial sums of the slices are added in order.
 
 namespace fluxion::cpu::FLUXION_TARGET {
 
@@ -26,66 +28,77 @@ static __attribute__((noinline)) void weight_tile(const Tile<T>& tile, const T* 
 
 template <class T>
 struct WeightVjp {
-  ConvAxis h, w;
-  Shape x, weight;
-  int64_t groups;
-  ConvWeightPlan plan;
-  const T *from_x, *from_g;
+  const ConvGeometry& geometry;
+  const ConvWeightPlan& plan;
+  const T *x, *g;
 
-  int64_t outputs() const { return weight[0] / groups; }
-  int64_t taps() const { return h.taps * w.taps; }
+  int64_t taps() const { return plan.h.taps * plan.w.taps; }
+  int64_t band_height(int64_t rows) const {
+    return (rows - 1) * plan.h.step + (plan.h.taps - 1) * plan.h.tap_step + 1;
+  }
+};
 
-  // Rows of x that a band of `rows` output rows from y on touches, zero-padded: [channel][row][column]
-  void pad_band(const T* image, int64_t channels, int64_t y, int64_t rows, T* to) const {
-    const int64_t height = band_height(rows), width = w.span();
-    const int64_t left = std::clamp<int64_t>(-w.offset, 0, width);
-    const int64_t count = std::min(w.in, width - left);
-    for (int64_t i = 0; i < channels * height; ++i, to += width) {
-      const int64_t row = y * h.step + h.offset + i % height;
-      if (row < 0 || row >= h.in) {
+// Rows of lines [first, first + lines) that a band of `rows` output rows from y on touches, zero-padded:
+// [line][row][column]
+template <class T>
+static void pad_band(const WeightVjp<T>& c, int64_t plane, int64_t group, int64_t first,
+                     int64_t lines, int64_t y, int64_t rows, T* to) {
+  const ConvAxis &d = c.plan.d, &h = c.plan.h, &w = c.plan.w;
+  const int64_t height = c.band_height(rows), width = w.span();
+  const int64_t left = std::clamp<int64_t>(-w.offset, 0, width);
+  const int64_t count = std::min(w.in, width - left);
+  const int64_t image = plane / d.out, channels = c.geometry.channels / c.geometry.groups;
+  for (int64_t line = first; line < first + lines; ++line) {
+    const int64_t z = plane % d.out * d.step + d.offset + line % d.taps * d.tap_step;
+    const int64_t channel = (image * c.geometry.groups + group) * channels + line / d.taps;
+    const bool outside = z < 0 || z >= d.in;
+    const T* from = c.x + (channel * d.in + (outside ? 0 : z)) * h.in * w.in;
+    for (int64_t i = 0; i < height; ++i, to += width) {
+      const int64_t row = y * h.step + h.offset + i;
+      if (outside || row < 0 || row >= h.in) {
         std::fill_n(to, width, T{});
         continue;
       }
       std::fill_n(to, left, T{});
-      std::copy_n(image + (i / height * h.in + row) * w.in, count, to + left);
+      std::copy_n(from + row * w.in, count, to + left);
       std::fill_n(to + left + count, width - left - count, T{});
     }
   }
-  int64_t band_height(int64_t rows) const {
-    return (rows - 1) * h.step + (h.taps - 1) * h.tap_step + 1;
-  }
-};
+}
 
-// Adds one (image, band) to the partial gradient of a group's channels [first, first + channels).
+// Adds one (plane, band) to the partial gradient of a group's lines [first, first + lines).
 template <class T>
-static void add_band(const WeightVjp<T>& c, const T* x, const T* g, int64_t first, int64_t channels,
-                     int64_t y, T* scratch, T* partial) {
-  const int64_t rows = std::min(c.plan.band_rows, c.h.out - y), depth = rows * c.w.out;
-  const int64_t height = c.band_height(rows), width = c.w.span();
-  T *band = scratch, *cotangents = scratch + c.plan.band_elements;
-  c.pad_band(x + first * c.h.in * c.w.in, channels, y, rows, band);
+static void add_band(const WeightVjp<T>& c, int64_t plane, int64_t group, int64_t first,
+                     int64_t lines, int64_t y, T* scratch, T* partial) {
+  const ConvWeightPlan& plan = c.plan;
+  const ConvAxis &h = plan.h, &w = plan.w;
+  const int64_t rows = std::min(plan.band_rows, h.out - y), depth = rows * w.out;
+  const int64_t height = c.band_height(rows), width = w.span();
+  T *band = scratch, *cotangents = scratch + plan.band_elements;
+  pad_band(c, plane, group, first, lines, y, rows, band);
+  const int64_t g_channel = plan.d.out * h.out * w.out;  // elements of a channel of g
+  const T* g = c.g + (plane / plan.d.out * c.geometry.groups + group) * plan.outputs * g_channel +
+               (plane % plan.d.out * h.out + y) * w.out;
   // Panels of equal width: 64 channels are two panels of 32 lanes, not 48 and 16.
-  const int64_t vectors = ceil_div(c.outputs(), kLanes<T>);
+  const int64_t vectors = ceil_div(plan.outputs, kLanes<T>);
   const int64_t panel_cols = ceil_div(vectors, ceil_div(vectors, kTileVectors)) * kLanes<T>;
-  for (int64_t m = 0; m < c.outputs(); m += panel_cols) {
-    const int valid = static_cast<int>(std::min(panel_cols, c.outputs() - m));
-    pack_panel<T, kTileCols<T>>(g + m * c.h.out * c.w.out + y * c.w.out, 1, c.h.out * c.w.out,
-                                valid, depth, cotangents);
-    for (int64_t r = 0; r < channels * c.taps(); r += kTileRows) {
-      const int here = static_cast<int>(std::min<int64_t>(kTileRows, channels * c.taps() - r));
+  for (int64_t m = 0; m < plan.outputs; m += panel_cols) {
+    const int valid = static_cast<int>(std::min(panel_cols, plan.outputs - m));
+    pack_panel<T, kTileCols<T>>(g + m * g_channel, 1, g_channel, valid, depth, cotangents);
+    for (int64_t r = 0; r < lines * c.taps(); r += kTileRows) {
+      const int here = static_cast<int>(std::min<int64_t>(kTileRows, lines * c.taps() - r));
       const T* row[kTileRows];
       for (int i = 0; i < kTileRows; ++i) {
-        const int64_t k = r + std::min(i, here - 1), channel = k / c.taps(), tap = k % c.taps();
-        row[i] = band + (channel * height + tap / c.w.taps * c.h.tap_step) * width +
-                 tap % c.w.taps * c.w.tap_step;
+        const int64_t k = r + std::min(i, here - 1), line = k / c.taps(), tap = k % c.taps();
+        row[i] =
+            band + (line * height + tap / w.taps * h.tap_step) * width + tap % w.taps * w.tap_step;
       }
-      const Tile<T> tile{depth,        partial + (first * c.taps() + r) * c.plan.pitch + m,
-                         c.plan.pitch, here,
-                         valid,        true,
-                         nullptr};
+      const Tile<T> tile{
+          depth,  partial + (first * c.taps() + r) * plan.pitch + m, plan.pitch, here, valid, true,
+          nullptr};
       dispatch_tile<T>(here, valid, [&](auto shape) {
-        weight_tile<T, shape.rows, shape.vectors>(tile, row, rows, c.w.out, c.h.step * width,
-                                                  c.w.step, cotangents);
+        weight_tile<T, shape.rows, shape.vectors>(tile, row, rows, w.out, h.step * width, w.step,
+                                                  cotangents);
       });
     }
   }
@@ -95,49 +108,41 @@ static void add_band(const WeightVjp<T>& c, const T* x, const T* g, int64_t firs
 template <class T>
 static void sum_slices(const Kernel& kernel, const WeightVjp<T>& c, const T* partial, T* out) {
   constexpr int64_t chunk = 64;
-  const int64_t chunks = ceil_div(c.plan.rows, chunk), all = c.groups * c.plan.rows * c.plan.pitch;
-  kernel.parallel_for(c.groups * chunks, [&](int64_t block, int) {
+  const ConvWeightPlan& plan = c.plan;
+  const int64_t groups = c.geometry.groups, all = groups * plan.rows * plan.pitch;
+  const int64_t chunks = ceil_div(plan.rows, chunk);
+  kernel.parallel_for(groups * chunks, [&](int64_t block, int) {
     const int64_t group = block / chunks, begin = block % chunks * chunk;
-    const int64_t end = std::min(begin + chunk, c.plan.rows);
-    for (int64_t m = 0; m < c.outputs(); ++m) {
+    const int64_t end = std::min(begin + chunk, plan.rows);
+    for (int64_t m = 0; m < plan.outputs; ++m) {
       for (int64_t r = begin; r < end; ++r) {
-        const T* from = partial + (group * c.plan.rows + r) * c.plan.pitch + m;
+        const T* from = partial + (group * plan.rows + r) * plan.pitch + m;
         T sum{};
-        for (int64_t s = 0; s < c.plan.slices; ++s) sum += from[s * all];
-        out[(group * c.outputs() + m) * c.plan.rows + r] = sum;
+        for (int64_t s = 0; s < plan.slices; ++s) sum += from[s * all];
+        out[(group * plan.outputs + m) * plan.rows + r] = sum;
       }
     }
   });
 }
 
 template <class T>
-static void conv2d_weight_vjp(const Conv2dWeightVjpParams& p, const Kernel& kernel) {
-  const Shape &x = kernel.in(1).shape, &weight = p.weightShape;
-  const ConvAxis h = conv_forward_axis(x[2], weight[2], p.stride.h, p.padding.h, p.dilation.h);
-  const ConvAxis w = conv_forward_axis(x[3], weight[3], p.stride.w, p.padding.w, p.dilation.w);
-  const T *g = kernel.in(0).as<T>(), *from_x = kernel.in(1).as<T>();
-  T* out = kernel.out(0).as<T>();
-  if (conv_is_depthwise(weight, p.groups)) {
-    const Depthwise<T> planes{{p, x, weight}, nullptr};
-    return depthwise_vjp<T>(kernel, planes, g, from_x, nullptr, out);
-  }
-  const WeightVjp<T> c{h,      w, x, weight, p.groups, {h, w, x[0], p.groups, weight, sizeof(T)},
-                       from_x, g};
-  const ConvWeightPlan& plan = c.plan;
+static void convolution_weight_vjp(const Kernel& kernel, const ConvGeometry& geometry, const T* g,
+                                   const T* x, T* out) {
+  const ConvWeightPlan plan(geometry, sizeof(T));
+  const WeightVjp<T> c{geometry, plan, x, g};
   T* partial = kernel.workspace<T>();
-  const int64_t units = x[0] * plan.bands, all = p.groups * plan.rows * plan.pitch;
-  kernel.parallel_for(plan.slices * p.groups * plan.channel_blocks, [&](int64_t block, int thread) {
-    const int64_t first = block % plan.channel_blocks * plan.block_channels;
-    const int64_t group = block / plan.channel_blocks % p.groups;
-    const int64_t slice = block / (plan.channel_blocks * p.groups);
-    const int64_t channels = std::min(plan.block_channels, weight[1] - first);
-    if (channels <= 0) return;
+  const int64_t groups = geometry.groups, all = groups * plan.rows * plan.pitch;
+  const int64_t units = geometry.images * plan.d.out * plan.bands;
+  kernel.parallel_for(plan.slices * groups * plan.line_blocks, [&](int64_t block, int thread) {
+    const int64_t first = block % plan.line_blocks * plan.block_lines;
+    const int64_t group = block / plan.line_blocks % groups;
+    const int64_t slice = block / (plan.line_blocks * groups);
+    const int64_t lines = std::min(plan.block_lines, plan.lines - first);
+    if (lines <= 0) return;
     T* sum = partial + slice * all + group * plan.rows * plan.pitch;
-    std::fill_n(sum + first * c.taps() * plan.pitch, channels * c.taps() * plan.pitch, T{});
+    std::fill_n(sum + first * c.taps() * plan.pitch, lines * c.taps() * plan.pitch, T{});
     for (int64_t u = units * slice / plan.slices; u < units * (slice + 1) / plan.slices; ++u) {
-      const int64_t image = u / plan.bands, y = u % plan.bands * plan.band_rows;
-      add_band(c, from_x + (image * p.groups + group) * weight[1] * x[2] * x[3],
-               g + (image * p.groups + group) * c.outputs() * h.out * w.out, first, channels, y,
+      add_band(c, u / plan.bands, group, first, lines, u % plan.bands * plan.band_rows,
                kernel.scratch<T>(thread), sum);
     }
   });

@@ -52,8 +52,7 @@ void sum_lines(const From* from, To* to, int64_t n, int64_t step, int64_t pitch)
 template <class From, class To>
 void sum_block(const From* from, To* to, int64_t n, int64_t step, int64_t lines) {
   int64_t l = 0;
-  for (; l + kLines <= lines; l += kLines)
-    sum_lines<kLines>(from + l * n, to + l * n, n, step, n);
+  for (; l + kLines <= lines; l += kLines) sum_lines<kLines>(from + l * n, to + l * n, n, step, n);
   for (; l < lines; ++l) sum_lines<1>(from + l * n, to + l * n, n, step, n);
 }
 

@@ -14,7 +14,8 @@
 namespace fluxion::cpu::FLUXION_TARGET {
 
 inline constexpr int kStripRows = 4;
-inline constexpr int64_t kStripBand = 16;  // rows of a plane that all strips go through before the next rows
+inline constexpr int64_t kStripBand =
+    16;  // rows of a plane that all strips go through before the next rows
 
 // An axis with its taps in ascending order of the positions that they read.
 inline ConvAxis ascending(ConvAxis a) {
@@ -370,8 +371,8 @@ static void depthwise_forward(const Kernel& kernel, const Depthwise<T>& c,
     T *to = y + plane * writer.plane, *buffer = kernel.scratch<T>(thread);
     T* out = writer.buffered ? buffer : to;
     correlate_plane<T>({h, w, c.weights + output * c.taps(), x + from * h.in * w.in, out, w.out,
-                        part.residual, part.bias ? *part.bias : T{}, part.floor(),
-                        writer.streaming, x + std::min(from + 1, last) * h.in * w.in});
+                        part.residual, part.bias ? *part.bias : T{}, part.floor(), writer.streaming,
+                        x + std::min(from + 1, last) * h.in * w.in});
     if (part.smooth()) activate_rows(part.activation, out, writer.plane, 1, writer.plane);
     writer.finish(buffer, to);
   });

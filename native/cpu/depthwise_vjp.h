@@ -82,8 +82,7 @@ static void add_any_taps(const ConvAxis& h, const ConvAxis& w, const T* x, const
     int64_t tw = 0;
     for (; tw + 5 <= w.taps; tw += 5)
       TapSums<T, 1, 5, 1, Step>{h, w, x, g, th, tw}.add_plane(sums, w.taps);
-    for (; tw < w.taps; ++tw)
-      TapSums<T, 1, 1, 1, Step>{h, w, x, g, th, tw}.add_plane(sums, w.taps);
+    for (; tw < w.taps; ++tw) TapSums<T, 1, 1, 1, Step>{h, w, x, g, th, tw}.add_plane(sums, w.taps);
   }
 }
 
@@ -95,13 +94,11 @@ static void add_taps(const ConvAxis& h, const ConvAxis& w, const T* x, const T* 
     TapSums<T, 3, 3, 4, 1>{h, w, x, g, 0, 0}.add_plane(sums, 3);
   } else if (dense && w.taps == 5) {
     int64_t th = 0;
-    for (; th + 5 <= h.taps; th += 5)
-      TapSums<T, 5, 5, 2, 1>{h, w, x, g, th, 0}.add_plane(sums, 5);
+    for (; th + 5 <= h.taps; th += 5) TapSums<T, 5, 5, 2, 1>{h, w, x, g, th, 0}.add_plane(sums, 5);
     for (; th < h.taps; ++th) TapSums<T, 1, 5, 1, 1>{h, w, x, g, th, 0}.add_plane(sums, 5);
   } else if (dense && w.taps == 7) {
     int64_t th = 0;
-    for (; th + 3 <= h.taps; th += 3)
-      TapSums<T, 3, 7, 4, 1>{h, w, x, g, th, 0}.add_plane(sums, 7);
+    for (; th + 3 <= h.taps; th += 3) TapSums<T, 3, 7, 4, 1>{h, w, x, g, th, 0}.add_plane(sums, 7);
     for (; th < h.taps; ++th) TapSums<T, 1, 7, 1, 1>{h, w, x, g, th, 0}.add_plane(sums, 7);
   } else if (w.step == 1) {
     add_any_taps<T, 1>(h, w, x, g, sums);
@@ -133,14 +130,14 @@ static void depthwise_vjp(const Kernel& kernel, const Depthwise<T>& c, const T* 
       std::fill_n(sums + first * s.multiplier * c.taps() * n,
                   (last - first) * s.multiplier * c.taps() * n, T{});
     }
-    for (int64_t image = s.images * slice / cut.slices;
-         image < s.images * (slice + 1) / cut.slices; ++image) {
+    for (int64_t image = s.images * slice / cut.slices; image < s.images * (slice + 1) / cut.slices;
+         ++image) {
       for (int64_t channel = first; channel < last; ++channel) {
         const int64_t plane = image * s.channels + channel;
         if (gx) depthwise_input_plane(c, writer, g, bias, plane, kernel.scratch<T>(thread), gx);
         for (int64_t o = channel * s.multiplier; gw && o < (channel + 1) * s.multiplier; ++o) {
-          add_taps(h, w, x + plane * h.in * w.in,
-                   g + (image * s.outputs() + o) * h.out * w.out, sums + o * c.taps() * n);
+          add_taps(h, w, x + plane * h.in * w.in, g + (image * s.outputs() + o) * h.out * w.out,
+                   sums + o * c.taps() * n);
         }
       }
     }

@@ -215,19 +215,23 @@ FLUXION_UNARY(log1p, true, log_one_plus(x))
 FLUXION_UNARY(tanh, true, vtanh(x))
 FLUXION_UNARY(sigmoid, true, vsigmoid(x))
 FLUXION_UNARY(silu, true, x / (T(1) + vexp(-x)))
-FLUXION_UNARY(softplus, true, vsoftplus(x))
-FLUXION_UNARY(gelu, true, x* vnormal(x).cdf)
+FLUXION_UNARY(erf, true, verf(x))
+FLUXION_UNARY(rsqrt, true, T(1) / std::sqrt(x))
+FLUXION_UNARY(reciprocal, true, T(1) / x)
 
 // Adjoints: a is the cotangent g, b the saved output y or input x.
 FLUXION_BINARY(tanh_vjp, true, a*(T(1) - b * b))
 FLUXION_BINARY(sigmoid_vjp, true, a*(T(1) - b) * b)
 FLUXION_BINARY(relu_vjp, false, b > T(0) ? a : T(0))
-FLUXION_BINARY(gelu_vjp, true, a* vgelu_slope(b))
 FLUXION_BINARY(silu_vjp, true, a* vsilu_slope(b))
 
 FLUXION_UNARY_WITH(leaky_relu, SlopeParams, true, x > T(0) ? x : x * T(p.negative_slope))
 FLUXION_BINARY_WITH(leaky_relu_vjp, SlopeParams, true, b > T(0) ? a : a * T(p.negative_slope))
 FLUXION_UNARY_WITH(elu, AlphaParams, true, x > T(0) ? x : T(p.alpha) * vexpm1(x))
+FLUXION_UNARY_WITH(softplus, SoftplusParams, true,
+                   x* T(p.beta) > T(p.threshold) ? x : vsoftplus(x * T(p.beta)) / T(p.beta))
+FLUXION_BINARY_WITH(softplus_vjp, SoftplusParams, true,
+                    b* T(p.beta) > T(p.threshold) ? a : a * vsigmoid(b * T(p.beta)))
 FLUXION_BINARY_WITH(elu_vjp, AlphaParams, true, b > T(0) ? a : a * T(p.alpha) * vexp(b))
 
 namespace {
@@ -240,7 +244,7 @@ struct Clamp {
     const T raised = x < low ? low : x;
     return raised > high ? high : raised;
   }
-  T operator()(T g, T x) const { return x < low || x > high ? T(0) : g; }
+  T operator()(T g, T x) const { return x >= low && x <= high ? g : T(0); }
 };
 
 template <class To, class From>
@@ -259,7 +263,8 @@ void sine_chunk_f32(const void*, void* out, const void* const* in, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     const bool inside = std::fabs(x[i]) < kSineRange;
     outside |= !inside;
-    y[i] = vsine_shifted(inside ? x[i] : 0.0f, kShift);
+    const float value = vsine_shifted(inside ? x[i] : 0.0f, kShift);
+    y[i] = kShift == 0 && x[i] == 0.0f ? x[i] : value;  // the sine of -0 is -0
   }
   if (!outside) return;
   for (int64_t i = 0; i < n; ++i)
@@ -273,43 +278,72 @@ void sine_chunk_f64(const void*, void* out, const void* const* in, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] = kShift ? std::cos(x[i]) : std::sin(x[i]);
 }
 
-// Zeros, negative, subnormal and infinite bases and huge exponents are left to the C library.
+// Subnormal and infinite bases and huge exponents are left to the C library.
 void power_chunk_f32(const void*, void* out, const void* const* in, int64_t n) {
   const float* __restrict x = static_cast<const float*>(in[0]);
   const float* __restrict y = static_cast<const float*>(in[1]);
   float* __restrict z = static_cast<float*>(out);
-  const auto fast = [](float a, float b) {
-    return (a >= std::numeric_limits<float>::min()) & (a <= std::numeric_limits<float>::max()) &
-           (std::fabs(b) <= 1e30f);
-  };
   int outside = 0;
   for (int64_t i = 0; i < n; ++i) {
-    const bool inside = fast(x[i], y[i]);
+    const bool inside = vpow_takes(x[i], y[i]);
     outside |= !inside;
-    z[i] = vpow_positive(inside ? x[i] : 1.0f, inside ? y[i] : 0.0f);
+    z[i] = vpow(inside ? x[i] : 1.0f, inside ? y[i] : 0.0f);
   }
   if (!outside) return;
   for (int64_t i = 0; i < n; ++i)
-    if (!fast(x[i], y[i])) z[i] = std::pow(x[i], y[i]);
+    if (!vpow_takes(x[i], y[i])) z[i] = std::pow(x[i], y[i]);
 }
 
 struct Power {
   double operator()(double a, double b) const { return std::pow(a, b); }
 };
-struct Square {
+// Powers by constants that are common and far cheaper than the general one, which has their special values.
+template <int kTwice>
+struct HalfPower {
   template <class T>
   T operator()(T x) const {
-    return x * x;
+    if constexpr (kTwice == 2) return x;
+    if constexpr (kTwice == 4) return x * x;
+    if constexpr (kTwice == 6) return x * x * x;
+    if constexpr (kTwice == -2) return T(1) / x;
+    if constexpr (kTwice == -4) return (T(1) / x) * (T(1) / x);
+    // The power of -0 is 0, that of -infinity infinity; the root has -0 and NaN.
+    const T root = std::sqrt(x == -std::numeric_limits<T>::infinity() ? -x : x) + T(0);
+    return kTwice == 1 ? root : T(1) / root;
   }
 };
-struct Cube {
+
+struct Gelu {
   template <class T>
   T operator()(T x) const {
-    return x * x * x;
+    return x * vnormal(x).cdf;
+  }
+  template <class T>
+  T operator()(T g, T x) const {
+    return g * vgelu_slope(x);
+  }
+};
+struct GeluTanh {
+  template <class T>
+  T operator()(T x) const {
+    return vgelu_tanh(x);
+  }
+  template <class T>
+  T operator()(T g, T x) const {
+    return g * vgelu_tanh_slope(x);
   }
 };
 
 }  // namespace
+
+void k_gelu(const GeluParams& p, const Kernel& k) {
+  if (p.approximate == GeluForm::tanh) return run_unary<true>(k, GeluTanh{});
+  run_unary<true>(k, Gelu{});
+}
+void k_gelu_vjp(const GeluParams& p, const Kernel& k) {
+  if (p.approximate == GeluForm::tanh) return run_binary<true>(k, GeluTanh{});
+  run_binary<true>(k, Gelu{});
+}
 
 void k_clamp(const ClampParams& p, const Kernel& k) {
   dispatch_all(k.in(0).dtype, [&](auto tag) {
@@ -335,14 +369,18 @@ void k_cos(const NoParams&, const Kernel& k) {
   for_chunks(k, 0, 1, nullptr, k.in(0).dtype == DType::f32 ? sine_chunk_f32<1> : sine_chunk_f64<1>);
 }
 
-// Small constant exponents are common (squares, cubes) and far cheaper than the general power.
 void k_pow(const NoParams&, const Kernel& k) {
   double exponent = 0;
   if (k.in(1).size() == 1) {
     exponent = k.in(1).dtype == DType::f32 ? *k.in(1).as<float>() : *k.in(1).as<double>();
   }
-  if (exponent == 2) return run_unary<true>(k, Square{});
-  if (exponent == 3) return run_unary<true>(k, Cube{});
+  if (exponent == 1) return run_unary<true>(k, HalfPower<2>{});
+  if (exponent == 2) return run_unary<true>(k, HalfPower<4>{});
+  if (exponent == 3) return run_unary<true>(k, HalfPower<6>{});
+  if (exponent == -1) return run_unary<true>(k, HalfPower<-2>{});
+  if (exponent == -2) return run_unary<true>(k, HalfPower<-4>{});
+  if (exponent == 0.5) return run_unary<true>(k, HalfPower<1>{});
+  if (exponent == -0.5) return run_unary<true>(k, HalfPower<-1>{});
   for_chunks(k, 0, 2, nullptr,
              k.in(0).dtype == DType::f32 ? power_chunk_f32 : binary_chunk<Power, double>);
 }

@@ -63,26 +63,37 @@ inline void pack_transposed(const T* from, int64_t lane_stride, int valid, int64
   pack_strided<T, W>(from + whole, 1, lane_stride, valid, depth - whole, to + whole * W);
 }
 
-// Consecutive panels from rows of `cols` contiguous elements: whole rows, since a row read piecemeal costs
-// a page translation per piece.
-template <class T, int W>
-inline void pack_row_panels(const T* from, int64_t depth_stride, int64_t cols, int64_t depth,
-                            T* to) {
-  const int64_t whole = cols / W * W;
-  for (int64_t k = 0; k < depth; ++k, from += depth_stride) {
-    T* line = to + k * W;
-    for (int64_t j = 0; j < whole; j += W, line += depth * W)
-      __builtin_memcpy(line, from + j, W * sizeof(T));
-    for (int64_t j = whole; j < cols; ++j) line[j - whole] = from[j];
-    for (int64_t j = cols; j < round_up(cols, W); ++j) line[j - whole] = T{};
+// Panels of contiguous rows. `V` vectors of a row are taken, of which `valid` elements exist.
+template <class T, int V>
+inline void copy_panel(const T* from, int64_t depth_stride, int valid, int64_t depth, T* to) {
+  constexpr int n = kLanes<T>;
+  const int rest = valid - (V - 1) * n;
+  for (int64_t k = 0; k < depth; ++k, from += depth_stride, to += kTileCols<T>) {
+    const T* last = from + (V - 1) * n;
+#pragma GCC unroll 3
+    for (int v = 0; v < V - 1; ++v) store(to + v * n, load(from + v * n));
+    store(to + (V - 1) * n, rest == n ? load(last) : load_partial(last, rest));
   }
+}
+
+template <class T>
+inline void copy_panel(const T* from, int64_t depth_stride, int valid, int64_t depth, T* to) {
+  if (valid <= kLanes<T>) return copy_panel<T, 1>(from, depth_stride, valid, depth, to);
+  if constexpr (kTileVectors == 3) {
+    if (valid <= 2 * kLanes<T>) return copy_panel<T, 2>(from, depth_stride, valid, depth, to);
+  }
+  copy_panel<T, kTileVectors>(from, depth_stride, valid, depth, to);
 }
 
 template <class T, int W>
 inline void pack_panel(const T* from, int64_t depth_stride, int64_t lane_stride, int valid,
                        int64_t depth, T* to) {
-  if (lane_stride == 1) {
-    pack_row_panels<T, W>(from, depth_stride, valid, depth, to);
+  if (lane_stride == 1 && W == kTileCols<T>) {
+    copy_panel(from, depth_stride, valid, depth, to);
+  } else if (lane_stride == 1 && valid == W) {
+    for (int64_t k = 0; k < depth; ++k) {
+      __builtin_memcpy(to + k * W, from + k * depth_stride, W * sizeof(T));
+    }
   } else if (depth_stride == 1) {
     pack_transposed<T, W>(from, lane_stride, valid, depth, to);
   } else {
@@ -90,13 +101,33 @@ inline void pack_panel(const T* from, int64_t depth_stride, int64_t lane_stride,
   }
 }
 
+// Asks for rows [begin, end) of a panel that begins at `from`, into L2: in L1 lines a large power of two
+// apart would displace each other.
+template <class T>
+inline void prefetch_panel(const T* from, int64_t depth_stride, int64_t begin, int64_t end) {
+  constexpr int line = 64 / sizeof(T);
+  for (int64_t k = begin; k < end; ++k) {
+    for (int j = 0; j < kTileCols<T>; j += line)
+      __builtin_prefetch(from + k * depth_stride + j, 0, 2);
+  }
+}
+
+// The width of the next panel when `cols` are left: panels of nearly equal width, since a tile of one vector
+// is slower than one of two.
+template <class T>
+inline int panel_cols(int64_t cols) {
+  const int64_t vectors = ceil_div(cols, kLanes<T>), panels = ceil_div(vectors, kTileVectors);
+  return static_cast<int>(std::min(cols, ceil_div(vectors, panels) * kLanes<T>));
+}
+
 // --- register tile
 
-// acc[i][v] += sum_k a(k, i) * b[k * kTileCols + v]
+// acc[i][v] += sum_k a(k, i) * b[k * pitch + v]
 template <class T, int R, int V, class A>
 inline __attribute__((always_inline)) void accumulate(Vec<T> (&acc)[R][V], int64_t depth,
-                                                      const A& a, const T* b) {
-  for (int64_t k = 0; k < depth; ++k, b += kTileCols<T>) {
+                                                      const A& a, const T* b,
+                                                      int64_t pitch = kTileCols<T>) {
+  for (int64_t k = 0; k < depth; ++k, b += pitch) {
     Vec<T> columns[V];
 #pragma GCC unroll 3
     for (int v = 0; v < V; ++v) columns[v] = load(b + v * kLanes<T>);
@@ -120,59 +151,109 @@ struct Tile {
   const T* residual = nullptr;                    // laid out as C
   const T* columns = nullptr;                     // a bias for each column
   T floor = -std::numeric_limits<T>::infinity();  // what is stored is at least this; a NaN stays
+  bool stream = false;  // around the caches; C and the pitch must then be aligned to vectors
 };
 
-// One row of a tile: acc + what is there + bias, not below the floor.
-template <class T, int V>
-inline __attribute__((always_inline)) void write_row(Vec<T> (&acc)[V], const Tile<T>& tile, int i,
-                                                     const T* prior) {
-  const Vec<T> bias = broadcast(tile.bias ? tile.bias[i] : T{}), floor = broadcast(tile.floor);
+// A whole tile, with `prior` added (what is in C, or a residual) when there is one. One loop for each case: a
+// branch for each vector costs as much as the products of ten steps of the depth.
+template <class T, int R, int V, bool kPrior, bool kStream>
+inline __attribute__((always_inline)) void write_whole(Vec<T> (&acc)[R][V], const Tile<T>& tile,
+                                                       const T* prior, int64_t prior_pitch) {
+  static constexpr T kNoBias[R] = {};
+  const T* bias = tile.bias ? tile.bias : kNoBias;
+  const Vec<T> floor = broadcast(tile.floor);
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i) {
+    const Vec<T> row = broadcast(bias[i]);
 #pragma GCC unroll 3
-  for (int v = 0; v < V; ++v) {
-    Vec<T> y = acc[v] + bias;
-    if (prior) y += load(prior + i * tile.pitch + v * kLanes<T>);
-    if (tile.columns) y += load(tile.columns + v * kLanes<T>);
-    store(tile.c + i * tile.pitch + v * kLanes<T>, raise_to<T>(floor, y));
+    for (int v = 0; v < V; ++v) {
+      Vec<T> y = acc[i][v] + row;
+      if constexpr (kPrior) y += load(prior + i * prior_pitch + v * kLanes<T>);
+      y = raise_to<T>(floor, y);
+      T* to = tile.c + i * tile.pitch + v * kLanes<T>;
+      if constexpr (kStream) {
+        stream(to, y);
+      } else {
+        store(to, y);
+      }
+    }
+  }
+}
+
+// A tile at the edge of C, or with two things to add, from memory.
+template <class T, int R, int V>
+__attribute__((noinline)) void write_edge(const T* values, const Tile<T>& tile) {
+  constexpr int n = kLanes<T>;
+  const T* prior = tile.add ? tile.c : tile.residual;
+  for (int i = 0; i < tile.rows; ++i, values += V * n) {
+    const Vec<T> bias = broadcast(tile.bias ? tile.bias[i] : T{});
+    for (int j = 0; j < tile.cols; j += n) {
+      const int64_t at = i * tile.pitch + j;
+      const int count = std::min(n, tile.cols - j);
+      Vec<T> y = load(values + j) + bias;
+      if (prior) y += load_partial(prior + at, count);
+      if (tile.columns) y += load_partial(tile.columns + j, count);
+      store_partial(tile.c + at, raise_to<T>(broadcast(tile.floor), y), count);
+    }
   }
 }
 
 // Writes the first rows x cols of a tile to C, with bias and residual when there are any, or adds them.
-// A tile at the edge goes through memory, in a loop of its own: calls or branches while the accumulators
-// are alive make the compiler keep some of them in memory, also in the loop over the depth.
+// A tile at the edge goes through memory: calls or branches while the accumulators are alive make the
+// compiler keep some of them in memory, also in the loop over the depth.
 template <class T, int R, int V>
 inline __attribute__((always_inline)) void write_tile(Vec<T> (&acc)[R][V], const Tile<T>& tile) {
-  constexpr int width = V * kLanes<T>;
+  constexpr int n = kLanes<T>;
   const T* prior = tile.add ? tile.c : tile.residual;
-  if (tile.rows == R && tile.cols == width) {
-#pragma GCC unroll 8
-    for (int i = 0; i < R; ++i) write_row<T, V>(acc[i], tile, i, prior);
-    return;
+  if (tile.rows == R && tile.cols == V * n && !(prior && tile.columns)) {
+    const T* added = prior ? prior : tile.columns;
+    const int64_t pitch = prior ? tile.pitch : 0;
+    if (tile.stream) {
+      if (added) return write_whole<T, R, V, true, true>(acc, tile, added, pitch);
+      return write_whole<T, R, V, false, true>(acc, tile, nullptr, 0);
+    }
+    if (added) return write_whole<T, R, V, true, false>(acc, tile, added, pitch);
+    return write_whole<T, R, V, false, false>(acc, tile, nullptr, 0);
   }
-  alignas(64) T values[R * width];
+  alignas(64) T values[R * V * n];
 #pragma GCC unroll 8
   for (int i = 0; i < R; ++i) {
 #pragma GCC unroll 3
-    for (int v = 0; v < V; ++v) store(values + i * width + v * kLanes<T>, acc[i][v]);
+    for (int v = 0; v < V; ++v) store(values + (i * V + v) * n, acc[i][v]);
   }
-  for (int i = 0; i < tile.rows; ++i) {
-    const T bias = tile.bias ? tile.bias[i] : T{};
-    for (int j = 0; j < tile.cols; ++j) {
-      T y = values[i * width + j] + bias;
-      if (prior) y += prior[i * tile.pitch + j];
-      if (tile.columns) y += tile.columns[j];
-      tile.c[i * tile.pitch + j] = y < tile.floor ? tile.floor : y;
-    }
-  }
+  write_edge<T, R, V>(values, tile);
+}
+
+template <class T, int R, int V>
+inline __attribute__((always_inline)) void prefetch_tile(const Tile<T>& tile) {
+  // What is added to the products, or else the tile of C, is on its way while they are summed.
+  const T* soon = tile.add || !tile.residual ? tile.c : tile.residual;
+  const int soon_rows = soon == tile.c && tile.stream ? 0 : tile.rows;
+  for (int i = 0; i < soon_rows; ++i)
+    for (int v = 0; v < V; ++v) __builtin_prefetch(soon + i * tile.pitch + v * kLanes<T>, 1);
 }
 
 template <class T, int R, int V>
 __attribute__((noinline)) void packed_tile(const Tile<T>& tile, const T* a, const T* b) {
   Vec<T> acc[R][V] = {};
-  // The tile of C is on its way while the products are summed.
-  for (int i = 0; i < tile.rows; ++i)
-    for (int v = 0; v < V; ++v) __builtin_prefetch(tile.c + i * tile.pitch + v * kLanes<T>, 1);
+  prefetch_tile<T, R, V>(tile);
   accumulate<T, R, V>(
       acc, tile.depth, [a](int64_t k, int i) { return a[k * kTileRows + i]; }, b);
+  write_tile<T, R, V>(acc, tile);
+}
+
+// The same from a matrix A that is not packed: element (i, k) at a + i * row_stride + k * depth_stride. Rows
+// beyond those of the tile repeat its last one.
+template <class T, int R, int V>
+__attribute__((noinline)) void strided_tile(const Tile<T>& tile, const T* a, int64_t row_stride,
+                                            int64_t depth_stride, const T* b, int64_t b_pitch) {
+  Vec<T> acc[R][V] = {};
+  prefetch_tile<T, R, V>(tile);
+  const T* row[R];
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i) row[i] = a + std::min(i, tile.rows - 1) * row_stride;
+  accumulate<T, R, V>(
+      acc, tile.depth, [&](int64_t k, int i) { return row[i][k * depth_stride]; }, b, b_pitch);
   write_tile<T, R, V>(acc, tile);
 }
 

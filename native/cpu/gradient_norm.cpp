@@ -93,7 +93,8 @@ struct ScalePass {
   double factor;
 
   void piece(int64_t item, int64_t begin, int64_t end) const {
-    const TensorView &from = k.in(static_cast<int>(item)), &to = k.in(items + static_cast<int>(item));
+    const TensorView &from = k.in(static_cast<int>(item)),
+                     &to = k.in(items + static_cast<int>(item));
     if (factor == 1 && from.data == to.data) return;
     if (from.dtype == DType::f64) {
       scale_loop(from.as<double>() + begin, to.as<double>() + begin, factor, end - begin);
@@ -104,7 +105,8 @@ struct ScalePass {
   }
 };
 
-double norm_of(const ClipGradNormParams& p, const Kernel& k, const TensorRow& row, double* partial) {
+double norm_of(const ClipGradNormParams& p, const Kernel& k, const TensorRow& row,
+               double* partial) {
   switch (power_of(p.norm_type)) {
     case Power::one:
       return norm_of<Power::one>(k, row, 1, partial);

@@ -59,8 +59,8 @@ template <class T>
 void scale_row(const T* x, int64_t n, const T* weight, const T* bias, T mean, T rstd, T* y,
                bool streams) {
   if (weight && bias)
-    return write_out(
-        y, n, streams, Scaled<T>{x, weight, bias, broadcast<T>(mean), broadcast<T>(rstd)});
+    return write_out(y, n, streams,
+                     Scaled<T>{x, weight, bias, broadcast<T>(mean), broadcast<T>(rstd)});
   if (!weight && !bias)
     return normalize_plane(x, n, Affine<T>{mean, rstd, T(0)}, Activation::none, y, streams);
   for (int64_t i = 0; i < n; ++i) {
@@ -105,8 +105,7 @@ struct RowGradient {
 // Sums of h and h (x - mean).
 template <class T>
 SumPair row_sums(const T* g, const T* x, const T* weight, int64_t n, T mean) {
-  if (!weight)
-    return plane_cotangent_sums(g, x, n, Affine<T>{mean, T(1), T(0)}, Activation::none);
+  if (!weight) return plane_cotangent_sums(g, x, n, Affine<T>{mean, T(1), T(0)}, Activation::none);
   constexpr int w = kLanes<T>;
   const Vec<T> m = broadcast<T>(mean);
   WideSum<T> plain, scaled;
@@ -246,16 +245,14 @@ void short_rows_vjp(const Kernel& kernel, const LayerVjp<T>& v, bool sums) {
     if (sums) std::fill_n(scaled, 2 * pitch, 0.0);
     v(rows * slice / slices, rows * (slice + 1) / slices, scaled, sums ? scaled + pitch : nullptr);
   });
-  if (sums)
-    add_slices(partial, slices, pitch, n, kernel.out(1).as<T>(), kernel.out(2).as<T>());
+  if (sums) add_slices(partial, slices, pitch, n, kernel.out(1).as<T>(), kernel.out(2).as<T>());
 }
 
 template <class T>
 void long_rows_vjp(const Kernel& kernel, const LayerVjp<T>& v, bool sums) {
   const int64_t rows = v.s.rows, n = v.s.n;
   double* const partial = kernel.workspace<double>();
-  if (v.gx)
-    kernel.parallel_for(rows, [&](int64_t r, int) { v(r, r + 1, nullptr, nullptr); });
+  if (v.gx) kernel.parallel_for(rows, [&](int64_t r, int) { v(r, r + 1, nullptr, nullptr); });
   if (!sums) return;
   const int64_t chunks = ceil_div(n, kLayerNormChunk);
   const int64_t slices =

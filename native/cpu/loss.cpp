@@ -120,8 +120,7 @@ double sum_of(const T* x, int64_t n) {
   int64_t i = 0;
   for (; i + 4 * w <= n; i += 4 * w)
     sum.add((load(x + i) + load(x + i + w)) + (load(x + i + 2 * w) + load(x + i + 3 * w)));
-  for (; i < n; i += w)
-    sum.add(load_partial(x + i, static_cast<int>(std::min<int64_t>(w, n - i))));
+  for (; i < n; i += w) sum.add(load_partial(x + i, static_cast<int>(std::min<int64_t>(w, n - i))));
   return sum.total();
 }
 
@@ -224,7 +223,8 @@ void element_loss(const ElementLossParams& params, const Kernel& k) {
   if (!reduced) return;
   double sum = 0;
   for (int64_t b = 0; b < blocks_of(n, kElementsPerBlock); ++b) sum += partial[b];
-  *out = static_cast<T>(params.reduction == LossReduction::mean ? sum / static_cast<double>(n) : sum);
+  *out =
+      static_cast<T>(params.reduction == LossReduction::mean ? sum / static_cast<double>(n) : sum);
 }
 
 template <class T>
@@ -275,14 +275,10 @@ void element_loss_vjp(const ElementLossParams& params, const Kernel& k) {
   T *gx = k.out(0).as<T>(), *gt = k.out(1).as<T>();
   const double g = each ? 1.0 : static_cast<double>(*k.in(0).as<T>());
   const double count = params.reduction == LossReduction::mean ? static_cast<double>(n) : 1.0;
-  const LossGradient<T> gradient{params,
-                                 LossInputs<T>(k, 1, shape),
-                                 each ? Operand(k.in(0), shape) : Operand(),
-                                 each,
-                                 static_cast<T>(g / count),
-                                 gx,
-                                 gt,
-                                 streams_to(gx ? gx : gt, n)};
+  const LossGradient<T> gradient{
+      params, LossInputs<T>(k, 1, shape), each ? Operand(k.in(0), shape) : Operand(),
+      each,   static_cast<T>(g / count),  gx,
+      gt,     streams_to(gx ? gx : gt, n)};
   k.parallel_for(blocks_of(n, kElementsPerBlock), [&](int64_t block, int) {
     const int64_t begin = block * kElementsPerBlock;
     gradient(begin, std::min(n, begin + kElementsPerBlock));

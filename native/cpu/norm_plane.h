@@ -18,7 +18,6 @@ struct Affine {
   T mean, scale, bias;
 };
 
-
 template <class T, bool kRelu>
 struct Normalized {
   const T* x;
@@ -109,9 +108,9 @@ struct InputGradient {
 template <class T>
 inline void chunk_cotangents(const T* g, const T* x, int64_t n, const Affine<T>& a, Activation act,
                              T* h) {
-  write_out(h, n, false,
-            Normalized<T, false>{x, broadcast<T>(a.mean), broadcast<T>(a.scale),
-                                 broadcast<T>(a.bias)});
+  write_out(
+      h, n, false,
+      Normalized<T, false>{x, broadcast<T>(a.mean), broadcast<T>(a.scale), broadcast<T>(a.bias)});
   activation_vjp(act, g, h, n);
 }
 

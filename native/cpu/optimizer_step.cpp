@@ -82,11 +82,7 @@ struct AdamStep {
   AdamNumbers<double> twice;
 
   AdamStep(const AdamStepParams& p, const Kernel& kernel)
-      : k(kernel),
-        item(p.item()),
-        items(kernel.n_inputs / (2 * item - 1)),
-        single(p),
-        twice(p) {}
+      : k(kernel), item(p.item()), items(kernel.n_inputs / (2 * item - 1)), single(p), twice(p) {}
 
   int64_t count() const { return items; }
   int64_t stride() const { return item; }

@@ -169,8 +169,7 @@ void add_row(const Side& side, int64_t inner, const T* g, T* to, bool first) {
   } else {
     add_run(to + begin * inner, g + low * inner, (end - begin) * inner);
   }
-  for (int64_t i = 0; i < low; ++i)
-    add_run(to + side.source(i) * inner, g + i * inner, inner);
+  for (int64_t i = 0; i < low; ++i) add_run(to + side.source(i) * inner, g + i * inner, inner);
   for (int64_t i = high; i < side.out; ++i)
     add_run(to + side.source(i) * inner, g + i * inner, inner);
 }

@@ -72,8 +72,7 @@ void Profile::add(const Kernel& call, int64_t begin, bool inlined) {
     if (!first && call.out(i).data) first = &call.out(i);
   }
   const int last = ProfileRecord::kShapes - 1;
-  for (int i = 0; i < last; ++i)
-    write_shape(*record, i, i < call.n_inputs ? &call.in(i) : nullptr);
+  for (int i = 0; i < last; ++i) write_shape(*record, i, i < call.n_inputs ? &call.in(i) : nullptr);
   write_shape(*record, last, first);
 }
 

@@ -16,12 +16,13 @@ struct Kernel;
 inline constexpr int32_t kProfileRead = -1, kProfileWrite = -2;  // in the place of an op
 
 struct ProfileRecord {
-  static constexpr int kShapes = 5;        // of the first inputs and, last, of the first output that is computed
-  int32_t op;                              // OpId, or one of the above
-  bool inlined;                            // ran on the calling thread
-  int64_t begin, end;                      // ns of the steady clock
-  uint64_t bytes;                          // of distinct elements of all operands
-  int8_t ndim[kShapes];                    // -1: absent
+  static constexpr int kShapes =
+      5;                 // of the first inputs and, last, of the first output that is computed
+  int32_t op;            // OpId, or one of the above
+  bool inlined;          // ran on the calling thread
+  int64_t begin, end;    // ns of the steady clock
+  uint64_t bytes;        // of distinct elements of all operands
+  int8_t ndim[kShapes];  // -1: absent
   int32_t size[kShapes][8];
 };
 

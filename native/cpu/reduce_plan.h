@@ -21,7 +21,8 @@ struct Plan {
   Loop inner{1, 1, 0};
   bool inner_kept = false;
   int64_t outputs = 1, folds = 1;  // without the inner loop
-  bool transposed = false;  // the innermost reduced loop is contiguous and lies across the inner loop
+  bool transposed =
+      false;  // the innermost reduced loop is contiguous and lies across the inner loop
   static constexpr int64_t kShortRun = 64, kShortColumns = 16;
 
   Plan(const TensorView& x, uint32_t dims) {

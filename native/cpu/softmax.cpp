@@ -26,7 +26,7 @@ namespace fluxion::cpu::FLUXION_TARGET {
 namespace {
 
 constexpr int64_t kShortRow = 64, kGroup = 32;  // rows up to this size are handled in such groups
-constexpr int64_t kNearTerms = 4096;  // terms of a row kept apart from the result
+constexpr int64_t kNearTerms = 4096;            // terms of a row kept apart from the result
 constexpr int64_t kTile = 256;  // columns: the accumulators of a tile and a few rows stay in the L1
 
 template <class T>
@@ -106,8 +106,7 @@ double adjoint_sum(const T* g, const T* y, int64_t n) {
   for (; i + 4 * w <= n; i += 4 * w) {
     Vec<T> t[4];
 #pragma GCC unroll 4
-    for (int k = 0; k < 4; ++k)
-      t[k] = Op::term(load(g + i + k * w), load(y + i + k * w), none);
+    for (int k = 0; k < 4; ++k) t[k] = Op::term(load(g + i + k * w), load(y + i + k * w), none);
     sum.add((t[0] + t[1]) + (t[2] + t[3]));
   }
   for (; i < n; i += w) {
@@ -139,8 +138,7 @@ void row(const T* a, const T* b, T* out, int64_t n, bool streams) {
     alignas(64) T near[Op::kKeepsTerms ? kNearTerms : 1];
     T* const terms = streams && n <= kNearTerms ? near : out;
     const T shift = max_of_row(a, n);
-    const T scale =
-        Op::template scale<T>(exp_sum_of_row<Op::kKeepsTerms>(a, n, shift, terms));
+    const T scale = Op::template scale<T>(exp_sum_of_row<Op::kKeepsTerms>(a, n, shift, terms));
     const T* const from = Op::kKeepsTerms ? terms : a;
     write_out(out, n, streams && from != out,
               Results<Op, T>{from, from, broadcast<T>(shift), broadcast<T>(scale)});

@@ -126,8 +126,8 @@ struct VarianceFinish {
 
 template <class T>
 void variance(const VarianceParams& params, const Kernel& k) {
-  const int64_t outputs = std::max(k.out(0).data ? k.out(0).size() : 0,
-                                   k.out(1).data ? k.out(1).size() : 0);
+  const int64_t outputs =
+      std::max(k.out(0).data ? k.out(0).size() : 0, k.out(1).data ? k.out(1).size() : 0);
   if (outputs == 0) return;
   const T* const x = k.in(0).as<T>();
   const VarianceFinish<T> finish{params, static_cast<double>(k.in(0).size() / outputs),

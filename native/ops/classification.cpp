@@ -10,8 +10,8 @@ namespace fluxion {
 EntropyBlocks::EntropyBlocks(const Shape& logits) : images(logits[0]), classes(logits[1]) {
   for (int i = 2; i < logits.ndim; ++i) size *= logits[i];
   if (size == 1) {
-    rows = std::clamp<int64_t>(kEntropyElements / std::max<int64_t>(1, classes), 1,
-                               kEntropyPositions);
+    rows =
+        std::clamp<int64_t>(kEntropyElements / std::max<int64_t>(1, classes), 1, kEntropyPositions);
     count = ceil_div(images, rows);
   } else {
     per_image = ceil_div(size, kEntropyPositions);
@@ -56,8 +56,7 @@ Shape require_inputs(Infer& infer, int first, const CrossEntropyParams& params) 
 // weight of all positions together.
 void infer_cross_entropy(const CrossEntropyParams& params, Infer& infer) {
   const Shape positions = require_inputs(infer, 0, params);
-  infer.output(infer.dtype(0),
-               params.reduction == LossReduction::none ? positions : Shape{});
+  infer.output(infer.dtype(0), params.reduction == LossReduction::none ? positions : Shape{});
   infer.output(infer.dtype(0), {2 * positions.size() + 1});
   infer.workspace =
       static_cast<size_t>(2 * EntropyBlocks(infer.shape(0)).count + 2) * sizeof(double);

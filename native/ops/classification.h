@@ -10,7 +10,7 @@ inline constexpr const char* kLossReductionNames[] = {"none", "mean", "sum"};
 
 struct CrossEntropyParams {
   double labelSmoothing = 0;
-  int64_t ignoreIndex = -100;  // positions with this label do not count
+  int64_t ignoreIndex = -100;     // positions with this label do not count
   bool logProbabilities = false;  // the input is log softmax already: the negative log likelihood
   LossReduction reduction = LossReduction::none;
   template <class V>

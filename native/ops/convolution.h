@@ -13,6 +13,7 @@
 #include "ops/activation.h"
 #include "ops/gemm_blocking.h"
 #include "ops/pair.h"
+#include "ops/pointwise.h"
 
 namespace fluxion {
 
@@ -51,6 +52,45 @@ struct Conv2dWeightVjpParams : Conv2dParams {
   template <class V>
   void visit(V& v) {
     Conv2dParams::visit(v);
+    v("weightShape", weightShape);
+  }
+};
+
+struct Conv3dParams {
+  Triple stride, padding, dilation;
+  int64_t groups = 1;
+  template <class V>
+  void visit(V& v) {
+    stride.visit(v, "stride");
+    padding.visit(v, "padding");
+    dilation.visit(v, "dilation");
+    v("groups", groups);
+  }
+};
+
+struct Conv3dForwardParams : Conv3dParams {
+  Activation activation = Activation::none;
+  template <class V>
+  void visit(V& v) {
+    Conv3dParams::visit(v);
+    v.choice("activation", activation, kActivationNames);
+  }
+};
+
+struct Conv3dInputVjpParams : Conv3dParams {
+  Shape inputShape;
+  template <class V>
+  void visit(V& v) {
+    Conv3dParams::visit(v);
+    v("inputShape", inputShape);
+  }
+};
+
+struct Conv3dWeightVjpParams : Conv3dParams {
+  Shape weightShape;
+  template <class V>
+  void visit(V& v) {
+    Conv3dParams::visit(v);
     v("weightShape", weightShape);
   }
 };
@@ -113,40 +153,14 @@ inline bool conv_is_depthwise(const Shape& weight, int64_t groups) {
   return weight[1] == 1 && groups > 1 && weight[0] <= 4 * groups;
 }
 
+// A product of matrices: every pixel by itself.
+inline bool conv_is_pointwise(const Conv2dParams& p, const Shape& weight) {
+  return weight[2] == 1 && weight[3] == 1 && p.stride.h == 1 && p.stride.w == 1 &&
+         p.padding.h == 0 && p.padding.w == 0;
+}
+
 inline constexpr int64_t kConvBlockRows = 256;       // output channels of one block
 inline constexpr int64_t kConvBlockColBytes = 1920;  // output pixels of one block: ten widest tiles
-inline constexpr int64_t kConvRunBytes = 16;         // of a run of pixels in the table of a panel
 inline constexpr int64_t kConvMinBlocks = 16;        // smaller blocks for small problems
-
-// The weight gradient sums over units of (image, band of output rows), cut into slices; each slice adds
-// into a partial gradient [groups, rows, padded output channels] of the workspace.
-struct ConvWeightPlan {
-  int64_t band_rows, bands, slices, channel_blocks, block_channels;
-  int64_t rows;                               // of a group: input channels of the group * taps
-  int64_t pitch;                              // output channels of a group, padded to whole vectors
-  int64_t band_elements, cotangent_elements;  // scratch of a thread
-
-  ConvWeightPlan(const ConvAxis& h, const ConvAxis& w, int64_t images, int64_t groups,
-                 const Shape& weight, int64_t element_bytes) {
-    constexpr int64_t kBandPixels = 256, kSlices = 8, kBlocks = 16, kMaxPartialBytes = 32 << 20;
-    const int64_t outputs = weight[0] / groups, taps = weight[2] * weight[3];
-    band_rows = std::clamp<int64_t>(kBandPixels / std::max<int64_t>(1, w.out), 1,
-                                    std::max<int64_t>(1, h.out));
-    bands = ceil_div(h.out, band_rows);
-    rows = weight[1] * taps;
-    pitch = round_up(outputs, 64 / element_bytes);
-    const int64_t partial_bytes = std::max<int64_t>(1, groups * rows * pitch * element_bytes);
-    slices =
-        std::clamp<int64_t>(std::min(images * bands, kMaxPartialBytes / partial_bytes), 1, kSlices);
-    channel_blocks = std::clamp<int64_t>(ceil_div(kBlocks, slices * groups), 1,
-                                         std::max<int64_t>(1, weight[1] / 8));
-    block_channels = ceil_div(weight[1], channel_blocks);
-    const int64_t band_height = (band_rows - 1) * h.step + (h.taps - 1) * h.tap_step + 1;
-    band_elements = round_up(block_channels * band_height * w.span(), 64);
-    const int64_t tile_cols = kMaxTileRowBytes / element_bytes;
-    cotangent_elements = (ceil_div(pitch, tile_cols) + 1) * tile_cols * band_rows * w.out;
-  }
-  int64_t partial_elements(int64_t groups) const { return slices * groups * rows * pitch; }
-};
 
 }  // namespace fluxion

@@ -30,8 +30,7 @@ struct DepthwiseShape {
   int64_t outputs() const { return channels * multiplier; }
   int64_t taps() const { return kernel_height * kernel_width; }
   ConvAxis rows() const {
-    return conv_forward_axis(height, kernel_height, stride_height, padding_height,
-                             dilation_height);
+    return conv_forward_axis(height, kernel_height, stride_height, padding_height, dilation_height);
   }
   ConvAxis columns() const {
     return conv_forward_axis(width, kernel_width, stride_width, padding_width, dilation_width);
@@ -46,9 +45,10 @@ struct DepthwiseShape {
   }
 };
 
-inline constexpr int64_t kDepthwiseStreamBytes = 4 << 20;   // larger outputs go around the caches
-inline constexpr int64_t kDepthwisePlaneBytes = 256 << 10;  // of a plane that may go through a buffer
-inline constexpr int64_t kDepthwiseLaneBytes = 64;          // of the sum of one tap, at most
+inline constexpr int64_t kDepthwiseStreamBytes = 4 << 20;  // larger outputs go around the caches
+inline constexpr int64_t kDepthwisePlaneBytes = 256
+                                                << 10;  // of a plane that may go through a buffer
+inline constexpr int64_t kDepthwiseLaneBytes = 64;      // of the sum of one tap, at most
 
 inline int64_t depthwise_taps_size(int64_t taps) { return round_up(taps, 16); }
 

@@ -117,14 +117,34 @@ void infer_sin(const NoParams&, Infer& infer) { infer_floating(infer); }
 void infer_cos(const NoParams&, Infer& infer) { infer_floating(infer); }
 void infer_tanh(const NoParams&, Infer& infer) { infer_floating(infer); }
 void infer_sigmoid(const NoParams&, Infer& infer) { infer_floating(infer); }
-void infer_gelu(const NoParams&, Infer& infer) { infer_floating(infer); }
+void infer_erf(const NoParams&, Infer& infer) { infer_floating(infer); }
+void infer_rsqrt(const NoParams&, Infer& infer) { infer_floating(infer); }
+void infer_reciprocal(const NoParams&, Infer& infer) { infer_floating(infer, 1); }
+void infer_gelu(const GeluParams&, Infer& infer) { infer_floating(infer); }
 void infer_silu(const NoParams&, Infer& infer) { infer_floating(infer); }
-void infer_softplus(const NoParams&, Infer& infer) { infer_floating(infer); }
+
+namespace {
+void check_softplus(const SoftplusParams& p, const Infer& infer) {
+  infer.require_positive("beta", p.beta);
+  require_number(infer, "threshold", p.threshold);
+}
+}  // namespace
+
+void infer_softplus(const SoftplusParams& p, Infer& infer) {
+  check_softplus(p, infer);
+  infer_floating(infer);
+}
+void infer_softplus_vjp(const SoftplusParams& p, Infer& infer) {
+  check_softplus(p, infer);
+  infer_vjp(infer, true, kTranscendentalWork);
+}
 
 void infer_tanh_vjp(const NoParams&, Infer& infer) { infer_vjp(infer); }
 void infer_sigmoid_vjp(const NoParams&, Infer& infer) { infer_vjp(infer); }
 void infer_relu_vjp(const NoParams&, Infer& infer) { infer_vjp(infer, false); }
-void infer_gelu_vjp(const NoParams&, Infer& infer) { infer_vjp(infer, true, kTranscendentalWork); }
+void infer_gelu_vjp(const GeluParams&, Infer& infer) {
+  infer_vjp(infer, true, kTranscendentalWork);
+}
 void infer_silu_vjp(const NoParams&, Infer& infer) { infer_vjp(infer, true, kTranscendentalWork); }
 
 void infer_leaky_relu(const SlopeParams& p, Infer& infer) {

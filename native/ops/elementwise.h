@@ -26,6 +26,26 @@ struct AlphaParams {
   }
 };
 
+struct SoftplusParams {
+  double beta = 1, threshold = 20;
+  template <class V>
+  void visit(V& v) {
+    v("beta", beta);
+    v("threshold", threshold);
+  }
+};
+
+enum class GeluForm : int32_t { none, tanh };
+inline constexpr const char* kGeluFormNames[] = {"none", "tanh"};
+
+struct GeluParams {
+  GeluForm approximate = GeluForm::none;
+  template <class V>
+  void visit(V& v) {
+    v.choice("approximate", approximate, kGeluFormNames);
+  }
+};
+
 struct ClampParams {
   double min = 0, max = 0;  // may be infinite
   template <class V>

@@ -40,9 +40,9 @@ Shape element_shape(const Infer& infer, int first) {
     bool fits = weight.ndim <= ndim;
     for (int d = 0; fits && d < weight.ndim; ++d)
       fits = weight[d] == 1 || weight[d] == shape[d + ndim - weight.ndim];
-    infer.require(fits, ErrorCode::ShapeMismatch,
-                  "weight and posWeight must broadcast to " + describe(shape) + ", got " +
-                      describe(weight));
+    infer.require(
+        fits, ErrorCode::ShapeMismatch,
+        "weight and posWeight must broadcast to " + describe(shape) + ", got " + describe(weight));
   }
   return shape;
 }

@@ -1,10 +1,25 @@
 // Validation, output shape and memory of the matrix product.
 #include <algorithm>
 
-#include "ops/gemm_blocking.h"
+#include "ops/matmul.h"
 #include "ops/op.h"
 
 namespace fluxion {
+
+namespace {
+
+// A panel of b and the packed rows of a for a step of the depth, or a vector.
+void plan_product(Infer& infer, int64_t m, int64_t n, int64_t k, int64_t elements) {
+  infer.work = elements * std::max<int64_t>(k, 1);
+  const int64_t bytes = static_cast<int64_t>(size_of(infer.dtype(0)));
+  const int64_t step = depth_step(k, kMatmulDepthBytes, bytes);
+  const int64_t rows = std::min(m, kMatmulBlockRows) + 2 * kMaxTileRows;
+  int64_t elements_of_scratch = step * (rows + kMaxTileRowBytes / bytes);
+  if (m == 1 || n == 1) elements_of_scratch = std::max(elements_of_scratch, k);
+  infer.scratch = static_cast<size_t>(elements_of_scratch * bytes);
+}
+
+}  // namespace
 
 void infer_matmul(const NoParams&, Infer& infer) {
   infer.require_floating(0, "a");
@@ -31,12 +46,28 @@ void infer_matmul(const NoParams&, Infer& infer) {
   out[out.ndim - 2] = m;
   out[out.ndim - 1] = n;
   infer.output(infer.dtype(0), out);
-  infer.work = out.size() * std::max<int64_t>(k, 1);
-  const int64_t bytes = static_cast<int64_t>(size_of(infer.dtype(0)));
-  const int64_t step = depth_step(k, kMatmulDepthBytes, bytes);
-  const int64_t rows = std::min(m, kMatmulBlockRows) + 2 * kMaxTileRows;
-  const int64_t cols = std::min(n, kMatmulBlockCols) + 2 * kMaxTileRowBytes / bytes;
-  infer.scratch = static_cast<size_t>(step * (rows + cols) * bytes);
+  plan_product(infer, m, n, k, out.size());
+}
+
+void infer_linear(const LinearParams&, Infer& infer) {
+  infer.require_ndim(0, "x", 2);
+  infer.require_floating(0, "x");
+  infer.require_ndim(1, "weight", 2);
+  infer.require_dtype(1, "weight", infer.dtype(0));
+  const int64_t m = infer.shape(0)[0], k = infer.shape(0)[1], n = infer.shape(1)[0];
+  infer.require_shape(1, "weight", {n, k});
+  if (infer.has(2)) {
+    infer.require_dtype(2, "bias", infer.dtype(0));
+    infer.require_shape(2, "bias", {n});
+    infer.need_contiguous(2);
+  }
+  if (infer.has(3)) {
+    infer.require_dtype(3, "residual", infer.dtype(0));
+    infer.require_shape(3, "residual", {m, n});
+    infer.need_contiguous(3);
+  }
+  infer.output(infer.dtype(0), {m, n});
+  plan_product(infer, m, n, k, m * n);
 }
 
 }  // namespace fluxion

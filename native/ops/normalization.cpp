@@ -154,8 +154,9 @@ void infer_layer_norm_vjp(const LayerNormVjpParams& params, Infer& infer) {
   infer.work = 16 * infer.shape(0).size();
   if (infer.wants(1) || infer.wants(2)) {
     const int64_t n = inner.size();
-    const int64_t sums = n <= kLayerNormRow ? layer_norm_pitch(n) * layer_norm_slices(outer.size(), n)
-                                            : n * kStatisticsSlices;
+    const int64_t sums = n <= kLayerNormRow
+                             ? layer_norm_pitch(n) * layer_norm_slices(outer.size(), n)
+                             : n * kStatisticsSlices;
     infer.workspace = static_cast<size_t>(2 * sums) * sizeof(double);
   }
 }

@@ -18,8 +18,9 @@ void require_fraction(const Infer& infer, const char* argument, double value) {
 
 // The tensors of an item have one floating dtype and one shape. Returns the number of elements of all items.
 int64_t require_items(Infer& infer, int item, const char* const* arguments) {
-  infer.require_argument(infer.inputs() > 0 && infer.inputs() % item == 0,
-                         format("inputs must be items of %d tensors, got %d", item, infer.inputs()));
+  infer.require_argument(
+      infer.inputs() > 0 && infer.inputs() % item == 0,
+      format("inputs must be items of %d tensors, got %d", item, infer.inputs()));
   int64_t elements = 0;
   for (int first = 0; first < infer.inputs(); first += item) {
     for (int j = 0; j < item; ++j)
@@ -73,8 +74,7 @@ void infer_sgd_step(const SgdStepParams& p, Infer& infer) {
 void infer_clip_grad_norm(const ClipGradNormParams& p, Infer& infer) {
   static constexpr const char* kArguments[] = {"grad"};
   infer.require_argument(p.max_norm > 0, format("maxNorm must be > 0, got %g", p.max_norm));
-  infer.require_argument(p.norm_type > 0,
-                         format("normType must be > 0, got %g", p.norm_type));
+  infer.require_argument(p.norm_type > 0, format("normType must be > 0, got %g", p.norm_type));
   const int64_t elements = require_items(infer, 1, kArguments);
   DType dtype = DType::f32;
   for (int i = 0; i < infer.inputs(); ++i)
@@ -82,9 +82,8 @@ void infer_clip_grad_norm(const ClipGradNormParams& p, Infer& infer) {
   infer.output(dtype, Shape{});
   infer.work = elements;
   // A partial sum for each block follows the ends.
-  infer.workspace =
-      row_bytes(infer, 1) +
-      static_cast<size_t>((elements + kRowBlock - 1) / kRowBlock) * sizeof(double);
+  infer.workspace = row_bytes(infer, 1) +
+                    static_cast<size_t>((elements + kRowBlock - 1) / kRowBlock) * sizeof(double);
   infer.update(1, 0b1u);
 }
 

@@ -24,8 +24,7 @@ Shape padded_shape(const Infer& infer, const Shape& x, const Shape& before, cons
     if (reach <= 0 || mode == PadMode::Constant) continue;
     infer.require_argument(n > 0, at_dim("have elements to repeat, more than the size 0"));
     infer.require_argument(mode != PadMode::Reflect || reach < n, at_dim("be less than the size"));
-    infer.require_argument(mode != PadMode::Circular || reach <= n,
-                           at_dim("be at most the size"));
+    infer.require_argument(mode != PadMode::Circular || reach <= n, at_dim("be at most the size"));
   }
   return out;
 }

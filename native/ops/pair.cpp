@@ -13,12 +13,33 @@ void require_pair(const Infer& infer, const char* argument, const Pair& pair, in
              describe({pair.h, pair.w}).c_str()));
 }
 
-void require_nchw(const Infer& infer, const char* argument, const Shape& shape) {
-  bool valid = shape.ndim == 4;
+void require_triple(const Infer& infer, const char* argument, const Triple& triple,
+                    int64_t minimum) {
+  infer.require_argument(triple.given == 3,
+                         format("%s must be a list of 3 integers, got %lld integers", argument,
+                                static_cast<long long>(triple.given)));
+  infer.require_argument(
+      triple.d >= minimum && triple.h >= minimum && triple.w >= minimum,
+      format("%s must be >= %lld, got %s", argument, static_cast<long long>(minimum),
+             describe({triple.d, triple.h, triple.w}).c_str()));
+}
+
+namespace {
+void require_dimensions(const Infer& infer, const char* argument, const Shape& shape, int ndim) {
+  bool valid = shape.ndim == ndim;
   for (int i = 0; i < shape.ndim; ++i) valid = valid && shape[i] >= 0;
   infer.require(
       valid, ErrorCode::ShapeMismatch,
-      format("%s must have 4 dimensions, got shape %s", argument, describe(shape).c_str()));
+      format("%s must have %d dimensions, got shape %s", argument, ndim, describe(shape).c_str()));
+}
+}  // namespace
+
+void require_nchw(const Infer& infer, const char* argument, const Shape& shape) {
+  require_dimensions(infer, argument, shape, 4);
+}
+
+void require_ncdhw(const Infer& infer, const char* argument, const Shape& shape) {
+  require_dimensions(infer, argument, shape, 5);
 }
 
 }  // namespace fluxion

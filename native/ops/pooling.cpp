@@ -33,8 +33,7 @@ Shape pooled_shape(const Infer& infer, const Pool2dParams& p, const Shape& x) {
   const auto size = [&](int64_t in, int64_t k, int64_t s, int64_t pad, int64_t d) {
     return pool_output_size(in, k, s, pad, d, p.ceilMode);
   };
-  const Shape out = {x[0], x[1],
-                     size(x[2], p.kernelSize.h, p.stride.h, p.padding.h, p.dilation.h),
+  const Shape out = {x[0], x[1], size(x[2], p.kernelSize.h, p.stride.h, p.padding.h, p.dilation.h),
                      size(x[3], p.kernelSize.w, p.stride.w, p.padding.w, p.dilation.w)};
   infer.require(x[2] > 0 && x[3] > 0 && out[2] > 0 && out[3] > 0, ErrorCode::ShapeMismatch,
                 "x must not be smaller than the window after padding, got " + describe(x));

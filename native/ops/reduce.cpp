@@ -108,11 +108,11 @@ void infer_prod(const ReduceParams& p, Infer& infer) {
 void infer_norm(const NormParams& p, Infer& infer) {
   infer.require_floating(0, "x");
   infer_reduction(p, infer, infer.dtype(0));
-  infer.require_argument(p.order != NormOrder::largest && p.order != NormOrder::smallest
-                             ? true
-                             : infer.in(0).size() > 0 || infer.out_shape[0].size() == 0,
-                         "x must have elements along the reduced dimensions, got shape " +
-                             describe(infer.shape(0)));
+  infer.require_argument(
+      p.order != NormOrder::largest && p.order != NormOrder::smallest
+          ? true
+          : infer.in(0).size() > 0 || infer.out_shape[0].size() == 0,
+      "x must have elements along the reduced dimensions, got shape " + describe(infer.shape(0)));
 }
 
 void infer_variance(const VarianceParams& p, Infer& infer) {

@@ -118,8 +118,11 @@ def plan(call, args, options):
     return call(*args, **{snake(k): v for k, v in options.items()})
 
 
-def record(op, call, *args, note="", dtypes=None, tolerance=None, **options):
-    """Runs call(*args, **options) (option names in camelCase) and keeps the results as a record of `op`."""
+def record(op, call, *args, note="", dtypes=None, cancels=False, **options):
+    """Runs call(*args, **options) (option names in camelCase) and keeps the results as a record of `op`.
+
+    cancels: what comes out is what larger terms leave, and tolerances are relative to 1.
+    """
     every = tensors_in([args, options])
     before = {id(t): t.detach().clone() for t in every}
     wanted = [t for t in every if t.dtype == torch.float64 and not getattr(t, "fixed", False)]
@@ -144,8 +147,8 @@ def record(op, call, *args, note="", dtypes=None, tolerance=None, **options):
         entry["note"] = note
     if dtypes:
         entry["dtypes"] = dtypes
-    if tolerance:
-        entry["tolerance"] = tolerance
+    if cancels:
+        entry["cancels"] = True
     described = [
         {"shape": list(o.shape), "dtype": DTYPES[o.dtype], "values": numbers(o)} for o in outputs
     ]

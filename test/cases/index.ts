@@ -1,6 +1,7 @@
 import type { Case } from './case';
 import { DIFFUSION } from './diffusion';
 import { ELEMENTWISE } from './elementwise';
+import { ELEMENTWISE_OPTIONS } from './elementwise-options';
 import { CONVOLUTION } from './convolution';
 import { EPILOGUE } from './epilogue';
 import { LOSS } from './loss';
@@ -12,8 +13,12 @@ import { REDUCE } from './reduce';
 import { SHAPE } from './shape';
 import { SHAPE_INDEX } from './shape-index';
 import { SHAPE_PAD } from './shape-pad';
+import { DENSE_SOLVE } from './dense-solve';
+import { EINSUM } from './einsum';
+import { INTERPOLATE } from './interpolate';
 import { ADR_STEP } from './adr-step';
 import { COMPLEX } from './complex';
+import { NORMALIZE_BYTES } from './normalize-bytes';
 import { FOURIER } from './fourier';
 import { MESH_FREE } from './mesh-free';
 import { SEMI_LAGRANGIAN } from './semi-lagrangian';
@@ -23,7 +28,8 @@ import { VARIABLE_DIFFUSION } from './variable-diffusion';
 
 /** The case tables by family. */
 export const FAMILIES: Record<string, Case[]> = {
-  elementwise: ELEMENTWISE,
+  images: NORMALIZE_BYTES,
+  elementwise: [...ELEMENTWISE, ...ELEMENTWISE_OPTIONS],
   reduce: REDUCE,
   shape: [...SHAPE, ...SHAPE_INDEX, ...SHAPE_PAD],
   random: RANDOM,
@@ -33,6 +39,9 @@ export const FAMILIES: Record<string, Case[]> = {
   normalization: NORMALIZATION,
   loss: LOSS,
   complex: COMPLEX,
+  interpolate: INTERPOLATE,
+  denseSolve: DENSE_SOLVE,
+  einsum: EINSUM,
   diffusion: [...DIFFUSION, ...VARIABLE_DIFFUSION],
   fourier: FOURIER,
   spectralDiffusion: SPECTRAL_DIFFUSION,

@@ -91,11 +91,7 @@ const LOSSES: Case[] = [
     {
       ...entropy,
       name: `crossEntropy ${show(shape)} weighted, label 1 ignored`,
-      inputs: [
-        { shape },
-        target,
-        { shape: [shape[1]!], range: [0.2, 2], differentiable: false },
-      ],
+      inputs: [{ shape }, target, { shape: [shape[1]!], range: [0.2, 2], differentiable: false }],
       run: (logits, labels, weight) =>
         crossEntropy(logits, labels, { weight, ignoreIndex: 1, labelSmoothing: 0.2 }),
       reference: (logits, labels, weight) =>
@@ -104,11 +100,7 @@ const LOSSES: Case[] = [
     {
       ...entropy,
       name: `nllLoss ${show(shape)} weighted, label 0 ignored`,
-      inputs: [
-        { shape },
-        target,
-        { shape: [shape[1]!], range: [0.2, 2], differentiable: false },
-      ],
+      inputs: [{ shape }, target, { shape: [shape[1]!], range: [0.2, 2], differentiable: false }],
       run: (x, labels, weight) => nllLoss(x, labels, { weight, ignoreIndex: ignored }),
       reference: (x, labels, weight) =>
         weighedMean(x, labels, { weight, ignoreIndex: ignored, logs: true }),
@@ -192,7 +184,10 @@ const PAIRED: Case[] = PAIRS.flatMap(([name, run, f]) =>
     ops: ['element_loss', 'element_loss_vjp'],
     inputs: [
       { shape: [3, 17], generate: (n: number, random: () => number) => distinct(n, random) },
-      { shape: reduction === 'sum' ? [17] : [3, 17], generate: (n: number) => new Float64Array(n).fill(0.0625) },
+      {
+        shape: reduction === 'sum' ? [17] : [3, 17],
+        generate: (n: number) => new Float64Array(n).fill(0.0625),
+      },
     ],
     run: (x: Tensor, target: Tensor) => run(x, target, { reduction }),
     reference: (x: Values, target: Values) => {

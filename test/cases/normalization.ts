@@ -112,7 +112,12 @@ const ACTIVATIONS: [FusedActivation, (x: number) => number][] = [
 
 /** Planes of a channel one by one, channels in one visit, columns of small planes. */
 const ACTIVATED: Case[] = ACTIVATIONS.flatMap(([activation, f], k): Case[] => {
-  const shape = [[3, 9, 31], [2, 8, 4, 5], [5, 12], [3, 2, 17]][k % 4]!;
+  const shape = [
+    [3, 9, 31],
+    [2, 8, 4, 5],
+    [5, 12],
+    [3, 2, 17],
+  ][k % 4]!;
   const channels = shape[1]!;
   const inner = sizeOf(shape.slice(2));
   const channel = (i: number) => Math.floor(i / inner) % channels;

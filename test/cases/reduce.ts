@@ -213,7 +213,6 @@ const OF_INTEGERS: Case[] = [
     input: { dtype: 'uint8', range: [0, 256] },
     keep: small,
   }),
-  reduction('mean of int32', ['mean', 'cast'], mean, average, { input: integers, keep: small }),
   reduction('max of int32', ['max'], max, reduceMax, { input: integers, keep: small }),
   reduction(
     'argmax of uint8',

@@ -131,7 +131,8 @@ function added(dim: number) {
     for (const i of indicesOf(chosen.shape)) {
       const to = i.map((n, d) => (d === dim ? at(chosen, i) : n));
       const position = to.reduce((p, n, d) => p * x.shape[d]! + n, 0);
-      out.data[position] = out.data[position]! + src.data[i.reduce((p, n, d) => p * src.shape[d]! + n, 0)]!;
+      out.data[position] =
+        out.data[position]! + src.data[i.reduce((p, n, d) => p * src.shape[d]! + n, 0)]!;
     }
     return out;
   };

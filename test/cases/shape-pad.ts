@@ -27,7 +27,14 @@ function padded(shape: Index, padding: Index, mode: PadMode, value?: number): Ca
   const out = shape.map((n, i) => pairs[i]![0] + n + pairs[i]![1]);
   const reference = (x: Values) =>
     build(out, (index) => {
-      const from = index.map((i, d) => source(mode, i - pairs[d]![0], shape[d]!));
+      const from = index.map((i, d) => {
+        const [before, after] = pairs[d]!;
+        if (mode !== 'circular') return source(mode, i - before, shape[d]!);
+        // What is taken away is not there to wrap round to.
+        const first = Math.max(0, -before);
+        const left = shape[d]! - first - Math.max(0, -after);
+        return first + source(mode, i - before - first, left)!;
+      });
       return from.includes(undefined) ? (value ?? 0) : at(x, from as number[]);
     });
   const run = (x: Tensor) => pad(x, padding, value === undefined ? { mode } : { mode, value });

@@ -70,24 +70,22 @@ const CHAINS: [string, Transforms, Transforms?][] = [
     [data.scaleImages(), augment.shift({ by: 2 })],
   ],
 ];
-test.each(
-  CHAINS.map(([name, transform, inMain = transform]) => ({ name, transform, inMain })),
-)('batches are the same bits with 0, 1 and 2 workers: $name', async ({ transform, inMain }) => {
-  const options = { batchSize: 4, shuffle: true, seed: 9 };
-  const [none, one, two] = [0, 1, 2].map((workers) =>
-    loader(
-      { arrays },
-      { ...options, transform: workers === 0 ? inMain : transform, workers },
-    ),
-  );
-  for (let epoch = 0; epoch < 2; epoch++) {
-    const expected = await bitsOf(none!);
-    expect(await bitsOf(one!)).toEqual(expected);
-    expect(await bitsOf(two!)).toEqual(expected);
-  }
-  const rest = await bitsOf(one!.batches({ epoch: 1, from: 3 }));
-  expect(rest).toEqual(await bitsOf(none!.batches({ epoch: 1, from: 3 })));
-});
+test.each(CHAINS.map(([name, transform, inMain = transform]) => ({ name, transform, inMain })))(
+  'batches are the same bits with 0, 1 and 2 workers: $name',
+  async ({ transform, inMain }) => {
+    const options = { batchSize: 4, shuffle: true, seed: 9 };
+    const [none, one, two] = [0, 1, 2].map((workers) =>
+      loader({ arrays }, { ...options, transform: workers === 0 ? inMain : transform, workers }),
+    );
+    for (let epoch = 0; epoch < 2; epoch++) {
+      const expected = await bitsOf(none!);
+      expect(await bitsOf(one!)).toEqual(expected);
+      expect(await bitsOf(two!)).toEqual(expected);
+    }
+    const rest = await bitsOf(one!.batches({ epoch: 1, from: 3 }));
+    expect(rest).toEqual(await bitsOf(none!.batches({ epoch: 1, from: 3 })));
+  },
+);
 
 test('tensors, a data set of a module, and no prefetch', async () => {
   const tensors = arrays.map((array) => fluxion.tensor(array.data, { shape: [...array.shape] }));
@@ -176,7 +174,10 @@ test('leaving early releases everything and the loader goes on', async () => {
 
 test('arrays in shared memory are not copied', async () => {
   const shared = new Float32Array(new SharedArrayBuffer(4 * N));
-  const following = loader({ arrays: [{ data: shared, shape: [N] }] }, { workers: 1, batchSize: N });
+  const following = loader(
+    { arrays: [{ data: shared, shape: [N] }] },
+    { workers: 1, batchSize: N },
+  );
   for (const value of [1, 2]) {
     shared.fill(value);
     for await (const [batch] of following) expect(batch!.dataSync()[N - 1]).toBe(value);

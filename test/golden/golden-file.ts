@@ -34,6 +34,8 @@ export interface GoldenRecord extends GoldenCall {
   note?: string;
   /** Default both. */
   dtypes?: Precision[];
+  /** Whether the results are what larger terms leave: tolerances are relative to 1. */
+  cancels?: boolean;
   /** Whether the function returns an array of tensors. */
   list?: boolean;
   outputs: GoldenTensor[];

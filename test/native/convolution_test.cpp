@@ -1,16 +1,21 @@
 // The convolution kernels of every instruction set of this machine against naive double references, called
 // without the engine: outputs start as NaN, everything is followed by guard bytes, and two threads must
 // give the bits of one.
+#include "activated.h"
 #include "kernel_ops.h"
 #include "ops/convolution.h"
 
 using namespace fluxion;
 using namespace fluxion::test;
 
-#define OPS(X)                              \
-  X(conv2d, Conv2dForwardParams)            \
-  X(conv2d_input_vjp, Conv2dInputVjpParams) \
-  X(conv2d_weight_vjp, Conv2dWeightVjpParams)
+#define OPS(X)                                \
+  X(conv2d, Conv2dForwardParams)              \
+  X(conv2d_input_vjp, Conv2dInputVjpParams)   \
+  X(conv2d_weight_vjp, Conv2dWeightVjpParams) \
+  X(depthwise_conv2d_vjp, Conv2dParams)       \
+  X(conv3d, Conv3dForwardParams)              \
+  X(conv3d_input_vjp, Conv3dInputVjpParams)   \
+  X(conv3d_weight_vjp, Conv3dWeightVjpParams)
 FLUXION_TEST_DECLARE(OPS)
 
 namespace {
@@ -25,23 +30,46 @@ struct ConvCase {
   Pair stride, padding, dilation;
 };
 
-// y = act(sum + residual) for every activation, given the sums.
+// y = act(sum + residual), given the sums.
 void test_epilogues(int isa, Conv2dForwardParams p, const std::vector<Array>& in,
                     const std::vector<double>& sums, const std::string& what) {
-  for (int a = 0; a < 6; ++a) {
-    p.activation = static_cast<Activation>(a);
+  for (const auto activation : {Activation::none, Activation::relu, Activation::tanh,
+                                Activation::sigmoid, Activation::silu, Activation::gelu}) {
+    p.activation = activation;
     std::vector<double> y(sums.size());
+    double widest = 1;  // a bounded activation has the error of the sum before it
     for (size_t i = 0; i < y.size(); ++i) {
       const double x = sums[i] + in[3].v[i];
-      y[i] = a == 1   ? std::fmax(x, 0)
-             : a == 2 ? std::tanh(x)
-             : a == 3 ? 1 / (1 + std::exp(-x))
-             : a == 4 ? x / (1 + std::exp(-x))
-             : a == 5 ? x * std::erfc(-x / std::sqrt(2)) / 2
-                      : x;
+      widest = std::max(widest, std::abs(x));
+      y[i] = activated(activation, x);
     }
-    near(run(conv2d, isa, p, in)[0], y, 64, what + " " + kActivationNames[a]);
+    near(run(conv2d, isa, p, std::vector<Input>(in.begin(), in.end()))[0], y, 64 * widest,
+         what + " " + kActivationNames[static_cast<int>(activation)]);
   }
+}
+
+// The same as a volume whose depth is the height of the images: nothing moves in memory.
+void test_volume(int isa, const Conv2dForwardParams& p, const std::vector<Array>& in,
+                 const Array& g, const std::vector<double>& y, const std::vector<double>& gx,
+                 const std::vector<double>& gw, const std::string& what) {
+  const auto volume = [](Array a) {
+    a.shape = {a.shape[0], a.shape[1], a.shape[2], 1, a.shape[3]};
+    return a;
+  };
+  const auto triple = [](const Pair& q, int64_t middle) { return Triple{q.h, middle, q.w, 3}; };
+  Conv3dForwardParams pf;
+  pf.stride = triple(p.stride, 1), pf.padding = triple(p.padding, 0);
+  pf.dilation = triple(p.dilation, 1), pf.groups = p.groups;
+  const Array x = volume(in[0]), weight = volume(in[1]), cotangent = volume(g);
+  Conv3dInputVjpParams pi;
+  static_cast<Conv3dParams&>(pi) = pf;
+  pi.inputShape = x.shape;
+  Conv3dWeightVjpParams pw;
+  static_cast<Conv3dParams&>(pw) = pf;
+  pw.weightShape = weight.shape;
+  near(run(conv3d, isa, pf, {x, weight, in[2]})[0], y, 64, what + " volume y");
+  near(run(conv3d_input_vjp, isa, pi, {cotangent, weight})[0], gx, 64, what + " volume gx");
+  near(run(conv3d_weight_vjp, isa, pw, {cotangent, x})[0], gw, 128, what + " volume gw");
 }
 
 void test_conv(int isa, DType t, const ConvCase& c) {
@@ -87,6 +115,16 @@ void test_conv(int isa, DType t, const ConvCase& c) {
   test_epilogues(isa, pf, {in, weight, bias, noise(g.shape, t)}, y, what);
   near(run(conv2d_input_vjp, isa, pi, {g, weight})[0], gx, 64, what + " gx");
   near(run(conv2d_weight_vjp, isa, pw, {g, in})[0], gw, 128, what + " gw");
+  if (c.groups > 1 && w[1] == 1 && w[0] <= 4 * c.groups) {
+    const auto both = run<Conv2dParams>(depthwise_conv2d_vjp, isa, pi, {g, in, weight});
+    near(both[0], gx, 64, what + " both gx");
+    near(both[1], gw, 128, what + " both gw");
+  }
+  test_volume(isa, pf, {in, weight, bias}, g, y, gx, gw, what);
+  const Array channels = noise({x[1]}, t);
+  for (size_t i = 0; i < gx.size(); ++i)
+    gx[i] += channels[static_cast<int64_t>(i) / (x[2] * x[3]) % x[1]];
+  near(run(conv2d_input_vjp, isa, pi, {g, weight, channels})[0], gx, 64, what + " gx + bias");
 }
 
 void test_convolutions(int isa, DType t) {
@@ -106,7 +144,38 @@ void test_convolutions(int isa, DType t) {
                              {{2, 5, 14, 19}, 5, 3, 3, 5, pair(3, 2), pair(1, 3), pair(2, 3)},
                              {{2, 6, 9, 9}, 12, 3, 3, 6, pair(2, 1), one, one},
                              {{1, 130, 3, 3}, 300, 1, 1, 1, pair(2, 2), none, one},
+                             // Pointwise: several blocks of channels, of pixels, of images; a part of a vector.
+                             {{1, 150, 3, 7}, 270, 1, 1, 1, one, none, one},
+                             {{2, 6, 40, 50}, 9, 1, 1, 1, one, none, one},
+                             {{70, 12, 4, 5}, 6, 1, 1, 3, one, none, one},
+                             {{2, 3, 20, 70}, 6, 5, 5, 3, one, pair(2, 2), one},
+                             {{3, 2, 9, 33}, 2, 7, 7, 2, one, pair(3, 3), one},
+                             {{20, 3, 7, 7}, 9, 3, 3, 1, one, one, one},
+                             {{1, 2, 40, 41}, 3, 3, 3, 1, one, pair(7, 7), pair(7, 9)},
                              {{0, 3, 8, 8}, 4, 3, 3, 1, one, one, one}}) {
+    test_conv(isa, t, c);
+  }
+}
+
+// By Winograd's algorithm in float32 wherever there are channels enough: planes that no tile divides, blocks
+// that begin and end anywhere in a row of tiles, parts of panels, several blocks of channels.
+void test_winograd(int isa, DType t) {
+  const Pair none = pair(0, 0), one = pair(1, 1), two = pair(2, 2), unit = pair(1, 1);
+  for (const ConvCase& c :
+       std::vector<ConvCase>{{{2, 16, 1, 1}, 16, 3, 3, 1, unit, one, unit},
+                             {{3, 16, 3, 3}, 16, 3, 3, 1, unit, one, unit},
+                             {{2, 33, 17, 13}, 16, 3, 3, 1, unit, none, unit},
+                             {{2, 16, 13, 17}, 33, 3, 3, 1, unit, two, unit},
+                             {{13, 17, 7, 7}, 64, 3, 3, 1, unit, one, unit},
+                             {{2, 64, 14, 14}, 16, 3, 3, 1, unit, one, unit},
+                             {{1, 16, 3, 215}, 16, 3, 3, 1, unit, pair(0, 2), unit},
+                             {{1, 20, 30, 64}, 24, 3, 3, 1, unit, pair(2, 1), unit},
+                             {{1, 130, 9, 9}, 16, 3, 3, 1, unit, one, unit},
+                             {{1, 16, 9, 9}, 150, 3, 3, 1, unit, one, unit},
+                             {{5, 48, 8, 11}, 66, 3, 3, 3, unit, one, unit},
+                             {{2, 7, 14, 14}, 16, 3, 3, 1, unit, one, unit},
+                             {{2, 1, 28, 28}, 32, 3, 3, 1, unit, one, unit},
+                             {{0, 16, 8, 8}, 16, 3, 3, 1, unit, one, unit}}) {
     test_conv(isa, t, c);
   }
 }
@@ -127,6 +196,7 @@ int main() {
   for (int isa = 0; isa < isa_count(); ++isa) {
     for (const DType t : {DType::f32, DType::f64}) {
       test_convolutions(isa, t);
+      test_winograd(isa, t);
     }
   }
   test_refusals();

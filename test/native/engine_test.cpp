@@ -7,8 +7,10 @@
 #include "backend/plugin.h"
 #include "core/thread_pool.h"
 #include "cpu/cpu_backend.h"
+#include "cpu/profile.h"
 #include "ops/diffusion.h"
 #include "ops/shape.h"
+#include "ops/shape_index.h"
 #include "check.h"
 
 using namespace fluxion;
@@ -166,6 +168,43 @@ void test_checked_memory() {
   data[12] = before;
 }
 
+// Small ops run on this thread, large ones on the queue's: both write the same list, in their order.
+void test_profile() {
+  Machine m;
+  void* device = m.device.handle();
+  Tensor small = m.upload({1, 2, 3}, {3});
+  cpu::profile(device).start(9);
+  Tensor large = m.engine.empty(DType::f32, {400000}, "test");
+  for (int round = 0; round < 3; ++round) {
+    Tensor a = m.run(OpId::neg, {&small});
+    Tensor b = m.run(OpId::neg, {&large});
+    Tensor c = m.run(OpId::abs, {&b});
+  }
+  const auto& records = cpu::profile(device).records();
+  CHECK(records.size() == 9);
+  int64_t before = cpu::profile(device).started();
+  for (size_t i = 0; i < records.size(); ++i) {
+    const cpu::ProfileRecord& r = records[i];
+    const bool is_small = i % 3 == 0;
+    CHECK(r.begin >= before && r.end >= r.begin);
+    before = r.end;
+    CHECK(r.op == static_cast<int32_t>(i % 3 == 2 ? OpId::abs : OpId::neg));
+    CHECK(r.bytes == (is_small ? 24u : 3200000u));
+    CHECK(r.ndim[0] == 1 && r.ndim[1] == -1 && r.size[0][0] == (is_small ? 3 : 400000));
+    CHECK(!r.inlined || is_small);
+  }
+  CHECK(records[0].inlined);
+  Tensor more = m.run(OpId::neg, {&large});
+  CHECK(cpu::profile(device).dropped() == 1 && records.size() == 9);
+  cpu::profile(device).stop();
+  Tensor after = m.run(OpId::neg, {&large});
+  CHECK(!cpu::profile(device).on() && cpu::profile(device).records().empty());
+  cpu::profile(device).start(4);
+  m.read(after);
+  const auto& reads = cpu::profile(device).records();
+  CHECK(reads.size() == 1 && reads[0].op == cpu::kProfileRead && reads[0].bytes == 3200000u);
+}
+
 void test_plugin() {
   CHECK(probe_plugin("").devices.empty());
   const PluginReport missing = probe_plugin("/nonexistent/libfluxion_cuda.so");
@@ -184,6 +223,7 @@ int main() {
   test_errors();
   test_close_with_work_queued();
   test_checked_memory();
+  test_profile();
   test_plugin();
   return fluxion::test::finish();
 }

@@ -135,7 +135,9 @@ void test_layer_norm(int isa, DType t, const Shape& x, int64_t trailing, bool af
         v[0].v);
 }
 
-void test_refusals() { CHECK(refuses(batch_norm, BatchNormParams{}, {{1, 3, 1}, {3}, {3}, {3}, {3}})); }
+void test_refusals() {
+  CHECK(refuses(batch_norm, BatchNormParams{}, {{1, 3, 1}, {3}, {3}, {3}, {3}}));
+}
 
 }  // namespace
 

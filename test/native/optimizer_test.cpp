@@ -84,7 +84,8 @@ void test_sgd(DType dtype, double momentum, bool nesterov, bool first) {
   for (const Item& item : items) {
     inputs.push_back(array(dtype, item.p));
     inputs.push_back(array(dtype, item.g));
-    if (momentum > 0) inputs.push_back(array(dtype, first ? std::vector<double>(item.m.size(), kNan) : item.m));
+    if (momentum > 0)
+      inputs.push_back(array(dtype, first ? std::vector<double>(item.m.size(), kNan) : item.m));
   }
   for (Item& item : items) {
     for (size_t i = 0; i < item.p.size(); ++i) {

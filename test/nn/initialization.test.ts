@@ -214,6 +214,19 @@ describe('layers start as PyTorch starts them', () => {
     expectUniform(conv.bias!, -1 / 12, 1 / 12);
   });
 
+  test('convolutions in one and three dimensions, and transposed ones', () => {
+    expectUniform(new nn.Conv1d(20, 64, 5).weight, -0.1, 0.1);
+    expectUniform(new nn.Conv3d(4, 32, [1, 5, 5]).weight, -0.1, 0.1);
+    // The fan is that of the weight's second axis, the outputs.
+    const transposed = new nn.ConvTranspose2d(64, 8, 5, { groups: 2 });
+    expect(transposed.weight.shape).toEqual([64, 4, 5, 5]);
+    expectUniform(transposed.weight, -0.1, 0.1);
+  });
+
+  test('embedding: normal', () => {
+    expectNormal(new nn.Embedding(100, 100).weight, 0, 1);
+  });
+
   test('norms: 1 and 0', () => {
     for (const norm of [
       new nn.BatchNorm1d(3),

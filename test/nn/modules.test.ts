@@ -185,6 +185,39 @@ describe('layers are their functions', () => {
     expect(new nn.Flatten({ startDim: 0, endDim: 1 }).forward(x).shape).toEqual([8, 6, 5]);
   });
 
+  test('convolutions: margins of every kind', () => {
+    const even = new nn.Conv2d(4, 2, [2, 4], { padding: 'same', dilation: [1, 3] });
+    const margin = x.pad([4, 5, 0, 1]);
+    same(even.forward(x), margin.conv2d(even.weight, { bias: even.bias, dilation: [1, 3] }));
+    for (const paddingMode of ['reflect', 'replicate', 'circular'] as const) {
+      const conv = new nn.Conv2d(4, 4, 3, { padding: [2, 1], stride: 2, groups: 2, paddingMode });
+      const padded = x.pad([1, 1, 2, 2], { mode: paddingMode });
+      same(conv.forward(x), padded.conv2d(conv.weight, { bias: conv.bias, stride: 2, groups: 2 }));
+    }
+    const valid = new nn.Conv2d(4, 2, 3, { padding: 'valid', bias: false });
+    same(valid.forward(x), x.conv2d(valid.weight));
+    expect(() => new nn.Conv2d(4, 2, 3, { padding: 'same', stride: 2 })).toThrow(/stride 1/);
+    expect(() => new nn.Conv2d(4, 2, 3, { groups: 3 })).toThrow(/groups must divide/);
+    expect(() => new nn.Conv2d(4, 2, 3, { stride: [1] as never })).toThrow(/stride must be/);
+    expect(() => new nn.Conv2d(4, 2, 3, { paddingMode: 'mirror' as 'zeros' })).toThrow(/mirror/);
+    expect(() => new nn.Conv2d(4, 0, 3)).toThrow(/outChannels must be an integer > 0/);
+  });
+
+  test('instance norm', () => {
+    const plain = new nn.InstanceNorm2d(4);
+    expect(Object.keys(plain.stateDict())).toEqual([]);
+    same(plain.eval().forward(x), x.instanceNorm());
+    const tracking = new nn.InstanceNorm2d(4, { affine: true, trackRunningStats: true });
+    expect(Object.keys(tracking.stateDict())).toHaveLength(4);
+    tracking.forward(x);
+    const { runningMean, runningVar } = tracking;
+    same(tracking.eval().forward(x), batchNorm(x, { runningMean, runningVar }));
+    const line = x.reshape([2, 4, 30]);
+    same(new nn.InstanceNorm1d(4).forward(line), line.instanceNorm());
+    expect(new nn.InstanceNorm3d(4).forward(x.unsqueeze(2)).shape).toEqual([2, 4, 1, 6, 5]);
+    expect(() => plain.forward(line)).toThrow(/must have 4 dimensions/);
+  });
+
   test('dropout acts in training only', () => {
     const dropout = new nn.Dropout({ p: 0.9 });
     expect(
@@ -210,21 +243,36 @@ describe('layers are their functions', () => {
   });
 
   test('one group is layer norm, a group for each channel instance norm', () => {
-    same(
-      new nn.GroupNorm(1, 4, { affine: false }).forward(x),
-      new nn.LayerNorm([4, 6, 5], { elementwiseAffine: false }).forward(x),
-    );
+    const group = new nn.GroupNorm(1, 4, { affine: false }).forward(x).dataSync();
+    const layer = new nn.LayerNorm([4, 6, 5], { elementwiseAffine: false }).forward(x);
+    layer.dataSync().forEach((value: number, i: number) => expect(group[i]).toBeCloseTo(value, 5));
     const each = new nn.GroupNorm(4, 4).forward(x);
     const mean = each.mean({ dim: [2, 3] }).dataSync();
     for (const value of mean) expect(value).toBeCloseTo(0, 6);
     expect(() => new nn.GroupNorm(3, 4)).toThrow(/must divide/);
-    expect(() => new nn.GroupNorm(2, 6).forward(x)).toThrow(/\[N, 6, ..\]/);
+    expect(() => new nn.GroupNorm(2, 6).forward(x)).toThrow(
+      /weight must have shape \[4\], got \[6\]/,
+    );
   });
 
   test('layer norm with a weight alone', () => {
     const norm = new nn.LayerNorm(5, { bias: false });
     expect(Object.keys(norm.stateDict())).toEqual(['weight']);
     expect(norm.forward(x).shape).toEqual(x.shape);
+  });
+
+  test('an embedding looks up rows; the padding row stays 0', () => {
+    const table = new nn.Embedding(5, 3, { paddingIdx: -1 });
+    expect([table.paddingIdx, table.weight.shape]).toEqual([4, [5, 3]]);
+    const indices = tensor([4, 0, 4, 2], { dtype: 'int32' });
+    const rows = table.forward(indices);
+    same(rows, table.weight.indexSelect(0, indices));
+    expect([...rows.dataSync().subarray(0, 3)].map(Math.abs)).toEqual([0, 0, 0]);
+    rows.sum().backward();
+    expect([...table.weight.grad!.dataSync()].map((v) => Math.round(v))).toEqual([
+      1, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0,
+    ]);
+    expect(() => new nn.Embedding(5, 3, { paddingIdx: 5 })).toThrow(/paddingIdx must be/);
   });
 
   test('losses', () => {

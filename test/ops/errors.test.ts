@@ -97,7 +97,14 @@ const ROWS: Row[] = [
   ['add', () => x.add(tensor([1, 2])), SHAPE, /broadcast/],
   ['add', () => x.add('1' as unknown as number), ARGUMENT],
   ['relu', () => fluxion.relu([1] as unknown as Tensor), ARGUMENT],
-  ['clamp', () => x.clamp({ min: 2, max: 1 }), ARGUMENT],
+  ['clamp', () => x.clamp(), ARGUMENT, /min or max must be given/],
+  [
+    'div',
+    () => (x.div as (...args: unknown[]) => Tensor)(2, { roundingMode: 'floor' }),
+    ARGUMENT,
+    /no option/,
+  ],
+  ['add', () => x.add(2, { alpha: '2' as unknown as number }), ARGUMENT, /alpha/],
   ['dropout', () => x.dropout({ p: 2 }), ARGUMENT],
   ['item', () => x.item(), SHAPE],
 ];

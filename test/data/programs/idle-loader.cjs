@@ -12,6 +12,9 @@ const loader = new data.DataLoader({ arrays }, { batchSize: 10, workers: 2, pref
     }
   }
   const samples = { module: './test/data/programs/augment.cjs', export: 'samples' };
-  const main = new data.DataLoader({ ...samples, options: { length: 4 }, length: 4 }, { batchSize: 4 });
+  const main = new data.DataLoader(
+    { ...samples, options: { length: 4 }, length: 4 },
+    { batchSize: 4 },
+  );
   for await (const [, labels] of main) console.log(2, JSON.stringify(await labels.toArray()));
 })();

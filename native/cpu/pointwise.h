@@ -1,0 +1,129 @@
+// Pointwise convolution of planes and its gradients, where an image is a row-major matrix [channels, pixels]:
+//
+//   forward      y[m, p]  = act(sum_c weight[m, c] x[c, p] + bias[m] + residual[m, p])
+//   input vjp    the same with the transposed weight
+//   weight vjp   gw[m, c] = sum over images and pixels of g[m, p] x[c, p]
+//
+// No include guard: read once per instruction set, after gemm.h. One panel of kTileCols pixels of all channels
+// is copied to L1 and meets all rows of the packed weights. Its lines lie a plane apart, on as many pages as
+// there are channels, where no hardware prefetcher follows: each tile asks for some lines of the next panel.
+// Outputs larger than the cache are written around it. Parallel over (image, group, rows, pixels).
+
+namespace fluxion::cpu::FLUXION_TARGET {
+
+template <class T>
+struct PointwiseBlock {
+  int64_t rows, channels, pixels;  // of this block
+  int64_t plane;                   // pixels of an image
+  const T* in;
+  T* out;
+  const T* weights;  // of a group, packed: see pack_weights
+  int64_t first_row, padded_rows, step;
+  Epilogue<T> epilogue;  // of this block
+  int64_t ahead;         // pixels that follow the block in the image
+  bool stream;
+};
+
+template <class T>
+static void pointwise_block(const PointwiseBlock<T>& b, T* panel) {
+  const int64_t tiles = ceil_div(b.rows, kTileRows);
+  for (int64_t k = 0; k < b.channels; k += b.step) {
+    const int64_t now = std::min(b.step, b.channels - k);
+    const bool first = k == 0, last = k + now == b.channels;
+    const T* a = b.weights + k * b.padded_rows + b.first_row * now;
+    for (int64_t j = 0; j < b.pixels;) {
+      const int valid = panel_cols<T>(b.pixels - j);
+      const T* from = b.in + k * b.plane + j;
+      copy_panel(from, b.plane, valid, now, panel);
+      const bool more = j + valid + kTileCols<T> <= b.pixels + b.ahead;
+      for (int64_t t = 0; t < tiles; ++t) {
+        if (more) {
+          prefetch_panel(from + valid, b.plane, now * t / tiles, now * (t + 1) / tiles);
+        }
+        const int64_t i = t * kTileRows;
+        const int here = static_cast<int>(std::min<int64_t>(kTileRows, b.rows - i));
+        T* to = b.out + i * b.plane + j;
+        Tile<T> tile{now, to, b.plane, here, valid, !first, nullptr};
+        const Epilogue<T> part = b.epilogue.at(i, j, i * b.plane + j);
+        if (first) tile.bias = part.bias, tile.residual = part.residual;
+        if (last) tile.floor = part.floor();
+        tile.stream = b.stream;
+        dispatch_tile<T>(here, valid, [&](auto shape) {
+          packed_tile<T, shape.rows, shape.vectors>(tile, a + i * now, panel);
+        });
+        if (last && part.smooth()) activate_rows(part.activation, to, b.plane, here, valid);
+      }
+      j += valid;
+    }
+  }
+}
+
+// From this size on an output is written around the caches: it would not stay in them.
+inline constexpr int64_t kPointwiseStreamBytes = int64_t{8} << 20;
+
+template <class T>
+struct Pointwise {
+  int64_t images, groups, rows, channels, pixels;  // rows and channels of a group
+  const T* in;
+  T* out;
+  const T* weights;  // weight(group, row, channel) = weights[.. * strides]
+  int64_t row_stride, channel_stride;
+  Epilogue<T> epilogue;
+
+  int64_t depth_step() const { return fluxion::depth_step(channels, kConvDepthBytes, sizeof(T)); }
+  int64_t padded_rows() const { return round_up(rows, kTileRows); }
+};
+
+// packed: of each group [depth step][row panel][depth][kTileRows]
+template <class T>
+static void pack_pointwise(const Kernel& kernel, const Pointwise<T>& c, T* packed) {
+  const int64_t panels = c.padded_rows() / kTileRows, step = c.depth_step();
+  kernel.parallel_for(c.groups * panels, [&](int64_t block, int) {
+    const int64_t group = block / panels, row = block % panels * kTileRows;
+    const int valid = static_cast<int>(std::min<int64_t>(kTileRows, c.rows - row));
+    const T* from = c.weights + group * c.rows * c.channels + row * c.row_stride;
+    for (int64_t k = 0; k < c.channels; k += step) {
+      const int64_t now = std::min(step, c.channels - k);
+      pack_strided<T, kTileRows>(
+          from + k * c.channel_stride, c.channel_stride, c.row_stride, valid, now,
+          packed + group * c.padded_rows() * c.channels + k * c.padded_rows() + row * now);
+    }
+  });
+}
+
+template <class T>
+static void pointwise_planes(const Kernel& kernel, const Pointwise<T>& c) {
+  if (c.images * c.groups * c.rows * c.pixels == 0) return;
+  T* packed = kernel.workspace<T>();
+  pack_pointwise(kernel, c, packed);
+  constexpr int64_t bytes = static_cast<int64_t>(sizeof(T));
+  constexpr int64_t most_cols = kConvBlockColBytes / bytes;
+  const int64_t plane = c.pixels;
+  const int64_t row_step = round_up(ceil_div(c.rows, ceil_div(c.rows, kConvBlockRows)), kTileRows);
+  const int64_t row_blocks = ceil_div(c.rows, row_step);
+  const int64_t wanted = ceil_div(kConvMinBlocks, c.images * c.groups * row_blocks);
+  const int64_t col_step =
+      round_up(ceil_div(plane, std::max(wanted, ceil_div(plane, most_cols))), kTileCols<T>);
+  const int64_t col_blocks = ceil_div(plane, col_step);
+  const bool streaming = c.images * c.groups * c.rows * plane * bytes >= kPointwiseStreamBytes &&
+                         reinterpret_cast<uintptr_t>(c.out) % FLUXION_VECTOR_BYTES == 0 &&
+                         plane * bytes % FLUXION_VECTOR_BYTES == 0 && c.channels <= c.depth_step();
+  kernel.parallel_for(
+      c.images * c.groups * row_blocks * col_blocks, [&](int64_t block, int thread) {
+        const int64_t pixel = block % col_blocks * col_step;
+        const int64_t row = block / col_blocks % row_blocks * row_step;
+        const int64_t group = block / (col_blocks * row_blocks) % c.groups;
+        const int64_t image = block / (col_blocks * row_blocks * c.groups);
+        const int64_t cols = std::min(col_step, plane - pixel);
+        const int64_t in = (image * c.groups + group) * c.channels * plane + pixel;
+        const int64_t out = ((image * c.groups + group) * c.rows + row) * plane + pixel;
+        pointwise_block<T>(
+            {std::min(row_step, c.rows - row), c.channels, cols, plane, c.in + in, c.out + out,
+             packed + group * c.padded_rows() * c.channels, row, c.padded_rows(), c.depth_step(),
+             c.epilogue.at(group * c.rows + row, 0, out), plane - pixel - cols, streaming},
+            kernel.scratch<T>(thread));
+        if (streaming) stream_fence();
+      });
+}
+
+}  // namespace fluxion::cpu::FLUXION_TARGET

@@ -97,7 +97,7 @@ const elementLossOp = defineOpWithOutputs<ElementLossParams>('element_loss', {
     const [weight, posWeight] = [operand(2) as Tensor | null, operand(3) as Tensor | null];
     if (gradEnabled()) {
       return pullThrough(g, [x, target, weight, posWeight], needs, (u, t, w, p) =>
-        composed(params, u!, t!, w!, p!),
+        composed(params, u!, t!, w, p),
       );
     }
     const wanted = (needs(0) ? 1 : 0) | (needs(1) ? 2 : 0);

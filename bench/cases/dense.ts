@@ -1,12 +1,4 @@
-import {
-  type Tensor,
-  batchNorm,
-  crossEntropy,
-  matmul,
-  randint,
-  softmax,
-  tidy,
-} from 'fluxion';
+import { type Tensor, batchNorm, crossEntropy, matmul, randint, softmax, tidy } from 'fluxion';
 import {
   type Case,
   TORCH,

@@ -55,7 +55,9 @@ function normalization(how: Normalization): Case {
               return values.map((t) => sum(t.mul(t)).item());
             });
           const expected = figures(how.steps);
-          figures(how.run).forEach((v, i) => expectClose(`${how.name}[${i}]`, v, expected[i]!, 1e-3));
+          figures(how.run).forEach((v, i) =>
+            expectClose(`${how.name}[${i}]`, v, expected[i]!, 1e-3),
+          );
         },
       };
     },
@@ -73,8 +75,7 @@ export const NORMALIZATION: readonly Case[] = [
     sizes: IMAGES,
     small: SMALL,
     parameters: ({ c }) => [c],
-    run: (x, weight, bias) =>
-      batchNorm(x, { weight, bias, training: true, activation: 'relu' }),
+    run: (x, weight, bias) => batchNorm(x, { weight, bias, training: true, activation: 'relu' }),
     steps: (x, weight, bias) => relu(inSteps(x, [0, 2, 3], column(weight), column(bias))),
   }),
   normalization({

@@ -83,7 +83,9 @@ function lossCase(name: string, run: (x: Tensor, t: Tensor) => Tensor): Case {
         run: step,
         verify: () => {
           const loss = tidy(() => step(0).item());
-          const each = tidy(() => mean(run(x[0]!.detach().reshape([-1, 1]), t[0]!.reshape([-1, 1]))).item());
+          const each = tidy(() =>
+            mean(run(x[0]!.detach().reshape([-1, 1]), t[0]!.reshape([-1, 1]))).item(),
+          );
           expectClose(name, loss, each, 1e-5);
           // The slope along x itself.
           const slope = tidy(() => sum(x[0]!.grad!.mul(x[0]!.detach())).item());
@@ -97,10 +99,34 @@ function lossCase(name: string, run: (x: Tensor, t: Tensor) => Tensor): Case {
 }
 
 export const REDUCTIONS: readonly Case[] = [
-  reduction({ name: 'rows', rows: 4096, size: 1000, run: (x) => sum(x, { dim: 1 }), of: (v) => total(v) }),
-  reduction({ name: 'short-rows', rows: 1 << 18, size: 16, run: (x) => sum(x, { dim: 1 }), of: (v) => total(v) }),
-  reduction({ name: 'variance', rows: 4096, size: 1000, run: (x) => variance(x, { dim: 1 }), of: spread }),
-  reduction({ name: 'norm', rows: 4096, size: 1000, run: (x) => norm(x), of: (v) => Math.sqrt(total(v, (x) => x * x)) }),
+  reduction({
+    name: 'rows',
+    rows: 4096,
+    size: 1000,
+    run: (x) => sum(x, { dim: 1 }),
+    of: (v) => total(v),
+  }),
+  reduction({
+    name: 'short-rows',
+    rows: 1 << 18,
+    size: 16,
+    run: (x) => sum(x, { dim: 1 }),
+    of: (v) => total(v),
+  }),
+  reduction({
+    name: 'variance',
+    rows: 4096,
+    size: 1000,
+    run: (x) => variance(x, { dim: 1 }),
+    of: spread,
+  }),
+  reduction({
+    name: 'norm',
+    rows: 4096,
+    size: 1000,
+    run: (x) => norm(x),
+    of: (v) => Math.sqrt(total(v, (x) => x * x)),
+  }),
   reduction({
     name: 'logsumexp',
     rows: 4096,

@@ -57,25 +57,30 @@ function composed(
   return reduction === 'mean' ? div(sum(losses), sum(weights)) : reduced(losses, reduction);
 }
 
-const crossEntropyVjp = defineOpWithOutputs<CrossEntropyParams>('cross_entropy_vjp', {});
+/** The op of labels; the likelihood has an id of its own, so that errors of the data name it. */
+function defineLoss(id: string) {
+  const adjoint = defineOpWithOutputs<CrossEntropyParams>(`${id}_vjp`, {});
+  return defineOpWithOutputs<CrossEntropyParams>(id, {
+    saveInputs: [0, 1, 2],
+    saveOutputs: [1],
+    vjp: ({ g, needs, input, operand, output, params }) => {
+      const [logits, target] = [input(0), input(1)];
+      const weight = operand(2) as Tensor | null;
+      if (gradEnabled()) {
+        return pullThrough(
+          g,
+          [logits, target, weight],
+          (i) => i === 0 && needs(0),
+          (z) => composed(z!, target, weight, params),
+        );
+      }
+      return [...adjoint([g, logits, target, weight, output(1)], params), null, null];
+    },
+  });
+}
 
-const crossEntropyOp = defineOpWithOutputs<CrossEntropyParams>('cross_entropy', {
-  saveInputs: [0, 1, 2],
-  saveOutputs: [1],
-  vjp: ({ g, needs, input, operand, output, params }) => {
-    const [logits, target] = [input(0), input(1)];
-    const weight = operand(2) as Tensor | null;
-    if (gradEnabled()) {
-      return pullThrough(
-        g,
-        [logits, target, weight],
-        (i) => i === 0 && needs(0),
-        (z) => composed(z!, target, weight, params),
-      );
-    }
-    return [...crossEntropyVjp([g, logits, target, weight, output(1)], params), null, null];
-  },
-});
+const crossEntropyOp = defineLoss('cross_entropy');
+const nllLossOp = defineLoss('nll_loss');
 
 function shapeError(op: string, message: string): FluxionError {
   return new FluxionError('FLUXION_SHAPE_MISMATCH', op, message);
@@ -125,7 +130,8 @@ function ofLabels(
     weight && cast(weight, input.dtype),
   ];
   const records = gradEnabled() && input.requiresGrad;
-  const [loss, statistics] = crossEntropyOp(operands, params, records ? 3 : 1);
+  const run = params.logProbabilities ? nllLossOp : crossEntropyOp;
+  const [loss, statistics] = run(operands, params, records ? 3 : 1);
   statistics?.dispose(); // what the tape has saved is its own
   return single && params.reduction === 'none' ? reshapeOp([loss!], { shape: [] }) : loss!;
 }

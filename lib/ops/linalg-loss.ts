@@ -10,7 +10,7 @@ import {
   requireTensor,
   withDefaults,
 } from './define';
-import { abs, add, le, lt, mul, neg, square, sub, where } from './elementwise';
+import { abs, add, div, le, lt, mul, neg, square, sub, where } from './elementwise';
 import { softplus } from './elementwise-activation';
 import { floating, promoted } from './promote';
 import { mean, sum } from './reduce';
@@ -35,6 +35,11 @@ export function requireReduction(op: string, reduction: Reduction): void {
 /** @internal */
 export function reduced(losses: Tensor, reduction: Reduction): Tensor {
   return reduction === 'mean' ? mean(losses) : reduction === 'sum' ? sum(losses) : losses;
+}
+
+export interface WeightedLossOptions extends LossOptions {
+  /** Factor of each loss, of the shape of x; the mean divides by the sum of the factors. */
+  weight?: Tensor | null;
 }
 
 type Kind = 'squared' | 'absolute' | 'smoothL1' | 'huber' | 'bceWithLogits';
@@ -92,7 +97,7 @@ const elementLossOp = defineOpWithOutputs<ElementLossParams>('element_loss', {
     const [weight, posWeight] = [operand(2) as Tensor | null, operand(3) as Tensor | null];
     if (gradEnabled()) {
       return pullThrough(g, [x, target, weight, posWeight], needs, (u, t, w, p) =>
-        composed(params, u!, t!, w!, p!),
+        composed(params, u!, t!, w, p),
       );
     }
     const wanted = (needs(0) ? 1 : 0) | (needs(1) ? 2 : 0);
@@ -116,23 +121,56 @@ function elementLoss(
   return elementLossOp(operands, params)[0]!;
 }
 
+/** A loss with a factor for each element, of which 'mean' is the weighted mean. */
+function weightedLoss(
+  op: string,
+  x: Tensor,
+  target: Tensor,
+  weight: Tensor | null,
+  params: ElementLossParams,
+): Tensor {
+  if (weight === null) return elementLoss(op, x, target, params);
+  requireReduction(op, params.reduction);
+  requireTensor(op, x, 'x');
+  requireTensor(op, weight, 'weight');
+  requireFactor(op, 'weight', weight, x.shape);
+  if (!sameShape(weight.shape, x.shape)) {
+    throw new FluxionError(
+      'FLUXION_SHAPE_MISMATCH',
+      op,
+      `weight must have the shape of x, ${show([...x.shape])}, got ${show([...weight.shape])}`,
+    );
+  }
+  const averaged = params.reduction === 'mean';
+  const total = averaged ? { ...params, reduction: 'sum' as const } : params;
+  const factors = floating(op, weight);
+  const loss = elementLoss(op, x, target, total, [factors, null]);
+  return averaged ? div(loss, sum(factors)) : loss;
+}
+
 /**
  * Squared error (x - target)^2, reduced over all elements.
  *
  * `x` and `target` broadcast to each other. Gradients in both, of any order. Cost: one read; backward reads
- * both and writes the gradients. Errors: FLUXION_SHAPE_MISMATCH.
+ * both and writes the gradients. No gradient in `weight`. Errors: FLUXION_SHAPE_MISMATCH.
  */
-export function mseLoss(x: Tensor, target: Tensor, options?: LossOptions): Tensor {
+export function mseLoss(x: Tensor, target: Tensor, options?: WeightedLossOptions): Tensor {
   const op = 'mseLoss';
-  const { reduction } = withDefaults<Required<LossOptions>>(op, options, { reduction: 'mean' });
-  return elementLoss(op, x, target, { kind: 'squared', width: 1, reduction });
+  const { reduction, weight } = withDefaults<Required<WeightedLossOptions>>(op, options, {
+    reduction: 'mean',
+    weight: null,
+  });
+  return weightedLoss(op, x, target, weight, { kind: 'squared', width: 1, reduction });
 }
 
 /** Absolute error |x - target|; its gradient where they are equal is 0. Else as {@link mseLoss}. */
-export function l1Loss(x: Tensor, target: Tensor, options?: LossOptions): Tensor {
+export function l1Loss(x: Tensor, target: Tensor, options?: WeightedLossOptions): Tensor {
   const op = 'l1Loss';
-  const { reduction } = withDefaults<Required<LossOptions>>(op, options, { reduction: 'mean' });
-  return elementLoss(op, x, target, { kind: 'absolute', width: 1, reduction });
+  const { reduction, weight } = withDefaults<Required<WeightedLossOptions>>(op, options, {
+    reduction: 'mean',
+    weight: null,
+  });
+  return weightedLoss(op, x, target, weight, { kind: 'absolute', width: 1, reduction });
 }
 
 export interface SmoothL1LossOptions extends LossOptions {
@@ -159,7 +197,7 @@ export function smoothL1Loss(x: Tensor, target: Tensor, options?: SmoothL1LossOp
   return elementLoss(op, x, target, { kind: 'smoothL1', width: beta, reduction });
 }
 
-export interface HuberLossOptions extends LossOptions {
+export interface HuberLossOptions extends WeightedLossOptions {
   /** Where the parabola meets the lines, > 0. Default 1. */
   delta?: number;
 }
@@ -171,8 +209,9 @@ export interface HuberLossOptions extends LossOptions {
  */
 export function huberLoss(x: Tensor, target: Tensor, options?: HuberLossOptions): Tensor {
   const op = 'huberLoss';
-  const { reduction, delta } = withDefaults<Required<HuberLossOptions>>(op, options, {
+  const { reduction, weight, delta } = withDefaults<Required<HuberLossOptions>>(op, options, {
     reduction: 'mean',
+    weight: null,
     delta: 1,
   });
   requireArgument(
@@ -180,7 +219,7 @@ export function huberLoss(x: Tensor, target: Tensor, options?: HuberLossOptions)
     op,
     () => `delta must be a finite number > 0, got ${show(delta)}`,
   );
-  return elementLoss(op, x, target, { kind: 'huber', width: delta, reduction });
+  return weightedLoss(op, x, target, weight, { kind: 'huber', width: delta, reduction });
 }
 
 export interface BceWithLogitsOptions extends LossOptions {

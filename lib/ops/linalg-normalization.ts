@@ -128,7 +128,7 @@ const batchNormOp = defineOpWithOutputs<BatchNormParams>('batch_norm', {
         const statistics = training
           ? { dims: [...x.shape.keys()].filter((i) => i !== 1) }
           : { mean: column(mean)!, variance: column(variance)! };
-        return composed(u!, column(w!), column(b!), statistics, eps, activation);
+        return composed(u!, column(w), column(b), statistics, eps, activation);
       }).concat([null, null]);
     }
     return batchNormVjp([g, x, weight, bias, mean, variance], params, wantedBits(needs)).concat([
@@ -283,7 +283,7 @@ const layerNormOp = defineOpWithOutputs<LayerNormParams>('layer_norm', {
       const dims = Array.from({ length: normalizedDims }, (_, i) => x.ndim - 1 - i);
       const bias = needs(2) ? input(2) : null;
       return pullThrough(g, [x, weight, bias], needs, (u, w, b) =>
-        composed(u!, w!, b!, { dims }, eps),
+        composed(u!, w, b, { dims }, eps),
       );
     }
     return layerNormVjp(

@@ -31,6 +31,7 @@ export {
   type LossOptions,
   type Reduction,
   type SmoothL1LossOptions,
+  type WeightedLossOptions,
   bceWithLogits,
   huberLoss,
   l1Loss,

@@ -28,7 +28,7 @@ export interface VarianceOptions extends ReduceOptions {
 }
 
 export interface NormOptions extends ReduceOptions {
-  /** A number >= 0, Infinity or -Infinity. Default 2. */
+  /** Any number, Infinity and -Infinity too. Default 2. */
   p?: number;
 }
 
@@ -136,6 +136,7 @@ const normOp = defineOp<Norm>('norm', {
 /** (sum |x|^p)^(1/p) for another p. */
 function generalNorm(x: Tensor, p: number, reduction: Reduction): Tensor {
   const magnitude = abs(x);
+  if (p < 0) return pow(sumOp([pow(magnitude, p)], reduction), 1 / p);
   const zero = eq(magnitude, 0);
   // The slope of |x|^p at 0 is 0 or infinite; PyTorch's gradient there is 0.
   const powers = where(zero, 0, pow(where(zero, 1, magnitude), p));
@@ -145,12 +146,12 @@ function generalNorm(x: Tensor, p: number, reduction: Reduction): Tensor {
 }
 
 /**
- * Vector norm over dimensions: (sum |x|^p)^(1/p) for p > 0, max |x| for Infinity, min |x| for -Infinity, the
+ * Vector norm over dimensions: (sum |x|^p)^(1/p) in general, max |x| for Infinity, min |x| for -Infinity, the
  * number of elements other than 0 for 0. Sums are in float64: no overflow of float32 squares. The gradient at
  * the zero vector is 0; ties of an extremum share it. Integers are taken as float32. Differentiable. Cost:
  * one read for 0, 1, 2 and the extrema, a composition for another p.
  *
- * Errors: FLUXION_INVALID_ARGUMENT for a p that is no number, for a negative finite one, and for an extremum
+ * Errors: FLUXION_INVALID_ARGUMENT for a p that is no number and for an extremum
  * over no elements.
  */
 export function norm(input: Tensor, options?: NormOptions): Tensor {
@@ -162,9 +163,9 @@ export function norm(input: Tensor, options?: NormOptions): Tensor {
     keepdim: false,
   });
   requireArgument(
-    typeof p === 'number' && (p >= 0 || p === -Infinity),
+    typeof p === 'number' && !Number.isNaN(p),
     'norm',
-    () => `p must be a number >= 0 or -Infinity, got ${show(p)}`,
+    () => `p must be a number, got ${show(p)}`,
   );
   const reduction = { dims: dimsOf('norm', x, dim), keepdim };
   if ([0, 1, 2, Infinity, -Infinity].includes(p)) {

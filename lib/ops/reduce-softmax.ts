@@ -2,8 +2,8 @@ import { requireArgument, show } from '../errors';
 import { gradEnabled } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { reshapeOp, sumOp } from './broadcast';
-import { type OpFunction, axisOf, defineOp, withDefaults } from './define';
-import { eq, exp, mul, sub, where } from './elementwise';
+import { type OpFunction, axisOf, defineOp, defineOpWithOutputs, withDefaults } from './define';
+import { div, exp, mul, sub } from './elementwise';
 import { floating } from './promote';
 import { aboutRun, dimsOf, keptShape, runsOf, spreadOp } from './reduce-sum';
 
@@ -12,15 +12,14 @@ export interface LogsumexpOptions {
   keepdim?: boolean;
 }
 
-const logSumExpOp = defineOp<Axis>('log_sum_exp', {
+const logSumExpOp = defineOpWithOutputs<Axis>('log_sum_exp', {
   saveInputs: [0],
-  saveOutputs: [0],
+  saveOutputs: [0, 1, 2],
   vjp: ({ g, input, output }) => {
-    const [x, y] = [input(0), output(0)];
-    // The gradient of a row of -Infinity is that of no row: 0.
-    const shift = where(eq(y, -Infinity), 0, y);
-    if (gradEnabled()) return [mul(g, exp(sub(x, shift)))];
-    return [spreadOp([x, g, shift], { kind: 'exponential' })];
+    const x = input(0);
+    if (gradEnabled()) return [mul(g, exp(sub(x, output(0))))];
+    // From the maximum and the sum beside it: log sum e^x has lost the digits behind a large maximum.
+    return [spreadOp([x, div(g, output(2)), output(1)], { kind: 'exponential' })];
   },
 });
 
@@ -48,7 +47,11 @@ export function logsumexp(
   let y = x;
   for (const run of runsOf(dims)) {
     const after = y.shape.map((n, i) => (run.includes(i) ? 1 : n));
-    y = reshapeOp([logSumExpOp([aboutRun(y, run)], { dim: 1 })], { shape: after });
+    const records = gradEnabled() && y.requiresGrad;
+    const outputs = logSumExpOp([aboutRun(y, run)], { dim: 1 }, records ? 7 : 1);
+    outputs[1]?.dispose(); // what the tape has saved is its own
+    outputs[2]?.dispose();
+    y = reshapeOp([outputs[0]!], { shape: after });
   }
   return y.shape.length === shape.length && keepdim ? y : reshapeOp([y], { shape });
 }

@@ -326,5 +326,13 @@ void k_cross_entropy_vjp(const CrossEntropyParams& params, const Kernel& kernel)
   });
 }
 
+// Ops of their own, so that errors name them.
+void k_nll_loss(const CrossEntropyParams& params, const Kernel& kernel) {
+  k_cross_entropy(params, kernel);
+}
+void k_nll_loss_vjp(const CrossEntropyParams& params, const Kernel& kernel) {
+  k_cross_entropy_vjp(params, kernel);
+}
+
 }  // namespace fluxion::cpu::FLUXION_TARGET
 #endif

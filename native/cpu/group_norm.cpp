@@ -100,7 +100,8 @@ struct GroupBackward {
       const Affine<T> affine = affine_of(block, first + i, r);
       const int64_t at = start + i * s.size;
       plane_input_vjp(g + at, x + at, s.size, affine, params.activation,
-                      Gradient<T>{affine.scale, slope, constant}, gx + at, streams);
+                      s.count == 1 ? Gradient<T>{} : Gradient<T>{affine.scale, slope, constant},
+                      gx + at, streams);
     }
     if (streams) stream_fence();
   }

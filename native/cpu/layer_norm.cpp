@@ -177,9 +177,11 @@ struct LayerVjp {
 
   RowGradient<T> row(int64_t r) const {
     const T *gr = g + r * s.n, *xr = x + r * s.n;
-    RowGradient<T> row{
-        gr, xr, gx ? gx + r * s.n : nullptr, broadcast<T>(mean[r]), broadcast<T>(rstd[r]), {}, {}};
-    if (gx) {
+    RowGradient<T> row{gr, xr, gx ? gx + r * s.n : nullptr, broadcast<T>(mean[r]),
+                       broadcast<T>(rstd[r]), {}, {}};
+    if (gx && s.n == 1) {
+      row.rstd = Vec<T>{};  // one value is its own mean: exactly no gradient
+    } else if (gx) {
       const SumPair sums = row_sums(gr, xr, weight, s.n, mean[r]);
       const double n = static_cast<double>(s.n), q = static_cast<double>(rstd[r]);
       row.slope = broadcast<T>(static_cast<T>(-q * q * q * sums.b / n));

@@ -280,8 +280,35 @@ T extreme_of(const T* x, int64_t rows, int64_t inner, T largest) {
   return largest;
 }
 
+// Where results go: log sum e^x, and for the adjoint the maximum and the sum of e^(x - maximum).
 template <class T>
-void log_sum_columns(const T* x, int64_t rows, int64_t inner, int64_t width, T* out) {
+struct LogSums {
+  T *log_sum, *largest, *sum;
+
+  LogSums at(int64_t i) const {
+    return {log_sum + i, largest ? largest + i : nullptr, sum ? sum + i : nullptr};
+  }
+  // Of a finite maximum.
+  void put(int64_t i, T top, double total) const {
+    log_sum[i] = top + vlog(static_cast<T>(total));
+    if (largest) largest[i] = top;
+    if (sum) sum[i] = static_cast<T>(total);
+  }
+  void put_extreme(int64_t i, T top) const {
+    log_sum[i] = top;
+    if (largest) largest[i] = top;
+    if (sum) sum[i] = T(1);
+  }
+};
+
+template <class T>
+bool is_finite(T x) {
+  return std::fabs(x) <= std::numeric_limits<T>::max();
+}
+
+template <class T>
+void log_sum_columns(const T* x, int64_t rows, int64_t inner, int64_t width,
+                     const LogSums<T>& out) {
   T largest[kTile];
   double sum[kTile];
   std::fill(largest, largest + width, -std::numeric_limits<T>::infinity());
@@ -297,14 +324,13 @@ void log_sum_columns(const T* x, int64_t rows, int64_t inner, int64_t width, T* 
   for (; done < rows; ++done)
     add_rows<LogSoftmax, 1, T>(x + done * inner, x + done * inner, nullptr, inner, width, largest,
                                sum);
-  for (int64_t j = 0; j < width; ++j) out[j] = largest[j] + vlog(static_cast<T>(sum[j]));
+  for (int64_t j = 0; j < width; ++j) out.put(j, largest[j], sum[j]);
   for (int64_t j = 0; j < width; ++j)
-    if (!(std::fabs(largest[j]) <= std::numeric_limits<T>::max()))
-      out[j] = extreme_of(x + j, rows, inner, largest[j]);
+    if (!is_finite(largest[j])) out.put_extreme(j, extreme_of(x + j, rows, inner, largest[j]));
 }
 
 template <class T>
-void log_sum_short_rows(const T* x, int64_t rows, int64_t size, T* out) {
+void log_sum_short_rows(const T* x, int64_t rows, int64_t size, const LogSums<T>& out) {
   constexpr int w = kLanes<T>;
   alignas(64) T lines[kShortRow * kGroup];
   for (int64_t i = 0; i < rows; i += kGroup) {
@@ -312,15 +338,15 @@ void log_sum_short_rows(const T* x, int64_t rows, int64_t size, T* out) {
     for (int64_t r = 0; r < count; r += w)
       load_transposed(x + (i + r) * size, size, static_cast<int>(std::min<int64_t>(w, count - r)),
                       size, lines + r, kGroup);
-    log_sum_columns(lines, size, kGroup, count, out + i);
+    log_sum_columns(lines, size, kGroup, count, out.at(i));
   }
 }
 
 template <class T>
-T log_sum_row(const T* x, int64_t n) {
+void log_sum_row(const T* x, int64_t n, int64_t i, const LogSums<T>& out) {
   const T largest = max_of_row(x, n);
-  if (!(std::fabs(largest) <= std::numeric_limits<T>::max())) return extreme_of(x, n, 1, largest);
-  return largest + vlog(static_cast<T>(exp_sum_of_row<false, T>(x, n, largest, nullptr)));
+  if (!is_finite(largest)) return out.put_extreme(i, extreme_of(x, n, 1, largest));
+  out.put(i, largest, exp_sum_of_row<false, T>(x, n, largest, nullptr));
 }
 
 template <class T>
@@ -334,18 +360,18 @@ void log_sum_exp(const AxisParams& p, const Kernel& k) {
   const int64_t per_block = std::max<int64_t>(
       1, kElementsPerBlock / 2 / std::max<int64_t>(1, size * std::min(inner, kTile)));
   const T* const x = k.in(0).as<T>();
-  T* const out = k.out(0).as<T>();
+  const LogSums<T> out{k.out(0).as<T>(), k.out(1).as<T>(), k.out(2).as<T>()};
   k.parallel_for(blocks_of(total, per_block), [&](int64_t block, int) {
     const int64_t begin = block * per_block, end = std::min(total, begin + per_block);
     if (inner == 1 && size <= kShortRow)
-      return log_sum_short_rows(x + begin * size, end - begin, size, out + begin);
+      return log_sum_short_rows(x + begin * size, end - begin, size, out.at(begin));
     for (int64_t t = begin; t < end; ++t) {
       const int64_t column = t % tiles * kTile, at = t / tiles * size * inner + column;
       if (inner == 1) {
-        out[t] = log_sum_row(x + at, size);
+        log_sum_row(x + at, size, t, out);
       } else {
         log_sum_columns(x + at, size, inner, std::min(kTile, inner - column),
-                        out + t / tiles * inner + column);
+                        out.at(t / tiles * inner + column));
       }
     }
   });

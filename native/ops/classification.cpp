@@ -73,4 +73,11 @@ void infer_cross_entropy_vjp(const CrossEntropyParams& params, Infer& infer) {
   infer.work = 16 * infer.shape(1).size();
 }
 
+void infer_nll_loss(const CrossEntropyParams& params, Infer& infer) {
+  infer_cross_entropy(params, infer);
+}
+void infer_nll_loss_vjp(const CrossEntropyParams& params, Infer& infer) {
+  infer_cross_entropy_vjp(params, infer);
+}
+
 }  // namespace fluxion

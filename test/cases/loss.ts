@@ -137,7 +137,7 @@ const LOSSES: Case[] = [
     },
     {
       name: `nllLoss ${show(shape)}`,
-      ops: ['cross_entropy'],
+      ops: ['nll_loss', 'nll_loss_vjp'],
       inputs: [{ shape }, target],
       run: (x, labels) => nllLoss(x, labels, { reduction: 'sum' }),
       reference: (x, labels) =>

@@ -59,7 +59,11 @@ describe('an activation in the same pass', () => {
           fuse ? norm(u, w, b, name) : AFTER[name](norm(u, w, b, 'none'));
         close(run(true)(x, weight, bias), run(false)(x, weight, bias), name);
         const gradients = (fuse: boolean) =>
-          grad((u: Tensor, w: Tensor, b: Tensor) => sum(run(fuse)(u, w, b).mul(c)))(x, weight, bias);
+          grad((u: Tensor, w: Tensor, b: Tensor) => sum(run(fuse)(u, w, b).mul(c)))(
+            x,
+            weight,
+            bias,
+          );
         const plain = gradients(false);
         gradients(true).forEach((g, i) => close(g, plain[i]!, `${name}, gradient ${i}`));
       }
@@ -135,20 +139,50 @@ describe('at the edges', () => {
 
 describe('refusals', () => {
   const x = randn([2, 4, 3], { seed: 1 });
-  const labels = tensor([[0, 1, 2], [1, 2, 3]], { dtype: 'int32' });
+  const labels = tensor(
+    [
+      [0, 1, 2],
+      [1, 2, 3],
+    ],
+    { dtype: 'int32' },
+  );
   test.each([
     ['numGroups', () => groupNorm(x, 3), /numGroups must divide the 4 channels, got 3/],
-    ['activation', () => batchNorm(x, { training: true, activation: 'sine' as never }), /activation must be one of/],
+    [
+      'activation',
+      () => batchNorm(x, { training: true, activation: 'sine' as never }),
+      /activation must be one of/,
+    ],
     ['planes', () => instanceNorm(x.slice(2, 0, 1)), /more than one value per plane/],
-    ['weight', () => crossEntropy(x, labels, { weight: randn([3]) }), /weight must have shape \[4\], got \[3\]/],
-    ['target', () => crossEntropy(x, labels.slice(1, 0, 2)), /target must have the shape of logits/],
+    [
+      'weight',
+      () => crossEntropy(x, labels, { weight: randn([3]) }),
+      /weight must have shape \[4\], got \[3\]/,
+    ],
+    [
+      'target',
+      () => crossEntropy(x, labels.slice(1, 0, 2)),
+      /target must have the shape of logits/,
+    ],
     ['nllLoss', () => nllLoss(x, randn([2, 3])), /nllLoss: target must be int32 or uint8/],
-    ['smoothing', () => crossEntropy(x, labels, { labelSmoothing: 2 }), /labelSmoothing must be in \[0, 1\], got 2/],
-    ['ignoreIndex', () => nllLoss(x, labels, { ignoreIndex: 0.5 }), /ignoreIndex must be an integer, got 0.5/],
+    [
+      'smoothing',
+      () => crossEntropy(x, labels, { labelSmoothing: 2 }),
+      /labelSmoothing must be in \[0, 1\], got 2/,
+    ],
+    [
+      'ignoreIndex',
+      () => nllLoss(x, labels, { ignoreIndex: 0.5 }),
+      /ignoreIndex must be an integer, got 0.5/,
+    ],
     ['delta', () => huberLoss(x, x, { delta: 0 }), /delta must be a finite number > 0, got 0/],
     ['beta', () => smoothL1Loss(x, x, { beta: -1 }), /beta must be a finite number >= 0, got -1/],
     ['shape', () => bceWithLogits(x, labels), /target must have the shape of x/],
-    ['posWeight', () => bceWithLogits(x, x, { posWeight: randn([2]) }), /posWeight must broadcast to/],
+    [
+      'posWeight',
+      () => bceWithLogits(x, x, { posWeight: randn([2]) }),
+      /posWeight must broadcast to/,
+    ],
     ['reduction', () => huberLoss(x, x, { reduction: 'max' as never }), /reduction must be one of/],
   ])('%s', (_, run, message) => {
     expect(run).toThrow(message);

@@ -30,9 +30,7 @@ const groupNormOp = defineOpWithOutputs<GroupNormParams>('group_norm', {
     const x = input(0);
     const [weight, bias] = [operand(1) as Tensor | null, operand(2) as Tensor | null];
     if (gradEnabled()) {
-      return pullThrough(g, [x, weight, bias], needs, (u, w, b) =>
-        composeGroups(u!, w, b, params),
-      );
+      return pullThrough(g, [x, weight, bias], needs, (u, w, b) => composeGroups(u!, w, b, params));
     }
     return groupNormVjp([g, x, weight, bias, output(1), output(2)], params, wantedBits(needs));
   },

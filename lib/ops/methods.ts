@@ -52,7 +52,6 @@ const NOT_METHODS = [
   'cat',
   'stack',
   'einsum',
-  'embedding',
   'rand',
   'randn',
   'randint',

@@ -5,9 +5,9 @@ import { gradEnabled } from '../tensor/scope';
 import { Tensor } from '../tensor/tensor';
 import { noGrad } from '../autograd/tidy';
 import { expandTo, reshapeOp, sumOp } from './broadcast';
-import { defineOp, defineOpWithOutputs, pullThrough, requireTensor, withDefaults } from './define';
+import { defineOp, defineOpWithOutputs, pullThrough, withDefaults } from './define';
 import { abs, cast, div, eq, mul, pow, sign, sqrt, square, sub, where } from './elementwise';
-import { floating, inexact, mulConjOp, realOp } from './promote';
+import { floating, mulConjOp, realOp } from './promote';
 import {
   type ReduceOptions,
   type Reduction,
@@ -17,6 +17,7 @@ import {
   kept,
   meanOp,
   reductionOf,
+  requireInexact,
   runsOf,
   shareOfTies,
   spreadOp,
@@ -69,7 +70,7 @@ function varianceOf(
   options: VarianceOptions | undefined,
   root: boolean,
 ): Tensor {
-  const x = inexact(op, input);
+  const x = requireInexact(op, input);
   const { dim, keepdim, correction } = withDefaults<Required<VarianceOptions>>(op, options, {
     dim: [],
     keepdim: false,
@@ -148,14 +149,14 @@ function generalNorm(x: Tensor, p: number, reduction: Reduction): Tensor {
 /**
  * Vector norm over dimensions: (sum |x|^p)^(1/p) in general, max |x| for Infinity, min |x| for -Infinity, the
  * number of elements other than 0 for 0. Sums are in float64: no overflow of float32 squares. The gradient at
- * the zero vector is 0; ties of an extremum share it. Integers are taken as float32. Differentiable. Cost:
+ * the zero vector is 0; ties of an extremum share it. Differentiable. Cost:
  * one read for 0, 1, 2 and the extrema, a composition for another p.
  *
- * Errors: FLUXION_INVALID_ARGUMENT for a p that is no number and for an extremum
- * over no elements.
+ * Errors: FLUXION_INVALID_ARGUMENT for a p that is no number and for an extremum over no elements;
+ * FLUXION_DTYPE_MISMATCH for integers.
  */
 export function norm(input: Tensor, options?: NormOptions): Tensor {
-  requireTensor('norm', input);
+  requireInexact('norm', input);
   const x = floating('norm', isComplex(input.dtype) ? abs(input) : input);
   const { p, dim, keepdim } = withDefaults<Required<NormOptions>>('norm', options, {
     p: 2,

@@ -1,9 +1,10 @@
+import { FluxionError } from '../errors';
+import { carriesGradients } from '../tensor/dtype';
 import { gradEnabled } from '../tensor/scope';
 import type { Tensor } from '../tensor/tensor';
 import { expandReduced, reshapeOp, sumOp } from './broadcast';
 import { type VjpContext, axisOf, defineOp, listOf, requireTensor, withDefaults } from './define';
 import { cast, div, eq, mul } from './elementwise';
-import { inexact } from './promote';
 
 // Dimensions count from the back when negative. Sums are cut into slices by the shape alone, so every
 // reduction has the same bits for any number of threads.
@@ -105,9 +106,28 @@ export const meanOp = defineOp<Reduction>('mean', {
   ],
 });
 
-/** Mean over dimensions; NaN over none. Integers are taken as float32, complex numbers as they are. Differentiable. Cost: one read. */
+/**
+ * Throws for integers: their means and deviations are no integers, and the caller says which float they are to be.
+ *
+ * @internal
+ */
+export function requireInexact(op: string, x: Tensor): Tensor {
+  requireTensor(op, x);
+  if (carriesGradients(x.dtype)) return x;
+  throw new FluxionError(
+    'FLUXION_DTYPE_MISMATCH',
+    op,
+    `x must be floating-point or complex, got ${x.dtype}; x.to('float32') converts it`,
+  );
+}
+
+/**
+ * Mean over dimensions; NaN over none. Differentiable. Cost: one read.
+ *
+ * Errors: FLUXION_DTYPE_MISMATCH for integers, here and for variance, std and norm, as in PyTorch.
+ */
 export function mean(x: Tensor, options?: ReduceOptions): Tensor {
-  return meanOp([inexact('mean', x)], reductionOf('mean', x, options));
+  return meanOp([requireInexact('mean', x)], reductionOf('mean', x, options));
 }
 
 // ---------------------------------------------------------------------------------------------------

@@ -80,8 +80,10 @@ const FLOPS: Record<string, (shapes: OpShapes) => number> = {
   softmax: perOutput(4),
   log_softmax: perOutput(4),
   matmul: ({ inputs, output }) => 2 * count(output) * (inputs[0]?.at(-1) ?? 1),
+  linear: ({ inputs, output }) => 2 * count(output) * (inputs[0]?.at(-1) ?? 1),
+  depthwise_conv2d_vjp: ({ inputs }) => 2 * convolution(inputs[0], inputs[2]),
   ...Object.fromEntries(
-    ['conv1d', 'conv2d', 'conv3d'].flatMap((name) => [
+    ['conv2d', 'conv3d'].flatMap((name) => [
       [name, forwardConvolution],
       [`${name}_input_vjp`, inputGradient],
       [`${name}_weight_vjp`, weightGradient],
@@ -89,8 +91,10 @@ const FLOPS: Record<string, (shapes: OpShapes) => number> = {
   ),
   batch_norm: perOutput(6),
   layer_norm: perOutput(6),
+  group_norm: perOutput(6),
   batch_norm_vjp: perInput(11),
   layer_norm_vjp: perInput(11),
+  group_norm_vjp: perInput(11),
   adam_step: perInput(12),
   sgd_step: perInput(4),
   tridiagonal_solve: perOutput(8),

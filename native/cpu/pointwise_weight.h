@@ -86,7 +86,9 @@ template <class T>
 static void copy_unit(const typename PointwiseWeight<T>::Unit& u, const T* from, int64_t all,
                       int64_t plane, int64_t count, int64_t pitch, T* to) {
   constexpr int n = kLanes<T>;
+  const int64_t all_pixels = u.images * u.pixels;
   for (int64_t c = 0; c < count; ++c, from += plane, to += pitch) {
+    if (all_pixels % n != 0) store(to + all_pixels / n * n, Vec<T>{});
     for (int64_t m = 0; m < u.images; ++m) {
       const T* row = from + (u.image + m) * all * plane + u.pixel;
       T* line = to + m * u.pixels;

@@ -18,6 +18,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   adam_step: 'test/optim',
   sgd_step: 'test/optim',
   clip_grad_norm: 'test/optim',
+  running_statistics: 'test/ops/normalization.test.ts',
 };
 
 /** Runs a case forward, and backward to each input that has a gradient. */
@@ -122,6 +123,8 @@ describe('lib/ops', () => {
     expect(sorted(internal)).toEqual([
       'aboutRun',
       'composed',
+      'convolve',
+      'convolveTransposed',
       'countReduced',
       'diffusivityTable',
       'dimsOf',
@@ -140,6 +143,7 @@ describe('lib/ops', () => {
       'reluVjp',
       'requireActivation',
       'requireDiffusivity',
+      'requireInexact',
       'requireParameter',
       'requireReduction',
       'runsOf',

@@ -4,6 +4,7 @@
 
 #include "op_call.h"
 #include "ops/elementwise.h"
+#include "ops/pad.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"
 

@@ -1,6 +1,8 @@
 // Views, copies, concatenation, padding, selection and their adjoints against index-by-index references.
 #include "op_call.h"
+#include "ops/pad.h"
 #include "ops/shape.h"
+#include "ops/shape_index.h"
 
 using namespace fluxion;
 using namespace fluxion::test;
@@ -101,7 +103,7 @@ void test_placed(DType dtype) {
     want[position(p.input_shape, {1 + 2 * at[0], at[1], 2 + 3 * at[2]})] = g.raw(i);
   }
   expect(OpId::slice_vjp, &p, {g}, want);
-  const PadParams pad{Shape{1, 0, 2}, Shape{0, 2, 1}, 7};
+  const PadParams pad{Shape{1, 0, 2}, Shape{0, 2, 1}, PadMode::Constant, 7};
   want.assign(4 * 6 * 8, 7.0);
   for (int64_t i = 0; i < g.shape.size(); ++i) {
     const Shape at = indices(g.shape, i);

@@ -59,7 +59,7 @@ test('a run that was killed and resumed has each line once', async () => {
   const file = at('killed.jsonl');
   const line = {
     kind: 'step',
-    step: 15,
+    step: 18,
     epoch: 2,
     loss: 1,
     metrics: {},
@@ -68,7 +68,7 @@ test('a run that was killed and resumed has each line once', async () => {
   };
   appendFileSync(
     file,
-    `${JSON.stringify(line)}\n${JSON.stringify({ ...line, step: 18 })}\n{"kind":"st`,
+    `${JSON.stringify(line)}\n${JSON.stringify({ ...line, step: 21 })}\n{"kind":"st`,
   );
   await train('killed');
   await train('same');

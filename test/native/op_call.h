@@ -85,7 +85,20 @@ struct Array {
       if (*p != static_cast<char>(0xFB)) return false;
     return true;
   }
-  Array contiguous() const { return of(dtype, shape, values()); }
+  Array contiguous() const {
+    Array a = empty(dtype, shape);
+    const size_t size = size_of(dtype);
+    for (int64_t i = 0; i < shape.size(); ++i) {
+      int64_t from = offset, rest = i;
+      for (int d = shape.ndim - 1; d >= 0; --d) {
+        from += rest % shape[d] * strides[d];
+        rest /= shape[d];
+      }
+      std::memcpy(a.base() + static_cast<size_t>(i) * size,
+                  base() + static_cast<size_t>(from) * size, size);
+    }
+    return a;
+  }
   Array permuted(std::initializer_list<int> dims) const {
     Array a = *this;
     a.shape = a.strides = Shape{};

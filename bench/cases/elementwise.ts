@@ -132,7 +132,7 @@ function pointwiseBackward({ name, apply, slope }: (typeof ACTIVATIONS)[number])
       const run = (set: number) => {
         clearGrads(x[set]!);
         const y = apply(x[set]!);
-        y.backward(g[set]!);
+        y.backward(g[set]);
         return y;
       };
       return {

@@ -1,16 +1,19 @@
 import { type Tensor, batchNorm, groupNorm, layerNorm, relu, sum, tidy } from 'fluxion';
 import { type Case, TORCH, clearGrads, defineCase, expectClose, inputSets } from '../case';
 
+type Sizes = Record<'n' | 'c' | 'h' | 'w', number>;
+type Run = (x: Tensor, weight: Tensor, bias: Tensor, sizes: Sizes) => Tensor;
+
 interface Normalization {
   name: string;
   peer: string;
-  sizes: Record<'n' | 'c' | 'h' | 'w', number>;
-  small: Record<'n' | 'c' | 'h' | 'w', number>;
+  sizes: Sizes;
+  small: Sizes;
   /** Shape of weight and bias. */
-  parameters(sizes: Normalization['sizes']): number[];
-  run(x: Tensor, weight: Tensor, bias: Tensor, sizes: Normalization['sizes']): Tensor;
+  parameters: (sizes: Sizes) => number[];
+  run: Run;
   /** The same from other operations. */
-  steps(x: Tensor, weight: Tensor, bias: Tensor, sizes: Normalization['sizes']): Tensor;
+  steps: Run;
 }
 
 /** x normalised over dimensions, then weight and bias. */
@@ -42,7 +45,7 @@ function normalization(how: Normalization): Case {
       const step = (set: number, run: Normalization['run']) => {
         clearGrads(...leaves(set));
         const y = run(x[set]!, weight, bias, sizes);
-        y.backward(g[set]!);
+        y.backward(g[set]);
         return y;
       };
       return {

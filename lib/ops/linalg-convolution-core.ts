@@ -135,7 +135,7 @@ function sizesOf(
   axes: number,
   minimum: number,
 ): number[] {
-  const sizes: readonly unknown[] | number =
+  const sizes: readonly number[] =
     typeof size === 'number' ? Array.from({ length: axes }, () => size) : size;
   requireArgument(
     Array.isArray(sizes) &&
@@ -145,7 +145,7 @@ function sizesOf(
     () =>
       `${argument} must be an integer >= ${minimum}${axes > 1 ? ` or ${axes} of them` : ''}, got ${show(size)}`,
   );
-  return [...sizes] as number[];
+  return [...sizes];
 }
 
 function refuseShape(op: string, message: string): never {

@@ -177,8 +177,8 @@ struct LayerVjp {
 
   RowGradient<T> row(int64_t r) const {
     const T *gr = g + r * s.n, *xr = x + r * s.n;
-    RowGradient<T> row{gr, xr, gx ? gx + r * s.n : nullptr, broadcast<T>(mean[r]),
-                       broadcast<T>(rstd[r]), {}, {}};
+    RowGradient<T> row{
+        gr, xr, gx ? gx + r * s.n : nullptr, broadcast<T>(mean[r]), broadcast<T>(rstd[r]), {}, {}};
     if (gx && s.n == 1) {
       row.rstd = Vec<T>{};  // one value is its own mean: exactly no gradient
     } else if (gx) {

@@ -128,8 +128,7 @@ void infer_log_sum_exp(const AxisParams& p, Infer& infer) {
   require_dim(infer, p.dim);
   infer.require_floating(0, "x");
   infer.need_contiguous();
-  for (int i = 0; i < 3; ++i)
-    infer.output(infer.dtype(0), kept_shape(infer.shape(0), 1u << p.dim));
+  for (int i = 0; i < 3; ++i) infer.output(infer.dtype(0), kept_shape(infer.shape(0), 1u << p.dim));
   infer.work = 8 * infer.in(0).size();
 }
 

@@ -137,10 +137,12 @@ function sizesOf(
 ): number[] {
   const sizes: readonly number[] =
     typeof size === 'number' ? Array.from({ length: axes }, () => size) : size;
+  const valid = (value: unknown): boolean =>
+    Array.isArray(value) &&
+    value.length === axes &&
+    value.every((n) => Number.isInteger(n) && n >= minimum);
   requireArgument(
-    Array.isArray(sizes) &&
-      sizes.length === axes &&
-      sizes.every((n) => Number.isInteger(n) && n >= minimum),
+    valid(sizes),
     op,
     () =>
       `${argument} must be an integer >= ${minimum}${axes > 1 ? ` or ${axes} of them` : ''}, got ${show(size)}`,

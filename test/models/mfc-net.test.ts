@@ -1,5 +1,6 @@
 // Mesh-free networks: one operator on every mesh, comparison with 3x3 convolutions, gradients.
 import { type Tensor, manualSeed, models, nn, randn, tensor, tidy } from '../../lib';
+import { assign } from '../../lib/tensor/assign';
 import { directionalError } from './network-gradients';
 
 const float64 = { dtype: 'float64' } as const;
@@ -51,6 +52,38 @@ test.each([
     forward: (x: Tensor) => model.forward(x, time ? t : undefined),
   });
   expect(directionalError(timed, randn([2, 1, 6, 8], { ...float64, seed: 2 }))).toBeLessThan(1e-6);
+});
+
+describe('the U-Net', () => {
+  const small = { channels: [4, 6], groups: 2 };
+
+  test.each([
+    ['mesh-free', false],
+    ['mesh-free', true],
+    ['3x3', true],
+  ] as const)('gradients with %s convolutions in float64, time: %s', (convolution, time) => {
+    const model = new models.MFCUNet({ ...small, convolution, time }).to('float64');
+    // The last layer starts at 0, behind which nothing is seen.
+    for (const p of model.close.parameters()) {
+      assign(p, randn(p.shape, { ...float64, seed: p.size }));
+    }
+    const t = tensor([0.2, 0.7], float64);
+    const timed = Object.assign(Object.create(model) as models.MFCUNet, {
+      forward: (x: Tensor) => model.forward(x, time ? t : undefined),
+    });
+    const x = randn([2, 1, 6, 8], { ...float64, seed: 2 });
+    expect(directionalError(timed, x)).toBeLessThan(1e-6);
+  });
+
+  test('starts at 0 and takes every size that can be halved', () =>
+    tidy(() => {
+      const model = new models.MFCUNet({ ...small, inChannels: 2, outChannels: 3 });
+      const y = model.forward(randn([1, 2, 10, 4]));
+      expect(y.shape).toEqual([1, 3, 10, 4]);
+      expect(y.abs().max().item()).toBe(0);
+      expect(() => model.forward(randn([1, 2, 9, 4]))).toThrow(/multiples of 2, got \[1, 2, 9, 4\]/);
+      expect(() => new models.MFCUNet({ channels: [5] })).toThrow(/multiples of groups = 8/);
+    }));
 });
 
 test('time must be given where the network has it', () => {

@@ -16,81 +16,50 @@ import {
 } from '../ops/linalg';
 import { Module } from './module';
 
-// Losses as modules, for code that keeps a criterion: forward(input, target). Options are those of the functions.
+/** A loss with fixed options as a module, for code that is written that way; the function does the same. */
+abstract class Loss<O> extends Module {
+  protected abstract readonly loss: (input: Tensor, target: Tensor, options?: O) => Tensor;
 
-/** {@link crossEntropy} with its options. */
-export class CrossEntropyLoss extends Module {
-  constructor(readonly options?: CrossEntropyOptions) {
+  constructor(readonly options?: O) {
     super();
   }
 
-  forward(logits: Tensor, target: Tensor): Tensor {
-    return crossEntropy(logits, target, this.options);
+  forward(input: Tensor, target: Tensor): Tensor {
+    return this.loss(input, target, this.options);
   }
+}
+
+/** {@link crossEntropy} with its options. */
+export class CrossEntropyLoss extends Loss<CrossEntropyOptions> {
+  protected readonly loss = crossEntropy;
 }
 
 /** {@link nllLoss} with its options. */
-export class NLLLoss extends Module {
-  constructor(readonly options?: NllLossOptions) {
-    super();
-  }
-
-  forward(x: Tensor, target: Tensor): Tensor {
-    return nllLoss(x, target, this.options);
-  }
+export class NLLLoss extends Loss<NllLossOptions> {
+  protected readonly loss = nllLoss;
 }
 
 /** {@link mseLoss} with its options. */
-export class MSELoss extends Module {
-  constructor(readonly options?: LossOptions) {
-    super();
-  }
-
-  forward(x: Tensor, target: Tensor): Tensor {
-    return mseLoss(x, target, this.options);
-  }
+export class MSELoss extends Loss<LossOptions> {
+  protected readonly loss = mseLoss;
 }
 
 /** {@link l1Loss} with its options. */
-export class L1Loss extends Module {
-  constructor(readonly options?: LossOptions) {
-    super();
-  }
-
-  forward(x: Tensor, target: Tensor): Tensor {
-    return l1Loss(x, target, this.options);
-  }
+export class L1Loss extends Loss<LossOptions> {
+  protected readonly loss = l1Loss;
 }
 
 /** {@link smoothL1Loss} with its options. */
-export class SmoothL1Loss extends Module {
-  constructor(readonly options?: SmoothL1LossOptions) {
-    super();
-  }
-
-  forward(x: Tensor, target: Tensor): Tensor {
-    return smoothL1Loss(x, target, this.options);
-  }
+export class SmoothL1Loss extends Loss<SmoothL1LossOptions> {
+  protected readonly loss = smoothL1Loss;
 }
 
 /** {@link huberLoss} with its options. */
-export class HuberLoss extends Module {
-  constructor(readonly options?: HuberLossOptions) {
-    super();
-  }
-
-  forward(x: Tensor, target: Tensor): Tensor {
-    return huberLoss(x, target, this.options);
-  }
+export class HuberLoss extends Loss<HuberLossOptions> {
+  protected readonly loss = huberLoss;
 }
 
 /** {@link bceWithLogits} with its options. */
-export class BCEWithLogitsLoss extends Module {
-  constructor(readonly options?: BceWithLogitsOptions) {
-    super();
-  }
-
-  forward(x: Tensor, target: Tensor): Tensor {
-    return bceWithLogits(x, target, this.options);
-  }
+export class BCEWithLogitsLoss extends Loss<BceWithLogitsOptions> {
+  protected readonly loss = bceWithLogits;
 }

@@ -27,8 +27,11 @@
 #include "cpu/gemm.h"
 #include "cpu/pointwise.h"
 #include "cpu/pointwise_weight.h"
+#include "cpu/depthwise_taps.h"
 #include "cpu/depthwise.h"
 #include "cpu/depthwise_vjp.h"
+#include "cpu/convolution_band.h"
+#include "cpu/convolution_tiles.h"
 #include "cpu/convolution_direct.h"
 #include "cpu/convolution_weight.h"
 

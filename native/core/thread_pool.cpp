@@ -31,7 +31,7 @@ void step_aside() {
     sched_setaffinity(0, sizeof allowed, &allowed);
 #endif
 }
-}
+}  // namespace
 
 ThreadPool::ThreadPool(int threads) : threads_(threads < 1 ? 1 : threads) {}
 

@@ -28,6 +28,7 @@ namespace {
 constexpr int64_t kInlineWork = 32768;            // element operations: 5 to 30 us on one core
 constexpr size_t kInlineBytes = size_t{1} << 18;  // of a read or write on an idle queue
 constexpr int kSpins = 400;                       // as in thread_pool.cpp
+constexpr uint64_t kNobody = UINT64_MAX;          // no ticket: nothing is awaited
 constexpr size_t kHugePage = size_t{2} << 20;
 
 struct Task {
@@ -153,12 +154,13 @@ class CpuDevice {
       cpu_relax();
     }
     std::unique_lock<std::mutex> lock(mutex_);
-    waiters_.fetch_add(1, std::memory_order_seq_cst);
     done_changed_.wait(lock, [&] {
+      // Before done_ is read: the executor writes done_ and then reads awaited_.
+      if (ticket < awaited_.load(std::memory_order_relaxed))
+        awaited_.store(ticket, std::memory_order_seq_cst);
       return done_.load(std::memory_order_seq_cst) >= ticket ||
              stopping_.load(std::memory_order_relaxed);
     });
-    waiters_.fetch_sub(1, std::memory_order_relaxed);
   }
 
   bool take_fault(Fault* out) {
@@ -305,9 +307,11 @@ class CpuDevice {
       if (!task) return;
       run(*task);
       finished = task;
-      done_.fetch_add(1, std::memory_order_seq_cst);
-      if (waiters_.load(std::memory_order_seq_cst) > 0) {
+      const uint64_t done = done_.fetch_add(1, std::memory_order_seq_cst) + 1;
+      // Waking a thread takes the processor from a kernel for a moment: not before its ticket is done.
+      if (done >= awaited_.load(std::memory_order_seq_cst)) {
         std::lock_guard<std::mutex> lock(mutex_);
+        awaited_.store(kNobody, std::memory_order_relaxed);  // those left over enter theirs again
         done_changed_.notify_all();
       }
     }
@@ -348,7 +352,7 @@ class CpuDevice {
   uint64_t submitted_ = 0;  // the owner's count
   std::atomic<uint64_t> appended_{0};
   std::atomic<uint64_t> done_{0};
-  std::atomic<int> waiters_{0};
+  std::atomic<uint64_t> awaited_{kNobody};  // the lowest ticket that a sleeping thread waits for
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;
   std::condition_variable wake_, done_changed_;

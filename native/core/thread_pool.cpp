@@ -14,6 +14,7 @@ constexpr int kSpins =
     400;  // 10 to 20 us (a pause takes 20 to 50 ns): less than a parked wake-up costs
 // unfinished_ counts the workers that have not ended their shares and, in this unit, those that have not begun.
 constexpr int kUnbegun = 1 << 16;
+constexpr auto kMoveInterval = std::chrono::milliseconds(5);
 
 // Moves the calling thread to another processor, if it may run on one, and leaves it free to move again. A
 // thread that wakes another while the processors are busy may find it behind itself on its own one; they
@@ -84,7 +85,12 @@ void ThreadPool::run(int64_t blocks, RangeFn fn, void* context) {
     if (spin < kSpins) {
       cpu_relax();
     } else if (spin == kSpins && left >= kUnbegun) {
-      step_aside();
+      // Not again and again where other programs keep the processors busy.
+      const auto now = std::chrono::steady_clock::now();
+      if (now - moved_ > kMoveInterval) {
+        step_aside();
+        moved_ = now;
+      }
     } else {
       std::this_thread::yield();
     }

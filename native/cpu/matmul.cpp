@@ -2,7 +2,8 @@
 // y[M, N] = act(x[M, K] weight[N, K]^T + bias + residual).
 //
 // Any strides: transposed and expanded views cost no copy. One panel of b at a time is packed into L1 and meets
-// the rows of a block; rows of a that are contiguous along the depth are read where they are, others packed.
+// the rows of a block; rows of a that are contiguous along the depth are read where they are unless enough panels
+// of b reuse them, others packed.
 // Products with one row or column are bound by memory and go another way (matvec.h). Parallel over blocks of
 // kMatmulBlockRows x kMatmulBlockCols of each product, or over groups of small products.
 #include <algorithm>
@@ -83,11 +84,13 @@ static void multiply(const Product<T>& p, T* scratch) {
     return finish_rows(p.epilogue, p.y, p.pitch, p.rows, p.cols);
   }
   constexpr int64_t bytes = static_cast<int64_t>(sizeof(T));
-  const int64_t step = depth_step(p.depth, kMatmulDepthBytes, bytes);
+  const int64_t step = matmul_step(p.depth, bytes);
   T *panel = scratch, *a_panels = scratch + step * kTileCols<T>;
   // Few rows do not repay a copy of b. A panel read in place must not reach beyond its row.
   const bool direct = p.b_col == 1 && p.rows <= kMatmulDirectRows;
-  const bool pack_a = p.a_depth != 1 && p.rows * step * bytes > kMatmulDirectBytes;
+  const bool pack_a =
+      p.a_depth != 1 ? p.rows * step * bytes > kMatmulDirectBytes
+                     : p.rows > kMatmulDirectRows && p.cols >= kMatmulPackPanels * kTileCols<T>;
   const bool ahead = p.b_col == 1 && p.depth * p.b_depth * bytes > kMatmulResidentBytes;
   for (int64_t k = 0; k < p.depth; k += step) {
     const int64_t now = std::min(step, p.depth - k);
@@ -122,7 +125,7 @@ struct Blocking {
     // another thread is awake.
     while (batch * ceil_div(m, row_step) * ceil_div(n, col_step) < kMatmulMinBlocks &&
            work() > kMatmulMinWork) {
-      if (col_step > 2 * tile_cols) {
+      if (col_step > 3 * tile_cols) {
         col_step = round_up(col_step / 2, tile_cols);
       } else if (row_step > 4 * kTileRows) {
         row_step = round_up(row_step / 2, kTileRows);

@@ -9,9 +9,9 @@ namespace fluxion {
 // Upper bounds of a register tile of the GEMM (cpu/gemm.h) on any instruction set.
 inline constexpr int64_t kMaxTileRows = 8;
 inline constexpr int64_t kMaxTileRowBytes = 192;
-// Depth of a packed panel in bytes of one column. A matmul packs many panels for L2; a convolution packs
-// one at a time, which should stay in L1 beside the image (docs/decisions/0004-own-gemm-microkernel.md).
-inline constexpr int64_t kMatmulDepthBytes = 1024;
+// Depth of a packed panel in bytes of one column. That of a matmul leaves a third of an L1 of 48 KB to the panel
+// of a and the tile; that of a convolution lies beside the image (docs/decisions/0004-own-gemm-microkernel.md).
+inline constexpr int64_t kMatmulDepthBytes = 684;
 inline constexpr int64_t kConvDepthBytes = 576;
 
 // The depth is cut into equal steps, of at most the panel's depth.

@@ -12,7 +12,7 @@ namespace {
 void plan_product(Infer& infer, int64_t m, int64_t n, int64_t k, int64_t elements) {
   infer.work = elements * std::max<int64_t>(k, 1);
   const int64_t bytes = static_cast<int64_t>(size_of(infer.dtype(0)));
-  const int64_t step = depth_step(k, kMatmulDepthBytes, bytes);
+  const int64_t step = matmul_step(k, bytes);
   const int64_t rows = std::min(m, kMatmulBlockRows) + 2 * kMaxTileRows;
   int64_t elements_of_scratch = step * (rows + kMaxTileRowBytes / bytes);
   if (m == 1 || n == 1) elements_of_scratch = std::max(elements_of_scratch, k);

@@ -54,9 +54,14 @@ export interface Rule<P> {
 /** Ids given to defineOp, for the coverage test. */
 export const definedOps = new Set<string>();
 
+const publicNames = new Map<string, string>();
+
 /** implicit_diffusion_2d -> implicitDiffusion2d: the public name of an op. */
 export function publicName(id: string): string {
-  return id.replace(/_([a-z0-9])/g, (_, c: string) => c.toUpperCase());
+  let name = publicNames.get(id);
+  if (name === undefined)
+    publicNames.set(id, (name = id.replace(/_([a-z0-9])/g, (_, c: string) => c.toUpperCase())));
+  return name;
 }
 
 function handleOf(op: string, operand: Operand, i: number): OperandHandle {

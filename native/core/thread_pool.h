@@ -5,7 +5,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -80,7 +79,6 @@ class ThreadPool {
   int64_t blocks_ = 0;
   std::atomic<uint64_t> generation_{0};
   std::atomic<int> unfinished_{0};
-  std::chrono::steady_clock::time_point moved_{};  // when the caller last changed its processor
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -81,7 +81,9 @@ describe('the U-Net', () => {
       const y = model.forward(randn([1, 2, 10, 4]));
       expect(y.shape).toEqual([1, 3, 10, 4]);
       expect(y.abs().max().item()).toBe(0);
-      expect(() => model.forward(randn([1, 2, 9, 4]))).toThrow(/multiples of 2, got \[1, 2, 9, 4\]/);
+      expect(() => model.forward(randn([1, 2, 9, 4]))).toThrow(
+        /multiples of 2, got \[1, 2, 9, 4\]/,
+      );
       expect(() => new models.MFCUNet({ channels: [5] })).toThrow(/multiples of groups = 8/);
     }));
 });

@@ -1,0 +1,56 @@
+// Training within a budget of processor seconds: the same loss, optimizer, schedule and clipping for every network.
+
+import { noGrad, optim, tidy } from '../../../dist/index.mjs';
+import { processorSeconds } from '../record.mjs';
+
+/** MSE(output, target) / MSE(0, target), the misfit relative to that of a forecast of nothing. */
+export function relativeMisfit(output, target) {
+  return output.sub(target).square().mean().div(target.square().mean());
+}
+
+/** Share of the peak learning rate: up over the first tenth of the budget, then half a cosine down to 0. */
+function schedule(progress) {
+  if (progress < 0.1) return 0.02 + (0.98 * progress) / 0.1;
+  return 0.5 * (1 + Math.cos(Math.PI * Math.min(1, (progress - 0.1) / 0.9)));
+}
+
+/**
+ * Trains until `budget` processor seconds are spent on forward, backward and update; making batches is not counted.
+ * `lossOf(step)` gives { batch, loss }: tensors of the step, and how to make the loss of them.
+ */
+export async function trainFor(model, { budget, learningRate, maxGradNorm = 1, lossOf, log }) {
+  const optimizer = new optim.AdamW(model.parameters(), { learningRate, weightDecay: 1e-4 });
+  const history = [];
+  let spent = 0;
+  let mean = 0;
+  let steps = 0;
+  model.train();
+  while (spent < budget) {
+    const { batch, loss } = noGrad(() => lossOf(steps));
+    await batch.at(-1).data();
+    const start = processorSeconds();
+    optimizer.zeroGrad();
+    optimizer.learningRate = learningRate * schedule(spent / budget);
+    const value = tidy(() => {
+      const result = loss(batch);
+      result.backward();
+      optim.clipGradNorm(optimizer.parameters(), maxGradNorm).dispose();
+      optimizer.step();
+      return result.detach();
+    });
+    const [number] = await value.data();
+    value.dispose();
+    spent += processorSeconds() - start;
+    for (const one of batch) one.dispose();
+    steps++;
+    if (!Number.isFinite(number)) throw new Error(`the loss of step ${steps} is ${number}`);
+    mean += number;
+    if (steps % 50 === 0) {
+      history.push({ step: steps, seconds: spent, loss: mean / 50 });
+      mean = 0;
+      if (steps % 200 === 0) log?.(history.at(-1));
+    }
+  }
+  optimizer.zeroGrad();
+  return { steps, seconds: spent, history };
+}

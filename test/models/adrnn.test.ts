@@ -1,5 +1,5 @@
 // ADRNN: what its layers preserve, the orders of its operators, the size of the released network, gradients.
-import { type Tensor, full, manualSeed, models, randn, tensor, tidy, zeros } from '../../lib';
+import { type Tensor, cat, full, interpolate, manualSeed, models, randn, tensor, tidy, zeros } from '../../lib';
 import { assign } from '../../lib/tensor/assign';
 import { directionalError } from './network-gradients';
 
@@ -14,16 +14,15 @@ function layer64(options?: models.ADRLayerOptions): models.ADRLayer {
   return new models.ADRLayer(3, options).to('float64');
 }
 
-/** Makes the velocity of a layer constant: hidden units that see their bias alone. */
-function moveBy({ velocity }: models.ADRLayer, vx: number, vy: number): void {
+/** Makes the velocities of a layer constant, (x, y) of each: hidden units that see their bias alone. */
+function moveBy({ velocity }: models.ADRLayer, components: readonly number[]): void {
   const hidden = velocity.last.shape[1]!;
   assign(velocity.first.weight, zeros(velocity.first.weight.shape, float64));
   assign(velocity.first.bias!, full([hidden], 1, float64));
   const unit = 1 / (1 + Math.exp(-1));
   const values = new Float64Array(velocity.last.size);
   for (let c = 0; c < hidden; c++) {
-    values[c * 9 + 4] = vx / (unit * hidden);
-    values[(hidden + c) * 9 + 4] = vy / (unit * hidden);
+    components.forEach((v, i) => (values[(i * hidden + c) * 9 + 4] = v / (unit * hidden)));
   }
   assign(velocity.last, tensor(values, { shape: velocity.last.shape }));
 }
@@ -41,18 +40,91 @@ test.each(['color', 'mass'] as const)(
     tidy(() => {
       const layer = layer64({ transport, ...still, advectionBoundary: 'periodic' });
       withoutReaction(layer);
-      moveBy(layer, 2, -1);
+      moveBy(layer, [2, -1]);
       const u = randn([1, 3, 8, 9], { ...float64, seed: 1 });
       const moved = u.roll([-1, 2], { dims: [2, 3] });
       expect(maxDifference(layer.forward(u), moved)).toBeLessThan(1e-9);
     }),
 );
 
+describe.each(['zeros', 'border', 'reflect', 'periodic'] as const)('advection, %s', (boundary) => {
+  const u = () => randn([2, 4, 7, 6], { ...float64, seed: 1 });
+
+  test.each([1, 2, 4])('no velocity is the identity, %i velocities', (velocities) =>
+    tidy(() => {
+      for (const transport of ['color', 'mass'] as const) {
+        const options = { transport, velocities, advectionBoundary: boundary, ...still };
+        const layer = new models.ADRLayer(4, options).to('float64');
+        withoutReaction(layer);
+        assign(layer.velocity.last, zeros(layer.velocity.last.shape, float64));
+        expect(maxDifference(layer.forward(u()), u())).toBeLessThan(1e-11);
+      }
+    }),
+  );
+
+  test('gathering and splatting are adjoint', () =>
+    tidy(() => {
+      const { step } = new models.ADRLayer(4, { advectionBoundary: boundary }).to('float64');
+      const way = randn([2, 2, 7, 6], { ...float64, seed: 2 }).mul(3);
+      const y = randn([2, 4, 7, 6], { ...float64, seed: 3 });
+      const gathered = step.advect(u(), way, 'color').mul(y).sum().item();
+      const splatted = step.advect(y, way, 'mass').mul(u()).sum().item();
+      expect(Math.abs(gathered - splatted)).toBeLessThan(1e-12 * Math.abs(gathered) + 1e-12);
+    }));
+});
+
+test.each(['color', 'mass'] as const)('%s transport with two velocities', (transport) =>
+  tidy(() => {
+    const options = { transport, velocities: 2, advectionBoundary: 'periodic', ...still } as const;
+    const layer = new models.ADRLayer(4, options).to('float64');
+    withoutReaction(layer);
+    moveBy(layer, [2, -1, 0, 3]);
+    const u = randn([2, 4, 8, 9], { ...float64, seed: 1 });
+    const [a, b] = u.split(2, { dim: 1 });
+    const moved = [a!.roll([-1, 2], { dims: [2, 3] }), b!.roll(3, { dims: 2 })];
+    expect(maxDifference(layer.forward(u), cat(moved, { dim: 1 }))).toBeLessThan(1e-9);
+    expect(layer.displacement(u).shape).toEqual([2, 2, 2, 8, 9]);
+  }),
+);
+
+test('a velocity network on a coarser mesh sees means and gives a smooth velocity', () =>
+  tidy(() => {
+    const layer = layer64({ velocityScale: 4 });
+    assign(layer.velocity.last, layer.velocity.last.mul(1e4));
+    const u = randn([1, 3, 16, 12], { ...float64, seed: 1 });
+    const way = layer.displacement(u);
+    expect(way.shape).toEqual([1, 2, 16, 12]);
+    const means = interpolate(u.avgPool2d(4), { scaleFactor: 4, mode: 'nearest' });
+    expect(maxDifference(layer.displacement(means), way)).toBeLessThan(1e-12);
+    expect(() => layer.forward(zeros([1, 3, 16, 10], float64))).toThrow(/multiples of the scale 4/);
+  }));
+
+test('a normalised layer reads the pattern of a field, not its size', () =>
+  tidy(() => {
+    const layer = layer64({ normalize: true });
+    assign(layer.velocity.last, layer.velocity.last.mul(1e4));
+    const u = randn([1, 3, 9, 8], { ...float64, seed: 1 });
+    const [way, larger] = [layer.displacement(u), layer.displacement(u.mul(1e3))];
+    expect(maxDifference(way, larger)).toBeLessThan(1e-3);
+    const change = (x: Tensor) => layer.step.react(x).sub(x);
+    expect(maxDifference(change(u), change(u.mul(1e3)))).toBeLessThan(1e-3);
+  }));
+
+test('a reaction with a larger kernel sees neighbours', () =>
+  tidy(() => {
+    const layer = layer64({ kernelSize: 3 });
+    const u = zeros([1, 3, 7, 7], float64);
+    const lit = u.add(tensor([0, 0, 0, 1, 0, 0, 0], { shape: [7, 1], ...float64 }));
+    const change = layer.step.react(lit).sub(layer.step.react(u)).abs().sum({ dim: [0, 1, 3] });
+    const rows = [...change.dataSync()].map((value) => value > 0);
+    expect(rows).toEqual([false, false, true, true, true, false, false]);
+  }));
+
 test('without motion and reaction a layer is its diffusion', () =>
   tidy(() => {
     const layer = layer64();
     withoutReaction(layer);
-    moveBy(layer, 0, 0);
+    moveBy(layer, [0, 0]);
     const u = randn([2, 3, 7, 6], { ...float64, seed: 1 });
     expect(maxDifference(layer.forward(u), layer.step.diffuse(u))).toBeLessThan(1e-14);
   }));
@@ -118,7 +190,7 @@ describe('orders', () => {
       activation: 'tanh',
     });
     for (const p of layer.step.first.parameters()) assign(p, p.mul(0.3));
-    moveBy(layer, 1, 2);
+    moveBy(layer, [1, 2]);
     let u = smooth(24);
     for (let i = 0; i < steps; i++) u = layer.forward(u);
     return u;
@@ -140,6 +212,9 @@ test('unknown options are refused', () => {
   expect(make({ transport: 'energy' })).toThrow(/transport/);
   expect(make({ mode: 'none' })).toThrow(/mode must be/);
   expect(make({ velocity: 3 })).toThrow(/velocity/);
+  expect(make({ velocities: 3 })).toThrow(/velocities must divide the 64 channels/);
+  expect(make({ velocityScale: 0 })).toThrow(/scale must be an integer > 0/);
+  expect(make({ kernelSize: 2 })).toThrow(/kernelSize must be an odd integer/);
   expect(make({ mode: 'official' })).toThrow(/size must be \[height, width\]/);
   expect(make({ mode: 'official', size: [8, 8], order: 'adr' })).toThrow(/order/);
 });
@@ -188,6 +263,14 @@ describe('gradients in float64', () => {
     ]),
     ['strang', { inChannels: 2, channels: 4, layers: 1, splitting: 'strang' }],
     ['mass', { inChannels: 2, channels: 4, layers: 1, transport: 'mass', dt: 0.5 }],
+    [
+      'several velocities, normalised',
+      { inChannels: 2, channels: 4, layers: 2, velocities: 2, normalize: true, kernelSize: 3 },
+    ],
+    [
+      'splat of several velocities from a coarser mesh',
+      { inChannels: 2, channels: 4, layers: 2, velocities: 4, velocityScale: 2, transport: 'mass' },
+    ],
     ['official', { mode: 'official', inChannels: 2, channels: 3, layers: 2, size: [7, 6] }],
   ];
   test.each(networks)('%s', (_, options) => {
@@ -196,10 +279,29 @@ describe('gradients in float64', () => {
     for (const [name, p] of model.namedParameters()) {
       if (name.endsWith('last')) assign(p, p.mul(3e3));
     }
-    const x = randn([2, 2, 7, 6], { ...float64, seed: 5 });
+    const size = 'velocityScale' in options ? [8, 6] : [7, 6];
+    const x = randn([2, 2, ...size], { ...float64, seed: 5 });
     expect(directionalError(model, x)).toBeLessThan(1e-6);
   });
 });
+
+test.each(['split', 'official'] as const)("mode '%s' gives in float32 what it gives in float64", (mode) =>
+  tidy(() => {
+    const sizes = { inChannels: 2, channels: 4, layers: 2 };
+    const model = new models.ADRNN(
+      mode === 'split' ? { mode, ...sizes } : { mode, ...sizes, size: [8, 6] },
+    );
+    for (const [name, p] of model.namedParameters()) {
+      if (name.endsWith('last')) assign(p, p.mul(1e3));
+    }
+    const x = randn([2, 2, 8, 6], { seed: 5 });
+    const single = model.forward(x);
+    expect(single.dtype).toBe('float32');
+    const double = model.to('float64').forward(x.to('float64'));
+    expect(double.dtype).toBe('float64');
+    expect(maxDifference(single.to('float64'), double)).toBeLessThan(1e-4);
+  }),
+);
 
 test('loads what it saved', () =>
   tidy(() => {

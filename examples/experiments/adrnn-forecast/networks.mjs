@@ -25,6 +25,9 @@ const SIZES = {
 const CHANNELS = { mnist: [10, 10], water: [3, 3] };
 const CLASSES = { adrnn: models.ADRNN, resnet: models.MFCNet, unet: models.MFCUNet };
 
+/** What is compared; others are trials that ask for a reason. */
+export const VARIANTS = ['base'];
+
 export const NETWORKS = Object.keys(CLASSES);
 export const TITLES = { adrnn: 'ADRNN', resnet: 'ResNet', unet: 'U-Net' };
 
@@ -41,7 +44,7 @@ class Increment extends nn.Module {
 }
 
 /** { model, settings }; `changes` to the settings are for trials. */
-export function makeNetwork(set, name, changes = {}) {
+export function makeNetwork(set, name, variant = 'base', changes = {}) {
   const settings = { ...SIZES[set][name], ...changes };
   const [inChannels, outChannels] = CHANNELS[set];
   const network = new CLASSES[name]({ inChannels, outChannels, ...settings });

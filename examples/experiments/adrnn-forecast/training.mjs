@@ -8,6 +8,27 @@ export function relativeMisfit(output, target) {
   return output.sub(target).square().mean().div(target.square().mean());
 }
 
+/** A state along dimension 1 of [N, T, C, H, W]. */
+const stateAt = (states, t) => states.select(1, t);
+
+/**
+ * The mean over the steps of an unrolled forecast of its misfit, relative to that of a forecast of no change:
+ * |x_k - y_k|^2 / |y_k - y_(k-1)|^2, x_0 = y_0. States [N, 1 + K, C, H, W].
+ */
+export function stepMisfit(model, states) {
+  const steps = states.shape[1] - 1;
+  let state = stateAt(states, 0);
+  let total;
+  for (let k = 1; k <= steps; k++) {
+    state = model.forward(state);
+    const [target, before] = [stateAt(states, k), stateAt(states, k - 1)];
+    const change = target.sub(before).square().mean();
+    const misfit = state.sub(target).square().mean().div(change);
+    total = total ? total.add(misfit) : misfit;
+  }
+  return total.div(steps);
+}
+
 /** Share of the peak learning rate: up over the first tenth of the budget, then half a cosine down to 0. */
 function schedule(progress) {
   if (progress < 0.1) return 0.02 + (0.98 * progress) / 0.1;

@@ -1,0 +1,116 @@
+// Forecasts at a long horizon: ADRNN 'split' against a residual network and a small U-Net of equal parameters, trained
+// for the same processor time of one thread.
+//
+//     node examples/experiments/adrnn-forecast.mjs --set mnist|water --network adrnn|resnet|unet [--seed S]
+//                                                  [--budget processor seconds] [--variant name] [--output folder]
+//     node examples/experiments/adrnn-forecast.mjs --all [--seed S]     every run that has no record yet
+//     node examples/experiments/adrnn-forecast.mjs --tables             the tables of docs/systems/adrnn.md
+//     node examples/experiments/adrnn-forecast.mjs --figures            the figures, from the weights in --output
+//
+// Sets: Moving MNIST, 10 frames to the 10 that follow at once, 64 x 64; radial dam breaks in shallow water, 64 x 64,
+// step by step from the first state. Set FLUXION_NUM_THREADS=1. What is compared: networks.mjs, how: training.mjs.
+
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { data, manualSeed } from '../../dist/index.mjs';
+import { WATER, movingMnist, randomIntegers, shallowWater } from './adrnn-forecast/data.mjs';
+import { evaluateMnist, evaluateWater } from './adrnn-forecast/evaluation.mjs';
+import { drawFigures } from './adrnn-forecast/figures.mjs';
+import { NETWORKS, VARIANTS, makeNetwork } from './adrnn-forecast/networks.mjs';
+import { writeTables } from './adrnn-forecast/tables.mjs';
+import { relativeMisfit, stepMisfit, trainFor } from './adrnn-forecast/training.mjs';
+import { readRecord, writeRecord } from './record.mjs';
+
+const SETS = ['mnist', 'water'];
+
+const { values: args } = parseArgs({
+  options: {
+    set: { type: 'string' },
+    network: { type: 'string' },
+    variant: { type: 'string', default: 'base' },
+    seed: { type: 'string', default: '0' },
+    budget: { type: 'string', default: '300' },
+    output: { type: 'string', default: 'adrnn-forecast-output' },
+    all: { type: 'boolean', default: false },
+    tables: { type: 'boolean', default: false },
+    figures: { type: 'boolean', default: false },
+  },
+});
+
+function oneOf(name, value, values) {
+  if (!values.includes(value)) throw new Error(`--${name} must be one of ${values.join(', ')}`);
+  return value;
+}
+
+const TRAINING = {
+  mnist: { learningRate: 2e-3, batch: 8 },
+  water: { learningRate: 2e-3, batch: 8, unroll: 2 },
+};
+
+function mnistTask(model, source) {
+  const { batch } = TRAINING.mnist;
+  return {
+    lossOf: (step) => ({
+      batch: source.trainBatch(step, batch),
+      loss: ([past, future]) => relativeMisfit(model.forward(past), future),
+    }),
+    evaluate: () => evaluateMnist(model, source),
+  };
+}
+
+function waterTask(model, source, seed) {
+  const { batch, unroll } = TRAINING.water;
+  const random = randomIntegers(seed);
+  return {
+    lossOf: () => ({
+      batch: [source.trainBatch(random, batch, unroll)],
+      loss: ([states]) => stepMisfit(model, states),
+    }),
+    evaluate: () => evaluateWater(model, source),
+  };
+}
+
+const runName = (set, network, variant, seed) =>
+  `adrnn-${set}-${network}${variant === 'base' ? '' : `-${variant}`}-${seed}`;
+
+async function run(set, name, variant, seed, budget) {
+  manualSeed(seed);
+  const source = set === 'mnist' ? await movingMnist(seed) : shallowWater(seed);
+  const { model, network, settings } = makeNetwork(set, name, variant);
+  const { lossOf, evaluate } = (set === 'mnist' ? mnistTask : waterTask)(model, source, seed);
+  const { learningRate } = TRAINING[set];
+  const title = runName(set, name, variant, seed);
+  const trained = await trainFor(model, {
+    ...{ budget, learningRate, lossOf },
+    log: ({ step, seconds, loss }) =>
+      console.log(`${title}: step ${step}, ${seconds.toFixed(0)} s, loss ${loss.toFixed(4)}`),
+  });
+  const record = {
+    ...{ set, network: name, variant, seed, budget },
+    parameters: network.parameterCount(),
+    settings: { ...settings, ...TRAINING[set], ...(set === 'water' ? WATER : {}) },
+    ...{ steps: trained.steps, seconds: trained.seconds, ...evaluate() },
+    history: trained.history.filter((_, i) => i % 4 === 3),
+  };
+  await mkdir(args.output, { recursive: true });
+  await data.saveSafetensors(path.join(args.output, `${title}.safetensors`), model.stateDict());
+  const file = await writeRecord(title, record);
+  console.log(`${title}: last ${record.last}; wrote ${file}`);
+}
+
+if (args.tables) {
+  await writeTables(SETS, NETWORKS);
+} else if (args.figures) {
+  await drawFigures(args.output, Number(args.seed));
+} else {
+  const seed = Number(args.seed);
+  const chosen = args.all
+    ? SETS.flatMap((set) => NETWORKS.map((network) => [set, network]))
+    : [[oneOf('set', args.set, SETS), oneOf('network', args.network, NETWORKS)]];
+  oneOf('variant', args.variant, VARIANTS);
+  for (const [set, network] of chosen) {
+    if (args.all && (await readRecord(runName(set, network, args.variant, seed)))) continue;
+    await run(set, network, args.variant, seed, Number(args.budget));
+  }
+}

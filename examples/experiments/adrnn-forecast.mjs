@@ -13,13 +13,13 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { data, manualSeed } from '../../dist/index.mjs';
+import { data, manualSeed, train } from '../../dist/index.mjs';
 import { WATER, movingMnist, randomIntegers, shallowWater } from './adrnn-forecast/data.mjs';
 import { evaluateMnist, evaluateWater } from './adrnn-forecast/evaluation.mjs';
 import { drawFigures } from './adrnn-forecast/figures.mjs';
 import { NETWORKS, VARIANTS, makeNetwork } from './adrnn-forecast/networks.mjs';
 import { writeTables } from './adrnn-forecast/tables.mjs';
-import { relativeMisfit, stepMisfit, trainFor } from './adrnn-forecast/training.mjs';
+import { stepMisfit, trainFor } from './adrnn-forecast/training.mjs';
 import { readRecord, writeRecord } from './record.mjs';
 
 const SETS = ['mnist', 'water'];
@@ -53,7 +53,7 @@ function mnistTask(model, source) {
   return {
     lossOf: (step) => ({
       batch: source.trainBatch(step, batch),
-      loss: ([past, future]) => relativeMisfit(model.forward(past), future),
+      loss: ([past, future]) => train.relativeMisfit(model.forward(past), future),
     }),
     evaluate: () => evaluateMnist(model, source),
   };

@@ -31,6 +31,7 @@ export {
   psnr,
   type RangeOptions,
   relativeL2,
+  relativeMisfit,
   ssim,
 } from './field-metrics';
 export {

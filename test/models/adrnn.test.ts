@@ -1,5 +1,5 @@
 // ADRNN: what its layers preserve, the orders of its operators, the size of the released network, gradients.
-import { type Tensor, cat, full, interpolate, manualSeed, models, randn, tensor, tidy, zeros } from '../../lib';
+import { type Tensor, cat, full, gridSample, interpolate, linspace, manualSeed, models, randn, stack, tensor, tidy, zeros } from '../../lib';
 import { assign } from '../../lib/tensor/assign';
 import { directionalError } from './network-gradients';
 
@@ -243,6 +243,48 @@ describe("mode 'official'", () => {
     });
     expect(parametersOf(model)).toBe(published(3, 2, 7, 2, 30));
   });
+
+  test('has the published layers', () =>
+    tidy(() => {
+      const size = [5, 7] as const;
+      const net = new models.OfficialADRNet(2, 2, { size, channels: 3, layers: 2 }).to('float64');
+      for (const p of net.parameters()) assign(p, p.add(randn(p.shape, float64).mul(0.2)));
+      const x = randn([2, 2, ...size], { ...float64, seed: 1 });
+      const block = (z: Tensor, part: models.OfficialADRNet['open']) => {
+        const normal = part.conv1.forward(z).layerNorm([...size]);
+        return part.conv2.forward(normal.mul(part.norm.weight!).add(part.norm.bias!).silu());
+      };
+      // Normalised coordinates, the corners at the centres of the outer cells; each channel by itself.
+      const axis = (n: number) => linspace(-1, 1, n, float64);
+      const gridX = axis(7).expand([5, 7]);
+      const gridY = axis(5).reshape([5, 1]).expand([5, 7]);
+      let z = block(x, net.open);
+      for (const layer of net.layers) {
+        const way = (part: typeof layer.u) => {
+          const embedded = block(part.time.mul(0.5), part.embed);
+          const hidden = part.conv.forward(z).add(embedded).layerNorm([...size]);
+          const active = hidden.mul(part.norm.weight!).add(part.norm.bias!).silu();
+          return active.conv2d(part.last, { padding: 1 }).div(5).reshape([6, 5, 7]);
+        };
+        const grid = stack([way(layer.u).add(gridX), way(layer.v).add(gridY)], { dim: 3 });
+        const moved = gridSample(z.reshape([6, 1, 5, 7]), grid, {
+          ...{ mode: 'bilinear', paddingMode: 'zeros', alignCorners: true },
+        });
+        z = z.add(block(moved.reshape([2, 3, 5, 7]), layer.reaction).div(5));
+      }
+      const expected = z.conv2d(net.last);
+      expect(maxDifference(net.forward(x, 0.5), expected)).toBeLessThan(1e-10);
+    }));
+
+  test('starts as published', () =>
+    tidy(() => {
+      const size = [16, 16] as const;
+      const net = new models.OfficialADRNet(2, 2, { size, channels: 12, layers: 1 });
+      const deviation = (p: Tensor) => p.std().item();
+      expect(deviation(net.layers[0]!.u.last)).toBeCloseTo(1e-4, 5);
+      expect(deviation(net.layers[0]!.v.time)).toBeCloseTo(1e-4, 5);
+      expect(Math.abs(deviation(net.last) / 1e-2 - 1)).toBeLessThan(0.5);
+    }));
 
   test('depends on the time where it is given', () =>
     tidy(() => {

@@ -3,11 +3,6 @@
 import { noGrad, optim, tidy } from '../../../dist/index.mjs';
 import { processorSeconds } from '../record.mjs';
 
-/** MSE(output, target) / MSE(0, target), the misfit relative to that of a forecast of nothing. */
-export function relativeMisfit(output, target) {
-  return output.sub(target).square().mean().div(target.square().mean());
-}
-
 /** A state along dimension 1 of [N, T, C, H, W]. */
 const stateAt = (states, t) => states.select(1, t);
 

@@ -65,8 +65,7 @@ function scenes(random, count) {
   return [input, target].map((values) => tensor(values, { shape: [count, 1, SIDE, SIDE] }));
 }
 
-const misfit = (output, target) =>
-  output.sub(target).square().mean().div(target.square().mean());
+const misfit = (output, target) => output.sub(target).square().mean().div(target.square().mean());
 
 /**
  * Misfit of the smoothed fields: where two objects do not overlap, the plain misfit has no slope in their distance.
@@ -102,7 +101,9 @@ const layer = new models.ADRLayer(1, {
 });
 manualSeed(seed);
 const residual = new models.MFCNet({ channels: 8, blocks: 1, convolution: '3x3' });
-console.log(`misfit on new scenes after ${steps} steps, 1 is that of an empty image (seed ${seed})`);
+console.log(
+  `misfit on new scenes after ${steps} steps, 1 is that of an empty image (seed ${seed})`,
+);
 for (const [name, model] of [
   ['one ADR layer', layer],
   ['one residual layer', residual],
@@ -116,10 +117,19 @@ const EXAMPLES = 3;
 const [input, target] = scenes(numbers(99), EXAMPLES);
 const figures = noGrad(() =>
   tidy(() => {
-    const [moved, held, way] = [layer.forward(input), residual.forward(input), layer.displacement(input)];
+    const [moved, held, way] = [
+      layer.forward(input),
+      residual.forward(input),
+      layer.displacement(input),
+    ];
     const rows = Array.from({ length: EXAMPLES }, (_, k) => [
       ...[input, target, moved, held].map((u) => u.select(0, k).select(0, 0)),
-      ...[0, 1].map((axis) => way.select(0, k).select(0, axis).mul(1 / 24)),
+      ...[0, 1].map((axis) =>
+        way
+          .select(0, k)
+          .select(0, axis)
+          .mul(1 / 24),
+      ),
     ]);
     // The same displacement, a part of it at a time.
     const parts = Array.from({ length: 19 }, (_, i) => i / 18);
@@ -127,7 +137,14 @@ const figures = noGrad(() =>
     return { rows: rows.flat(), frames: stack(frames) };
   }),
 );
-const titles = ['input', 'target', 'ADR layer', 'residual layer', 'way, x (1 = 24 cells)', 'way, y'];
+const titles = [
+  'input',
+  'target',
+  'ADR layer',
+  'residual layer',
+  'way, x (1 = 24 cells)',
+  'way, y',
+];
 await train.saveFieldImages(figures.rows, path.join(args.output, 'toy.png'), {
   ...{ columns: titles.length, titles, range: [0, 1] },
 });

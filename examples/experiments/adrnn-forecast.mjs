@@ -44,8 +44,8 @@ function oneOf(name, value, values) {
 }
 
 const TRAINING = {
-  mnist: { learningRate: 2e-3, batch: 8 },
-  water: { learningRate: 2e-3, batch: 8, unroll: 2 },
+  mnist: { learningRate: 3e-3, batch: 8 },
+  water: { learningRate: 3e-3, batch: 8, unroll: 1 },
 };
 
 function mnistTask(model, source) {
@@ -76,7 +76,7 @@ const runName = (set, network, variant, seed) =>
 
 async function run(set, name, variant, seed, budget) {
   manualSeed(seed);
-  const source = set === 'mnist' ? await movingMnist(seed) : shallowWater(seed);
+  const source = set === 'mnist' ? await movingMnist(seed) : await shallowWater(args.output);
   const { model, network, settings } = makeNetwork(set, name, variant);
   const { lossOf, evaluate } = (set === 'mnist' ? mnistTask : waterTask)(model, source, seed);
   const { learningRate } = TRAINING[set];

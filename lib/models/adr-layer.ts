@@ -1,8 +1,9 @@
 import { requireArgument, show } from '../errors';
 import type { Tensor } from '../tensor/tensor';
 import { neg, mul } from '../ops/elementwise';
-import { avgPool2d, interpolate } from '../ops/linalg';
+import { avgPool2d, conv2d, interpolate } from '../ops/linalg';
 import { withDefaults } from '../ops/define';
+import { tensor } from '../ops/creation';
 import { reshape } from '../ops/shape';
 import {
   ACTIVATIONS,
@@ -13,6 +14,7 @@ import {
   GroupNorm,
   Module,
   normalParameter,
+  parameter,
 } from '../nn';
 
 /** Order of advection (a), diffusion (d) and reaction (r) within a step. */
@@ -41,6 +43,11 @@ interface Splitting {
    * its result is interpolated linearly. It sees s times as far at 1/s^2 of the cost. Divides H and W. Default 1.
    */
   velocityScale?: number;
+  /**
+   * Speed at which the groups start, in cells per time: group g of G moves in the direction 2 pi g / G, until training
+   * says otherwise. Default 0: at rest. What spreads in all directions, such as waves, is carried by several groups.
+   */
+  initialSpeed?: number;
 }
 
 export type ADRLayerOptions = AdvectionDiffusionReaction2dOptions & Splitting;
@@ -53,6 +60,8 @@ export interface VelocityNetOptions {
   velocities?: number;
   /** The network works on means over s x s cells. Default 1. */
   scale?: number;
+  /** Speed of the groups at the start, in directions 2 pi g / G; K2 has a bias then. Default 0. */
+  initialSpeed?: number;
   /** Normalises the field first: mean and variance over a sample, weights for each channel. Default false. */
   normalize?: boolean;
 }
@@ -66,6 +75,8 @@ export class VelocityNet extends Module {
   readonly norm: GroupNorm | null;
   readonly first: Conv2d;
   readonly last: Tensor;
+  /** Velocity of each group where the hidden field is 0, (x, y) of each; null without an initial speed. */
+  readonly bias: Tensor | null;
   private readonly activation: ActivationName;
   private readonly scale: number;
 
@@ -76,8 +87,14 @@ export class VelocityNet extends Module {
       activation: 'silu',
       velocities: 1,
       scale: 1,
+      initialSpeed: 0,
       normalize: false,
     });
+    requireArgument(
+      Number.isFinite(o.initialSpeed) && o.initialSpeed >= 0,
+      'VelocityNet',
+      () => `initialSpeed must be a finite number >= 0, got ${show(o.initialSpeed)}`,
+    );
     for (const name of ['velocities', 'scale'] as const) {
       requireArgument(
         Number.isInteger(o[name]) && o[name] > 0,
@@ -90,6 +107,11 @@ export class VelocityNet extends Module {
     this.norm = o.normalize ? new GroupNorm(1, channels) : null;
     this.first = new Conv2d(channels, o.hidden, 3, { padding: 1 });
     this.last = normalParameter([2 * o.velocities, o.hidden, 3, 3], 1e-4);
+    const directions = Array.from({ length: 2 * o.velocities }, (_, i) => {
+      const angle = (2 * Math.PI * Math.floor(i / 2)) / o.velocities;
+      return o.initialSpeed * (i % 2 === 0 ? Math.cos(angle) : Math.sin(angle));
+    });
+    this.bias = o.initialSpeed > 0 ? parameter(tensor(directions)) : null;
   }
 
   /** [N, C, H, W] to [N, 2 G, H, W]: the x and y components of each of the G groups. */
@@ -104,10 +126,11 @@ export class VelocityNet extends Module {
     const coarse = scale === 1 ? u : avgPool2d(u, scale);
     const field = this.norm ? this.norm.forward(coarse) : coarse;
     const hidden = ACTIVATIONS[this.activation](this.first.forward(field));
-    const velocity = hidden.conv2d(this.last, { padding: 1 });
-    return scale === 1
-      ? velocity
-      : interpolate(velocity, { scaleFactor: scale, mode: 'bilinear' });
+    const velocity = conv2d(hidden, this.last, {
+      padding: 1,
+      ...(this.bias ? { bias: this.bias } : {}),
+    });
+    return scale === 1 ? velocity : interpolate(velocity, { scaleFactor: scale, mode: 'bilinear' });
   }
 }
 
@@ -135,13 +158,16 @@ export class ADRLayer extends Module {
   constructor(channels: number, options?: ADRLayerOptions) {
     super();
     const { order, splitting, transport, ...others } = options ?? {};
-    const { velocityChannels, velocities, velocityScale, ...step } = others;
+    const { velocityChannels, velocities, velocityScale, initialSpeed, ...step } = others;
     const o = withDefaults<Required<Splitting>>(
       'ADRLayer',
-      { order, splitting, transport, velocityChannels, velocities, velocityScale },
+      {
+        ...{ order, splitting, transport },
+        ...{ velocityChannels, velocities, velocityScale, initialSpeed },
+      },
       {
         ...{ order: 'adr', splitting: 'lie', transport: 'color' },
-        ...{ velocityChannels: channels, velocities: 1, velocityScale: 1 },
+        ...{ velocityChannels: channels, velocities: 1, velocityScale: 1, initialSpeed: 0 },
       },
     );
     const requireOneOf = (name: string, value: unknown, values: readonly unknown[]) =>
@@ -163,6 +189,7 @@ export class ADRLayer extends Module {
       activation: step.activation ?? 'silu',
       velocities: o.velocities,
       scale: o.velocityScale,
+      initialSpeed: o.initialSpeed,
       normalize: step.normalize ?? false,
     });
     requireArgument(

@@ -28,10 +28,11 @@ const GREYS = 16;
 const WHITE = LEVELS + GREYS - 1;
 const GAP = 4;
 
-const DEFAULTS: AnimationOptions & Required<Omit<AnimationOptions, 'columns' | 'range' | 'cell'>> = {
-  ...{ framesPerSecond: 10, repeat: true, colormap: 'viridis' },
-  ...{ titles: [], columns: undefined, range: undefined, cell: undefined },
-};
+const DEFAULTS: AnimationOptions & Required<Omit<AnimationOptions, 'columns' | 'range' | 'cell'>> =
+  {
+    ...{ framesPerSecond: 10, repeat: true, colormap: 'viridis' },
+    ...{ titles: [], columns: undefined, range: undefined, cell: undefined },
+  };
 
 /** One place of the grid: all its frames, and the values of the first and last colour. */
 interface Film {

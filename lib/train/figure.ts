@@ -123,11 +123,7 @@ function stack(drawings: readonly Drawing[]): string {
 }
 
 /** A PNG of `zoom` pixels for each unit of an SVG. */
-export async function rasterize(
-  svg: string,
-  zoom = 2,
-  op = 'saveFigure',
-): Promise<Uint8Array> {
+export async function rasterize(svg: string, zoom = 2, op = 'saveFigure'): Promise<Uint8Array> {
   const { Resvg } = await optional('@resvg/resvg-js', () => import('@resvg/resvg-js'), op);
   const fontFile = findFont();
   const font = fontFile

@@ -29,7 +29,11 @@ export function rollout(model: Model, history: Tensor, steps: number): Tensor {
     () => `steps must be an integer > 0, got ${show(steps)}`,
   );
   const refuse = (requirement: string, value: unknown): never => {
-    throw new FluxionError('FLUXION_SHAPE_MISMATCH', 'rollout', `${requirement}, got ${show(value)}`);
+    throw new FluxionError(
+      'FLUXION_SHAPE_MISMATCH',
+      'rollout',
+      `${requirement}, got ${show(value)}`,
+    );
   };
   if (history.ndim < 4) {
     refuse('history must be [N, T, H, W] or [N, T, C, ...space]', [...history.shape]);

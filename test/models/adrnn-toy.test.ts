@@ -1,6 +1,15 @@
 // The toy problem of the paper: one layer moves an object from one corner of an image to the other, further than
 // convolutions of one residual layer see. Also examples/adrnn-toy.mjs, with pictures.
-import { type Tensor, implicitDiffusion2d, manualSeed, models, noGrad, optim, tensor, tidy } from '../../lib';
+import {
+  type Tensor,
+  implicitDiffusion2d,
+  manualSeed,
+  models,
+  noGrad,
+  optim,
+  tensor,
+  tidy,
+} from '../../lib';
 
 const SIDE = 24;
 const WAY = 13;

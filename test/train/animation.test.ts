@@ -90,7 +90,11 @@ test.each([
     () => saveAnimation(tensor([[[1]]]), at('x.gif'), { colormap: 'jet' as never }),
     'FLUXION_INVALID_ARGUMENT',
   ],
-  ['an option', () => saveAnimation(tensor([[[1]]]), at('x.gif'), { fps: 1 } as never), 'FLUXION_INVALID_ARGUMENT'],
+  [
+    'an option',
+    () => saveAnimation(tensor([[[1]]]), at('x.gif'), { fps: 1 } as never),
+    'FLUXION_INVALID_ARGUMENT',
+  ],
 ])('bad: %s', async (_, save, code) => {
   await expect(save()).rejects.toMatchObject({ code });
 });

@@ -15,7 +15,8 @@ function weightedMeans(parts) {
     names.map((name) => [
       name,
       parts[0].figures[name].map(
-        (_, i) => parts.reduce((sum, { weight, figures }) => sum + weight * figures[name][i], 0) / total,
+        (_, i) =>
+          parts.reduce((sum, { weight, figures }) => sum + weight * figures[name][i], 0) / total,
       ),
     ]),
   );
@@ -33,7 +34,10 @@ export function evaluateMnist(model, source, { sequences = 512, size = 32 } = {}
       tidy(() => {
         const [past, future] = source.testBatch(first, size);
         const output = model.forward(past);
-        const squares = output.sub(future).square().sum({ dim: [2, 3] });
+        const squares = output
+          .sub(future)
+          .square()
+          .sum({ dim: [2, 3] });
         const norms = future.square().sum({ dim: [2, 3] });
         const frames = Array.from({ length: 10 }, (_, k) => k);
         return {
@@ -66,7 +70,11 @@ export function evaluateWater(model, source) {
         const [start, later] = [truth.slice(1, 0, 1), truth.slice(1, 1, 1 + WATER.horizon)];
         const forecast = train.rollout(model, start, WATER.horizon);
         const error = forecast.sub(later);
-        const norm = (u) => u.square().sum({ dim: [2, 3, 4] }).sqrt();
+        const norm = (u) =>
+          u
+            .square()
+            .sum({ dim: [2, 3, 4] })
+            .sqrt();
         const ratio = (a, b) => [...norm(a).div(norm(b)).mean({ dim: 0 }).dataSync()];
         const depth = (u) => u.slice(2, 0, 1);
         const still = source.restDepth / source.scale;

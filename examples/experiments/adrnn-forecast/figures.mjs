@@ -68,8 +68,15 @@ async function mnistForecasts(folder, seed, sample) {
   return noGrad(() =>
     tidy(() => {
       const [past, future] = source.testBatch(sample, 1);
-      const forecasts = made.map(({ model }) => model.forward(past).select(0, 0).clamp({ min: 0, max: 1 }));
-      return { past: past.select(0, 0), truth: future.select(0, 0), forecasts, ways: waysOf(made[0].network, past) };
+      const forecasts = made.map(({ model }) =>
+        model.forward(past).select(0, 0).clamp({ min: 0, max: 1 }),
+      );
+      return {
+        past: past.select(0, 0),
+        truth: future.select(0, 0),
+        forecasts,
+        ways: waysOf(made[0].network, past),
+      };
     }),
   );
 }
@@ -85,7 +92,7 @@ function waysOf(network, x) {
 }
 
 async function waterForecasts(folder, seed, sample) {
-  const source = shallowWater(seed);
+  const source = await shallowWater(folder);
   const made = [];
   for (const name of NETWORKS) made.push(await trained(folder, 'water', name, seed));
   return noGrad(() =>
@@ -111,10 +118,19 @@ async function drawVelocities(ways, past) {
   ];
   const frame = past.select(0, 9);
   const limit = Math.max(last.abs().max().item(), 1e-6);
-  const fields = [frame, ...groups.slice(1).map(() => frame.mul(0)), ...component(0), ...component(1)];
-  await train.saveFieldImages(fields.map((f, i) => (i === 0 ? f.mul(limit) : f)), at('adrnn-mnist-velocity.png'), {
-    ...{ columns: groups.length, titles, colormap: 'diverging', range: [-limit, limit] },
-  });
+  const fields = [
+    frame,
+    ...groups.slice(1).map(() => frame.mul(0)),
+    ...component(0),
+    ...component(1),
+  ];
+  await train.saveFieldImages(
+    fields.map((f, i) => (i === 0 ? f.mul(limit) : f)),
+    at('adrnn-mnist-velocity.png'),
+    {
+      ...{ columns: groups.length, titles, colormap: 'diverging', range: [-limit, limit] },
+    },
+  );
   console.log(`velocities up to ${limit.toFixed(1)} cells`);
 }
 
@@ -132,7 +148,10 @@ export async function drawFigures(folder, seed, sample = 3) {
   const digits = await mnistForecasts(folder, seed, sample);
   const frames = [1, 4, 7, 10];
   await train.saveFieldImages(
-    [...[1, 4, 7, 10].map((k) => digits.past.select(0, k - 1)), ...rows(digits.truth, digits.forecasts, frames)],
+    [
+      ...[1, 4, 7, 10].map((k) => digits.past.select(0, k - 1)),
+      ...rows(digits.truth, digits.forecasts, frames),
+    ],
     at('adrnn-mnist.png'),
     {
       ...{ columns: frames.length, range: [0, 1], cell: 1 },
@@ -141,20 +160,25 @@ export async function drawFigures(folder, seed, sample = 3) {
   );
   await drawVelocities(digits.ways, digits.past);
   const waves = await waterForecasts(folder, seed, sample);
-  const steps = [1, 10, 20, 30];
-  await train.saveFieldImages(
-    rows(waves.truth, waves.forecasts, steps).map((u, i) => (i < 4 || i % 8 < 4 || true ? u : u)),
-    at('adrnn-water.png'),
-    { ...{ columns: steps.length, cell: 1 }, titles: rowTitles(steps, 'step') },
-  );
+  const steps = [1, 5, 10, 20];
+  await train.saveFieldImages(rows(waves.truth, waves.forecasts, steps), at('adrnn-water.png'), {
+    ...{ columns: steps.length, cell: 1 },
+    titles: rowTitles(steps, 'step'),
+  });
   const titles = ['truth', ...NETWORKS.map((name) => TITLES[name])];
   const film = { titles, columns: 4, cell: 2 };
   await train.saveAnimation([waves.truth, ...waves.forecasts], at('adrnn-water.gif'), {
     ...{ ...film, range: [0.85, 1.25] },
   });
   const repeatInput = digits.past;
-  const joined = [digits.truth, ...digits.forecasts].map((u) => stack([...frameList(repeatInput), ...frameList(u)]));
-  await train.saveAnimation(joined, at('adrnn-mnist.gif'), { ...film, range: [0, 1], framesPerSecond: 5 });
+  const joined = [digits.truth, ...digits.forecasts].map((u) =>
+    stack([...frameList(repeatInput), ...frameList(u)]),
+  );
+  await train.saveAnimation(joined, at('adrnn-mnist.gif'), {
+    ...film,
+    range: [0, 1],
+    framesPerSecond: 5,
+  });
 }
 
 const frameList = (u) => Array.from({ length: u.shape[0] }, (_, t) => u.select(0, t));

@@ -16,7 +16,9 @@ export async function recordsOf(set) {
 /** A mean, with the deviation where there are several seeds. */
 function over(runs, value, digits) {
   const { mean, deviation } = meanAndDeviation(runs.map(value));
-  return deviation === null ? mean.toFixed(digits) : `${mean.toFixed(digits)} ± ${deviation.toFixed(digits)}`;
+  return deviation === null
+    ? mean.toFixed(digits)
+    : `${mean.toFixed(digits)} ± ${deviation.toFixed(digits)}`;
 }
 
 const COLUMNS = {
@@ -30,10 +32,10 @@ const COLUMNS = {
   ],
   water: [
     ['relative L2, step 1', (r) => r.horizon.relativeL2[0], 4],
+    ['5', (r) => r.horizon.relativeL2[4], 4],
     ['10', (r) => r.horizon.relativeL2[9], 4],
     ['20', (r) => r.horizon.relativeL2[19], 4],
-    ['30', (r) => r.horizon.relativeL2[29], 4],
-    ['depth alone, step 30', (r) => r.horizon.depth[29], 5],
+    ['depth alone, step 20', (r) => r.horizon.depth[19], 5],
   ],
 };
 

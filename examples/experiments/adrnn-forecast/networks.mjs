@@ -21,7 +21,7 @@ const SIZES = {
     ...baselines,
   },
   water: {
-    adrnn: { ...layer, velocities: 8, velocityChannels: 38, transport: 'color' },
+    adrnn: { ...layer, velocities: 8, velocityChannels: 38, initialSpeed: 2, transport: 'color' },
     ...baselines,
   },
 };

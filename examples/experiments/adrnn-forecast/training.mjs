@@ -32,7 +32,7 @@ function schedule(progress) {
 
 /**
  * Trains until `budget` processor seconds are spent on forward, backward and update; making batches is not counted.
- * `lossOf(step)` gives { batch, loss }: tensors of the step, and how to make the loss of them.
+ * `lossOf(step, progress)` gives { batch, loss }, progress from 0 to 1: tensors of the step, and how to make the loss of them.
  */
 export async function trainFor(model, { budget, learningRate, maxGradNorm = 1, lossOf, log }) {
   const optimizer = new optim.AdamW(model.parameters(), { learningRate, weightDecay: 1e-4 });
@@ -42,7 +42,7 @@ export async function trainFor(model, { budget, learningRate, maxGradNorm = 1, l
   let steps = 0;
   model.train();
   while (spent < budget) {
-    const { batch, loss } = noGrad(() => lossOf(steps));
+    const { batch, loss } = noGrad(() => lossOf(steps, spent / budget));
     await batch.at(-1).data();
     const start = processorSeconds();
     optimizer.zeroGrad();

@@ -67,7 +67,7 @@ export interface VelocityNetOptions {
 }
 
 /**
- * The velocity of a field: w = up_s(K2 act(K1 mean_s(norm(u)))), K1 and K2 3x3 with zero padding, in cells per unit
+ * The velocity of a field: w = up_s(K2 act(K1 norm(mean_s(u)))), K1 and K2 3x3 with zero padding, in cells per unit
  * time, one for all channels or for each group of them. K2 starts at 1e-4 N(0, 1), so that motion starts near zero.
  * mean_s is the mean over s x s cells and up_s linear interpolation back.
  */
@@ -143,8 +143,9 @@ export class VelocityNet extends Module {
  *     R   u + dt (W2 act(W1 u + b1) + b2)
  *
  * With `normalize` the velocity and the reaction see the field normalised over each sample, the field itself is moved
- * and diffused as it is. The velocity is that of the field just before its first transport. The layout follows the authors' later
- * network with true splitting; the implicit diffusion is ours: a reconstruction. See docs/systems/adrnn.md.
+ * and diffused as it is. The velocity is that of the field just before its first transport. The layout follows the
+ * authors' later network with true splitting; the implicit diffusion, velocities of groups of channels and velocities
+ * from a coarser mesh are ours: reconstructions. See docs/systems/adrnn.md.
  */
 export class ADRLayer extends Module {
   readonly velocity: VelocityNet;

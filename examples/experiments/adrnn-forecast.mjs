@@ -1,28 +1,26 @@
 // Forecasts at a long horizon: ADRNN 'split' against a residual network and a small U-Net of equal parameters, trained
 // for the same processor time of one thread.
 //
-//     node examples/experiments/adrnn-forecast.mjs --set mnist|water --network adrnn|resnet|unet [--seed S]
-//                                                  [--budget processor seconds] [--variant name] [--output folder]
+//     node examples/experiments/adrnn-forecast.mjs --set mnist|digits|water --network adrnn|resnet|unet [--seed S]
+//                                             [--budget processor seconds] [--variant name] [--output folder]
 //     node examples/experiments/adrnn-forecast.mjs --all [--seed S]     every run that has no record yet
 //     node examples/experiments/adrnn-forecast.mjs --tables             the tables of docs/systems/adrnn.md
 //     node examples/experiments/adrnn-forecast.mjs --figures            the figures, from the weights in --output
 //
-// Sets: Moving MNIST, 10 frames to the 10 that follow at once, 64 x 64; radial dam breaks in shallow water, 64 x 64,
-// step by step from the first state. Set FLUXION_NUM_THREADS=1. What is compared: networks.mjs, how: training.mjs.
+// Set FLUXION_NUM_THREADS=1. The sets: adrnn-forecast/tasks.mjs; what is compared: networks.mjs; how: training.mjs.
 
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { data, manualSeed, train } from '../../dist/index.mjs';
-import { WATER, movingMnist, randomIntegers, shallowWater } from './adrnn-forecast/data.mjs';
-import { evaluateMnist, evaluateWater } from './adrnn-forecast/evaluation.mjs';
+import { data, manualSeed } from '../../dist/index.mjs';
 import { drawFigures } from './adrnn-forecast/figures.mjs';
 import { NETWORKS, VARIANTS, makeNetwork } from './adrnn-forecast/networks.mjs';
 import { writeTables } from './adrnn-forecast/tables.mjs';
-import { stepMisfit, trainFor } from './adrnn-forecast/training.mjs';
+import { TASKS } from './adrnn-forecast/tasks.mjs';
+import { trainFor } from './adrnn-forecast/training.mjs';
 import { readRecord, writeRecord } from './record.mjs';
 
-const SETS = ['mnist', 'water'];
+const SETS = Object.keys(TASKS);
 
 const { values: args } = parseArgs({
   options: {
@@ -43,55 +41,27 @@ function oneOf(name, value, values) {
   return value;
 }
 
-/** In water a forecast of one step is trained for half of the budget, then one of several, each from the one before. */
-const TRAINING = {
-  mnist: { learningRate: 3e-3, batch: 8 },
-  water: { learningRate: 3e-3, batch: 8, unroll: [1, 3] },
-};
-
-function mnistTask(model, source) {
-  const { batch } = TRAINING.mnist;
-  return {
-    lossOf: (step) => ({
-      batch: source.trainBatch(step, batch),
-      loss: ([past, future]) => train.relativeMisfit(model.forward(past), future),
-    }),
-    evaluate: () => evaluateMnist(model, source),
-  };
-}
-
-function waterTask(model, source, seed) {
-  const { batch, unroll } = TRAINING.water;
-  const random = randomIntegers(seed);
-  return {
-    lossOf: (_, progress) => ({
-      batch: [source.trainBatch(random, batch, unroll[progress < 0.5 ? 0 : 1])],
-      loss: ([states]) => stepMisfit(model, states),
-    }),
-    evaluate: () => evaluateWater(model, source),
-  };
-}
-
 const runName = (set, network, variant, seed) =>
   `adrnn-${set}-${network}${variant === 'base' ? '' : `-${variant}`}-${seed}`;
 
 async function run(set, name, variant, seed, budget) {
   manualSeed(seed);
-  const source = set === 'mnist' ? await movingMnist(seed) : await shallowWater(args.output);
+  const task = TASKS[set];
+  const source = await task.load({ seed, folder: args.output });
   const { model, network, settings } = makeNetwork(set, name, variant);
-  const { lossOf, evaluate } = (set === 'mnist' ? mnistTask : waterTask)(model, source, seed);
-  const { learningRate } = TRAINING[set];
   const title = runName(set, name, variant, seed);
   const trained = await trainFor(model, {
-    ...{ budget, learningRate, lossOf },
+    ...{ budget, learningRate: task.settings.learningRate },
+    lossOf: task.lossOf(model, source, seed),
     log: ({ step, seconds, loss }) =>
       console.log(`${title}: step ${step}, ${seconds.toFixed(0)} s, loss ${loss.toFixed(4)}`),
   });
+  model.eval();
   const record = {
     ...{ set, network: name, variant, seed, budget },
     parameters: network.parameterCount(),
-    settings: { ...settings, ...TRAINING[set], ...(set === 'water' ? WATER : {}) },
-    ...{ steps: trained.steps, seconds: trained.seconds, ...evaluate() },
+    settings: { ...settings, ...task.settings },
+    ...{ steps: trained.steps, seconds: trained.seconds, ...task.evaluate(model, source) },
     history: trained.history.filter((_, i) => i % 4 === 3),
   };
   await mkdir(args.output, { recursive: true });

@@ -19,7 +19,7 @@ async function digits(part) {
   return host;
 }
 
-/** Two digits that bounce; 10 frames as channels, and the 10 that follow; in [0, 1]. Never the same batch twice. */
+/** Two digits that bounce, videos [N, 20, H, W] in [0, 1]. Never the same batch twice. */
 export async function movingMnist(seed) {
   const parts = { train: await digits('train'), test: await digits('test') };
   const seeds = { train: 2 * seed, test: 1_000_003 };
@@ -27,11 +27,11 @@ export async function movingMnist(seed) {
     const video = data.movingMnist({
       ...{ images: parts[part], sequences: count, first, seed: seeds[part], side: SIDE },
     });
-    return video.to('float32').div(255).split(10, { dim: 1 });
+    return video.to('float32').div(255);
   };
   return {
-    trainBatch: (step, size) => sequences('train', step * size, size),
-    testBatch: (first, count) => sequences('test', first, count),
+    trainVideo: (step, size) => sequences('train', step * size, size),
+    testVideo: (first, count) => sequences('test', first, count),
   };
 }
 

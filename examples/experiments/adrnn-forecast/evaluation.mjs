@@ -24,16 +24,15 @@ function weightedMeans(parts) {
 
 /**
  * Frames 11 to 20 of Moving MNIST, by frame: squared error summed over the pixels of a frame (the convention of SimVP),
- * relative L2 error, and structural similarity; means over the test sequences.
+ * relative L2 error, and structural similarity; means over the test sequences. `forecast` makes 10 frames of 10.
  */
-export function evaluateMnist(model, source, { sequences = 512, size = 32 } = {}) {
-  model.eval();
+export function evaluateMnist(forecast, source, { sequences = 512, size = 32 } = {}) {
   const parts = [];
   for (let first = 0; first < sequences; first += size) {
     const figures = noGrad(() =>
       tidy(() => {
-        const [past, future] = source.testBatch(first, size);
-        const output = model.forward(past);
+        const [past, future] = source.testVideo(first, size).split(10, { dim: 1 });
+        const output = forecast(past);
         const squares = output
           .sub(future)
           .square()

@@ -67,7 +67,7 @@ async function mnistForecasts(folder, seed, sample) {
   for (const name of NETWORKS) made.push(await trained(folder, 'mnist', name, seed));
   return noGrad(() =>
     tidy(() => {
-      const [past, future] = source.testBatch(sample, 1);
+      const [past, future] = source.testVideo(sample, 1).split(10, { dim: 1 });
       const forecasts = made.map(({ model }) =>
         model.forward(past).select(0, 0).clamp({ min: 0, max: 1 }),
       );

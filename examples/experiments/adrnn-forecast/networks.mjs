@@ -20,13 +20,17 @@ const SIZES = {
     adrnn: { ...layer, velocities: 12, velocityChannels: 30, transport: 'mass' },
     ...baselines,
   },
+  digits: {
+    adrnn: { ...layer, velocities: 8, velocityChannels: 38, transport: 'mass' },
+    ...baselines,
+  },
   water: {
     adrnn: { ...layer, velocities: 8, velocityChannels: 38, initialSpeed: 2, transport: 'color' },
     ...baselines,
   },
 };
 
-const CHANNELS = { mnist: [10, 10], water: [3, 3] };
+const CHANNELS = { mnist: [10, 10], digits: [10, 1], water: [3, 3] };
 const CLASSES = { adrnn: models.ADRNN, resnet: models.MFCNet, unet: models.MFCUNet };
 
 export const NETWORKS = Object.keys(CLASSES);

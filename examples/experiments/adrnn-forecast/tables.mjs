@@ -21,15 +21,18 @@ function over(runs, value, digits) {
     : `${mean.toFixed(digits)} ± ${deviation.toFixed(digits)}`;
 }
 
+const FRAMES = [
+  ['MSE (sum over pixels)', (r) => r.mse, 1],
+  ['SSIM', (r) => r.ssim, 3],
+  ['MSE of frame 1', (r) => r.horizon.mse[0], 1],
+  ['5', (r) => r.horizon.mse[4], 1],
+  ['10', (r) => r.horizon.mse[9], 1],
+  ['relative L2, frame 10', (r) => r.last, 3],
+];
+
 const COLUMNS = {
-  mnist: [
-    ['MSE (sum over pixels)', (r) => r.mse, 1],
-    ['SSIM', (r) => r.ssim, 3],
-    ['MSE of frame 1', (r) => r.horizon.mse[0], 1],
-    ['5', (r) => r.horizon.mse[4], 1],
-    ['10', (r) => r.horizon.mse[9], 1],
-    ['relative L2, frame 10', (r) => r.last, 3],
-  ],
+  mnist: FRAMES,
+  digits: FRAMES,
   water: [
     ['relative L2, step 1', (r) => r.horizon.relativeL2[0], 4],
     ['5', (r) => r.horizon.relativeL2[4], 4],

@@ -46,6 +46,7 @@
       "native/cpu/settings.cpp",
       "native/cpu/shape.cpp",
       "native/cpu/shape_index.cpp",
+      "native/cpu/sine_power.cpp",
       "native/cpu/softmax.cpp",
       "native/cpu/spectral_diffusion.cpp",
       "native/cpu/spectral_diffusion_stencil.cpp",

@@ -12,7 +12,6 @@
 #include <memory>
 #include <mutex>
 #include <thread>
-#include <vector>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -21,6 +20,7 @@
 #include "cpu/kernel_table.h"
 #include "cpu/profile.h"
 #include "cpu/settings.h"
+#include "cpu/task.h"
 
 namespace fluxion::cpu {
 namespace {
@@ -30,28 +30,6 @@ constexpr size_t kInlineBytes = size_t{1} << 18;  // of a read or write on an id
 constexpr int kSpins = 400;                       // as in thread_pool.cpp
 constexpr uint64_t kNobody = UINT64_MAX;          // no ticket: nothing is awaited
 constexpr size_t kHugePage = size_t{2} << 20;
-
-struct Task {
-  enum class Kind { launch, read, write } kind = Kind::launch;
-  Task* next = nullptr;
-  KernelFn kernel = nullptr;
-  OpId op{};
-  int n_inputs = 0, n_outputs = 0;
-  void* workspace = nullptr;
-  size_t scratch = 0;
-  void* to = nullptr;  // read and write
-  const void* from = nullptr;
-  size_t bytes = 0;
-  alignas(16) unsigned char params[kMaxParamBytes];
-  TensorView inputs[kMaxInputs];
-  TensorView outputs[kMaxOutputs];
-  std::vector<TensorView> many_inputs;  // of variadic ops with more than kMaxInputs
-  double scalars[kMaxInputs][2];        // the widest element has two
-
-  const TensorView* input_views() const {
-    return many_inputs.empty() ? inputs : many_inputs.data();
-  }
-};
 
 void* allocate_memory(size_t bytes) {
 #if defined(__linux__)

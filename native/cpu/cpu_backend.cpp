@@ -53,6 +53,8 @@ struct Task {
   }
 };
 
+size_t whole_huge_pages(size_t bytes) { return (bytes + kHugePage - 1) / kHugePage * kHugePage; }
+
 void* allocate_memory(size_t bytes) {
 #if defined(__linux__)
   if (bytes >= kHugePage) {
@@ -98,7 +100,7 @@ class CpuDevice {
       delete task;
     }
     while (spare_) delete std::exchange(spare_, spare_->next);
-    std::free(scratch_);
+    release_scratch();
   }
 
   uint64_t launch(const LaunchArgs& args) {
@@ -176,10 +178,8 @@ class CpuDevice {
   int threads() const { return pool_.threads(); }
   void set_threads(int count) {
     wait(submitted_);
+    release_scratch();
     pool_.resize(count);
-    std::free(scratch_);
-    scratch_ = nullptr;
-    scratch_stride_ = 0;
   }
 
   // The owner's, with an empty queue.
@@ -209,13 +209,20 @@ class CpuDevice {
     plans_.trim();
     const size_t stride = (scratch + 63) / 64 * 64;
     if (stride > scratch_stride_) {
-      std::free(scratch_);
-      scratch_ =
-          static_cast<char*>(std::aligned_alloc(64, stride * static_cast<size_t>(pool_.threads())));
+      release_scratch();
+      scratch_bytes_ = stride * static_cast<size_t>(pool_.threads());
+      if (scratch_bytes_ > kHugePage / 2) scratch_bytes_ = whole_huge_pages(scratch_bytes_);
+      scratch_ = static_cast<char*>(allocate_memory(scratch_bytes_));
       scratch_stride_ = scratch_ ? stride : 0;
     }
     return Kernel{inputs,          n_inputs, outputs, n_outputs, workspace, scratch_,
                   scratch_stride_, &pool,    &plans_, &fault_,   op};
+  }
+
+  void release_scratch() {
+    if (scratch_) release_memory(scratch_, scratch_bytes_);
+    scratch_ = nullptr;
+    scratch_stride_ = 0;
   }
 
   void run_kernel(KernelFn kernel, const void* params, const Kernel& call, size_t scratch) {
@@ -345,7 +352,7 @@ class CpuDevice {
   Fault fault_;
   char* scratch_ =
       nullptr;  // touched by whoever runs kernels: the executor, or the owner when idle
-  size_t scratch_stride_ = 0;
+  size_t scratch_stride_ = 0, scratch_bytes_ = 0;
   PlanCache plans_;  // likewise
   Profile profile_;  // likewise
 

@@ -122,13 +122,18 @@ inline int panel_cols(int64_t cols) {
 
 // --- register tile
 
-// acc[i][v] += sum_k a(k, i) * b[k * pitch + v]
-template <class T, int R, int V, class A>
+// acc[i][v] += sum_k a(k, i) * b[k * pitch + v]; with kAhead, rows of b that many steps later are asked for: a
+// panel that lies in L2.
+template <class T, int R, int V, int kAhead = 0, class A>
 inline __attribute__((always_inline)) void accumulate(Vec<T> (&acc)[R][V], int64_t depth,
                                                       const A& a, const T* b,
                                                       int64_t pitch = kTileCols<T>) {
   for (int64_t k = 0; k < depth; ++k, b += pitch) {
     Vec<T> columns[V];
+    if constexpr (kAhead > 0) {
+#pragma GCC unroll 3
+      for (int v = 0; v < V; ++v) __builtin_prefetch(b + kAhead * pitch + v * kLanes<T>);
+    }
 #pragma GCC unroll 3
     for (int v = 0; v < V; ++v) columns[v] = load(b + v * kLanes<T>);
 #pragma GCC unroll 8
@@ -244,6 +249,7 @@ __attribute__((noinline)) void packed_tile(const Tile<T>& tile, const T* a, cons
 
 // The same from a matrix A that is not packed: element (i, k) at a + i * row_stride + k * depth_stride. Rows
 // beyond those of the tile repeat its last one.
+inline constexpr int kPanelAhead = 8;
 template <class T, int R, int V>
 __attribute__((noinline)) void strided_tile(const Tile<T>& tile, const T* a, int64_t row_stride,
                                             int64_t depth_stride, const T* b, int64_t b_pitch) {
@@ -252,7 +258,7 @@ __attribute__((noinline)) void strided_tile(const Tile<T>& tile, const T* a, int
   const T* row[R];
 #pragma GCC unroll 8
   for (int i = 0; i < R; ++i) row[i] = a + std::min(i, tile.rows - 1) * row_stride;
-  accumulate<T, R, V>(
+  accumulate<T, R, V, kPanelAhead>(
       acc, tile.depth, [&](int64_t k, int i) { return row[i][k * depth_stride]; }, b, b_pitch);
   write_tile<T, R, V>(acc, tile);
 }

@@ -14,10 +14,7 @@
 #include <thread>
 #include <vector>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
+#include "cpu/block_memory.h"
 #include "cpu/kernel_table.h"
 #include "cpu/profile.h"
 #include "cpu/settings.h"
@@ -29,7 +26,6 @@ constexpr int64_t kInlineWork = 32768;            // element operations: 5 to 30
 constexpr size_t kInlineBytes = size_t{1} << 18;  // of a read or write on an idle queue
 constexpr int kSpins = 400;                       // as in thread_pool.cpp
 constexpr uint64_t kNobody = UINT64_MAX;          // no ticket: nothing is awaited
-constexpr size_t kHugePage = size_t{2} << 20;
 
 struct Task {
   enum class Kind { launch, read, write } kind = Kind::launch;
@@ -52,32 +48,6 @@ struct Task {
     return many_inputs.empty() ? inputs : many_inputs.data();
   }
 };
-
-size_t whole_huge_pages(size_t bytes) { return (bytes + kHugePage - 1) / kHugePage * kHugePage; }
-
-void* allocate_memory(size_t bytes) {
-#if defined(__linux__)
-  if (bytes >= kHugePage) {
-    // Whole pages of the system's own; large pages save most of the first-touch faults.
-    void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) return nullptr;
-    madvise(p, bytes, MADV_HUGEPAGE);
-    return p;
-  }
-#endif
-  return std::aligned_alloc(64, (bytes + 63) / 64 * 64);
-}
-
-void release_memory(void* memory, size_t bytes) {
-#if defined(__linux__)
-  if (bytes >= kHugePage) {
-    munmap(memory, bytes);
-    return;
-  }
-#endif
-  (void)bytes;
-  std::free(memory);
-}
 
 class CpuDevice {
  public:
@@ -211,8 +181,7 @@ class CpuDevice {
     if (stride > scratch_stride_) {
       release_scratch();
       scratch_bytes_ = stride * static_cast<size_t>(pool_.threads());
-      if (scratch_bytes_ > kHugePage / 2) scratch_bytes_ = whole_huge_pages(scratch_bytes_);
-      scratch_ = static_cast<char*>(allocate_memory(scratch_bytes_));
+      scratch_ = static_cast<char*>(allocate_block(scratch_bytes_));
       scratch_stride_ = scratch_ ? stride : 0;
     }
     return Kernel{inputs,          n_inputs, outputs, n_outputs, workspace, scratch_,
@@ -220,7 +189,7 @@ class CpuDevice {
   }
 
   void release_scratch() {
-    if (scratch_) release_memory(scratch_, scratch_bytes_);
+    if (scratch_) release_block(scratch_, scratch_bytes_);
     scratch_ = nullptr;
     scratch_stride_ = 0;
   }
@@ -386,8 +355,8 @@ const BackendApi kApi = {
       return read_settings(&settings, reason, bytes) ? new CpuDevice(settings) : nullptr;
     },
     [](void* device) { delete static_cast<CpuDevice*>(device); },
-    [](void*, size_t bytes) { return allocate_memory(bytes); },
-    [](void*, void* memory, size_t bytes) { release_memory(memory, bytes); },
+    [](void*, size_t bytes) { return allocate_block(bytes); },
+    [](void*, void* memory, size_t bytes) { release_block(memory, bytes); },
     [](void* device, const LaunchArgs* args) { return as_cpu(device).launch(*args); },
     [](void* device, void* to, const void* from, size_t n) {
       return as_cpu(device).write(to, from, n);

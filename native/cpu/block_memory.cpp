@@ -26,7 +26,8 @@ constexpr size_t kLine = 64;
 #if defined(__linux__)
 constexpr size_t kPage = 4096, kHugePage = size_t{2} << 20, kSlab = size_t{8} << 20;
 #if defined(__SANITIZE_ADDRESS__)
-constexpr size_t kSlabBlock = kHugePage;  // in the heap, where the sanitizer sees the ends of a block
+constexpr size_t kSlabBlock =
+    kHugePage;  // in the heap, where the sanitizer sees the ends of a block
 #else
 constexpr size_t kSlabBlock = size_t{16} << 10;
 #endif

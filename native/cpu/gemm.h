@@ -6,9 +6,9 @@
 //
 // A tile of C is kept in registers while a panel of A meets a panel of B: kTileRows * kTileVectors
 // accumulators hide the latency of the FMAs (4 cycles, 2 a cycle), and each step loads fewer values than it
-// multiplies. The order is that of Goto and van de Geijn (ACM TOMS 34, 2008), except that only one panel
-// of B is packed at a time: it lies in L1/L2 while the panels of A, at most kMaxBlockRows rows, stream past.
-// The caller cuts C into blocks; nothing here is parallel.
+// multiplies. The order is the caller's: convolutions have the panels of A, few, stream past one
+// panel of B in L1/L2; large products keep the rows of A of one tile in L1 while the panels of B stream past from
+// L2 (Goto and van de Geijn, ACM TOMS 34, 2008, with the roles of A and B exchanged). Nothing here is parallel.
 
 namespace fluxion::cpu::FLUXION_TARGET {
 
@@ -247,9 +247,11 @@ __attribute__((noinline)) void packed_tile(const Tile<T>& tile, const T* a, cons
   write_tile<T, R, V>(acc, tile);
 }
 
+// A step of the depth takes 12 cycles, a line from L2 some 15 to 50.
+inline constexpr int kPanelAhead = 8;
+
 // The same from a matrix A that is not packed: element (i, k) at a + i * row_stride + k * depth_stride. Rows
 // beyond those of the tile repeat its last one.
-inline constexpr int kPanelAhead = 8;
 template <class T, int R, int V>
 __attribute__((noinline)) void strided_tile(const Tile<T>& tile, const T* a, int64_t row_stride,
                                             int64_t depth_stride, const T* b, int64_t b_pitch) {

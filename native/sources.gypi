@@ -13,6 +13,7 @@
       "native/cpu/adr_step.cpp",
       "native/cpu/arg_reduce.cpp",
       "native/cpu/batch_norm.cpp",
+      "native/cpu/block_memory.cpp",
       "native/cpu/classification.cpp",
       "native/cpu/complex.cpp",
       "native/cpu/convolution.cpp",

@@ -40,25 +40,23 @@ function curves(records, title, y, values) {
   };
 }
 
-/** Rows of pictures: the truth, then forecast and error of each network. */
-function rows(truth, forecasts, steps) {
-  const picture = (u, k) => u.select(0, k - 1);
+/** Panels of the truth and the forecasts, and of their errors; a row for each step. */
+function comparison(truth, forecasts, steps, { frame, range, errors }) {
+  const at = (fields) => steps.flatMap((k) => fields.map((u) => u.select(0, k - 1)));
+  const networks = NETWORKS.map((name) => TITLES[name]);
+  const titles = (k) => [`truth, ${frame} ${k}`, ...networks];
+  const differences = forecasts.map((u) => u.sub(truth).abs());
   return [
-    ...steps.map((k) => picture(truth, k)),
-    ...forecasts.flatMap((u) => [
-      ...steps.map((k) => picture(u, k)),
-      ...steps.map((k) => picture(u.sub(truth).abs(), k)),
-    ]),
+    {
+      ...{ fields: at([truth, ...forecasts]), titles: steps.flatMap(titles), range },
+      ...{ columns: 1 + networks.length, cell: 1 },
+    },
+    {
+      ...{ fields: at(differences), columns: networks.length, cell: 1, range: [0, errors] },
+      titles: steps.flatMap(() => networks.map((name) => `error, ${name}`)),
+    },
   ];
 }
-
-const rowTitles = (steps, frame) => [
-  ...steps.map((k) => `truth, ${frame} ${k}`),
-  ...NETWORKS.flatMap((name) => [
-    ...steps.map((_, i) => (i === 0 ? TITLES[name] : '')),
-    ...steps.map((_, i) => (i === 0 ? `${TITLES[name]}, error` : '')),
-  ]),
-];
 
 /** [T, H, W] of the truth and of each network for one sample, and the displacements of the layers of ADRNN. */
 async function mnistForecasts(folder, seed, sample) {
@@ -106,32 +104,30 @@ async function waterForecasts(folder, seed, sample) {
   );
 }
 
+/** The last frame seen, and the way of two groups of the last layer along x and y. */
 async function drawVelocities(ways, past) {
   const last = ways.at(-1);
-  const groups = Array.from({ length: last.shape[0] }, (_, g) => g);
-  const component = (axis) => groups.map((g) => last.select(0, g).select(0, axis));
+  const sizes = Array.from({ length: last.shape[0] }, (_, g) => [
+    last.select(0, g).square().mean().item(),
+    g,
+  ]);
+  const groups = sizes
+    .sort(([a], [b]) => b - a)
+    .slice(0, 2)
+    .map(([, g]) => g);
+  const limit = last.abs().max().item();
+  const fields = [
+    past.select(0, 9).mul(limit),
+    ...groups.flatMap((g) => [0, 1].map((axis) => last.select(0, g).select(0, axis))),
+  ];
   const titles = [
     'last frame seen',
-    ...groups.slice(1).map(() => ''),
-    ...groups.map((g) => `group ${g + 1}, way along x`),
-    ...groups.map((g) => `group ${g + 1}, way along y`),
+    ...groups.flatMap((g) => ['x', 'y'].map((axis) => `way of group ${g + 1}, ${axis}`)),
   ];
-  const frame = past.select(0, 9);
-  const limit = Math.max(last.abs().max().item(), 1e-6);
-  const fields = [
-    frame,
-    ...groups.slice(1).map(() => frame.mul(0)),
-    ...component(0),
-    ...component(1),
-  ];
-  await train.saveFieldImages(
-    fields.map((f, i) => (i === 0 ? f.mul(limit) : f)),
-    at('adrnn-mnist-velocity.png'),
-    {
-      ...{ columns: groups.length, titles, colormap: 'diverging', range: [-limit, limit] },
-    },
-  );
-  console.log(`velocities up to ${limit.toFixed(1)} cells`);
+  await train.saveFieldImages(fields, at('adrnn-mnist-velocity.png'), {
+    ...{ columns: fields.length, titles, colormap: 'diverging', range: [-limit, limit] },
+  });
+  console.log(`ways of the last layer up to ${limit.toFixed(1)} cells`);
 }
 
 /** Writes docs/figures/adrnn-*.png and .gif. */
@@ -146,25 +142,29 @@ export async function drawFigures(folder, seed, sample = 3) {
     at('adrnn-horizon.png'),
   );
   const digits = await mnistForecasts(folder, seed, sample);
-  const frames = [1, 4, 7, 10];
-  await train.saveFieldImages(
+  const frames = [2, 6, 10];
+  const inputs = [1, 4, 7, 10].map((k) => digits.past.select(0, k - 1));
+  await train.saveFigure(
     [
-      ...[1, 4, 7, 10].map((k) => digits.past.select(0, k - 1)),
-      ...rows(digits.truth, digits.forecasts, frames),
+      {
+        ...{ fields: inputs, columns: 4, cell: 1, range: [0, 1] },
+        titles: ['input, frame 1', '4', '7', '10'],
+      },
+      ...comparison(digits.truth, digits.forecasts, frames, {
+        ...{ frame: 'frame', range: [0, 1], errors: 1 },
+      }),
     ],
     at('adrnn-mnist.png'),
-    {
-      ...{ columns: frames.length, range: [0, 1], cell: 1 },
-      titles: [...frames.map((k) => `input, frame ${k}`), ...rowTitles(frames, 'frame')],
-    },
   );
   await drawVelocities(digits.ways, digits.past);
   const waves = await waterForecasts(folder, seed, sample);
-  const steps = [1, 5, 10, 20];
-  await train.saveFieldImages(rows(waves.truth, waves.forecasts, steps), at('adrnn-water.png'), {
-    ...{ columns: steps.length, cell: 1 },
-    titles: rowTitles(steps, 'step'),
-  });
+  const steps = [5, 20];
+  await train.saveFigure(
+    comparison(waves.truth, waves.forecasts, steps, {
+      ...{ frame: 'step', range: [0.85, 1.25], errors: 0.1 },
+    }),
+    at('adrnn-water.png'),
+  );
   const titles = ['truth', ...NETWORKS.map((name) => TITLES[name])];
   const film = { titles, columns: 4, cell: 2 };
   await train.saveAnimation([waves.truth, ...waves.forecasts], at('adrnn-water.gif'), {

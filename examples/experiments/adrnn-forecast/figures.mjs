@@ -49,10 +49,10 @@ function comparison(truth, forecasts, steps, { frame, range, errors }) {
   return [
     {
       ...{ fields: at([truth, ...forecasts]), titles: steps.flatMap(titles), range },
-      ...{ columns: 1 + networks.length, cell: 1 },
+      ...{ columns: 1 + networks.length, cell: 2 },
     },
     {
-      ...{ fields: at(differences), columns: networks.length, cell: 1, range: [0, errors] },
+      ...{ fields: at(differences), columns: networks.length, cell: 2, range: [0, errors] },
       titles: steps.flatMap(() => networks.map((name) => `error, ${name}`)),
     },
   ];
@@ -147,7 +147,7 @@ export async function drawFigures(folder, seed, sample = 3) {
   await train.saveFigure(
     [
       {
-        ...{ fields: inputs, columns: 4, cell: 1, range: [0, 1] },
+        ...{ fields: inputs, columns: 4, cell: 2, range: [0, 1] },
         titles: ['input, frame 1', '4', '7', '10'],
       },
       ...comparison(digits.truth, digits.forecasts, frames, {

@@ -11,28 +11,31 @@ import { recordsOf } from './tables.mjs';
 const docs = fileURLToPath(new URL('../../../docs/figures', import.meta.url));
 const at = (name) => path.join(docs, name);
 
+/** The variant of ADRNN that is drawn. */
+const DRAWN = { mnist: 'base', digits: 'base', water: 'mass' };
+
 async function trained(folder, set, name, seed) {
-  const made = makeNetwork(set, name);
-  const file = path.join(folder, `adrnn-${set}-${name}-${seed}.safetensors`);
+  const variant = name === 'adrnn' ? DRAWN[set] : 'base';
+  const made = makeNetwork(set, name, variant);
+  const title = `adrnn-${set}-${name}${variant === 'base' ? '' : `-${variant}`}-${seed}`;
+  const file = path.join(folder, `${title}.safetensors`);
   made.model.loadStateDict((await data.loadSafetensors(file)).tensors);
   made.model.eval();
   return made;
 }
 
 function curves(records, title, y, values) {
-  const points = records
-    .filter(({ variant }) => variant === 'base')
-    .flatMap((record) =>
-      values(record).map((value, i) => ({
-        ...{ network: TITLES[record.network], seed: String(record.seed), step: i + 1, value },
-      })),
-    );
+  const points = records.flatMap((record) => {
+    const { variant, seed } = record;
+    const network = TITLES[record.network] + (variant === 'base' ? '' : `, ${variant}`);
+    return values(record).map((value, i) => ({ network, seed, step: i + 1, value }));
+  });
   return {
     chart: {
       ...{ title, width: 480, height: 200, data: { values: points }, mark: { type: 'line' } },
       encoding: {
         x: { field: 'step', type: 'quantitative', title: 'step of the forecast' },
-        y: { field: 'value', type: 'quantitative', title: y },
+        y: { field: 'value', type: 'quantitative', title: y, scale: { type: 'log', nice: false } },
         color: { field: 'network', type: 'nominal', title: null },
         detail: { field: 'seed' },
       },
@@ -58,16 +61,21 @@ function comparison(truth, forecasts, steps, { frame, range, errors }) {
   ];
 }
 
-/** [T, H, W] of the truth and of each network for one sample, and the displacements of the layers of ADRNN. */
-async function mnistForecasts(folder, seed, sample) {
+/**
+ * [T, H, W] of the truth and of each network for one sample, all at once or frame by frame, and the displacements of
+ * the layers of ADRNN.
+ */
+async function mnistForecasts(folder, set, seed, sample) {
   const source = await movingMnist(seed);
   const made = [];
-  for (const name of NETWORKS) made.push(await trained(folder, 'mnist', name, seed));
+  for (const name of NETWORKS) made.push(await trained(folder, set, name, seed));
   return noGrad(() =>
     tidy(() => {
       const [past, future] = source.testVideo(sample, 1).split(10, { dim: 1 });
       const forecasts = made.map(({ model }) =>
-        model.forward(past).select(0, 0).clamp({ min: 0, max: 1 }),
+        (set === 'mnist' ? model.forward(past) : train.rollout(model, past, 10))
+          .select(0, 0)
+          .clamp({ min: 0, max: 1 }),
       );
       return {
         past: past.select(0, 0),
@@ -105,7 +113,7 @@ async function waterForecasts(folder, seed, sample) {
 }
 
 /** The last frame seen, and the way of two groups of the last layer along x and y. */
-async function drawVelocities(ways, past) {
+async function drawVelocities(ways, past, file) {
   const last = ways.at(-1);
   const sizes = Array.from({ length: last.shape[0] }, (_, g) => [
     last.select(0, g).square().mean().item(),
@@ -124,61 +132,52 @@ async function drawVelocities(ways, past) {
     'last frame seen',
     ...groups.flatMap((g) => ['x', 'y'].map((axis) => `way of group ${g + 1}, ${axis}`)),
   ];
-  await train.saveFieldImages(fields, at('adrnn-mnist-velocity.png'), {
+  await train.saveFieldImages(fields, at(file), {
     ...{ columns: fields.length, titles, colormap: 'diverging', range: [-limit, limit] },
   });
-  console.log(`ways of the last layer up to ${limit.toFixed(1)} cells`);
+  console.log(`${file}: ways of the last layer up to ${limit.toFixed(1)} cells`);
+}
+
+const FILM = { titles: ['truth', ...NETWORKS.map((name) => TITLES[name])], columns: 4, cell: 2 };
+const frameList = (u) => Array.from({ length: u.shape[0] }, (_, t) => u.select(0, t));
+
+/** Frames, errors and the film of one sequence, all at once ('mnist') or frame by frame ('digits'). */
+async function drawDigits(folder, set, seed, sample) {
+  const { past, truth, forecasts, ways } = await mnistForecasts(folder, set, seed, sample);
+  const shown = [1, 4, 7, 10];
+  const inputs = {
+    ...{ fields: shown.map((k) => past.select(0, k - 1)), columns: 4, cell: 2, range: [0, 1] },
+    titles: shown.map((k) => `input, frame ${k}`),
+  };
+  const compared = comparison(truth, forecasts, [2, 6, 10], {
+    ...{ frame: 'frame', range: [0, 1], errors: 1 },
+  });
+  await train.saveFigure([inputs, ...compared], at(`adrnn-${set}.png`));
+  await drawVelocities(ways, past, `adrnn-${set}-velocity.png`);
+  const films = [truth, ...forecasts].map((u) => stack([...frameList(past), ...frameList(u)]));
+  await train.saveAnimation(films, at(`adrnn-${set}.gif`), {
+    ...{ ...FILM, range: [0, 1], framesPerSecond: 5 },
+  });
+}
+
+async function drawWater(folder, seed, sample) {
+  const { truth, forecasts } = await waterForecasts(folder, seed, sample);
+  const range = [0.85, 1.25];
+  const panels = comparison(truth, forecasts, [5, 20], { frame: 'step', range, errors: 0.1 });
+  await train.saveFigure(panels, at('adrnn-water.png'));
+  await train.saveAnimation([truth, ...forecasts], at('adrnn-water.gif'), { ...FILM, range });
 }
 
 /** Writes docs/figures/adrnn-*.png and .gif. */
 export async function drawFigures(folder, seed, sample = 3) {
-  const mnist = await recordsOf('mnist');
-  const water = await recordsOf('water');
-  await train.saveFigure(
-    [
-      curves(mnist, 'Moving MNIST', 'squared error of a frame', (r) => r.horizon.mse),
-      curves(water, 'Shallow water', 'relative L2 error', (r) => r.horizon.relativeL2),
-    ],
-    at('adrnn-horizon.png'),
-  );
-  const digits = await mnistForecasts(folder, seed, sample);
-  const frames = [2, 6, 10];
-  const inputs = [1, 4, 7, 10].map((k) => digits.past.select(0, k - 1));
-  await train.saveFigure(
-    [
-      {
-        ...{ fields: inputs, columns: 4, cell: 2, range: [0, 1] },
-        titles: ['input, frame 1', '4', '7', '10'],
-      },
-      ...comparison(digits.truth, digits.forecasts, frames, {
-        ...{ frame: 'frame', range: [0, 1], errors: 1 },
-      }),
-    ],
-    at('adrnn-mnist.png'),
-  );
-  await drawVelocities(digits.ways, digits.past);
-  const waves = await waterForecasts(folder, seed, sample);
-  const steps = [5, 20];
-  await train.saveFigure(
-    comparison(waves.truth, waves.forecasts, steps, {
-      ...{ frame: 'step', range: [0.85, 1.25], errors: 0.1 },
-    }),
-    at('adrnn-water.png'),
-  );
-  const titles = ['truth', ...NETWORKS.map((name) => TITLES[name])];
-  const film = { titles, columns: 4, cell: 2 };
-  await train.saveAnimation([waves.truth, ...waves.forecasts], at('adrnn-water.gif'), {
-    ...{ ...film, range: [0.85, 1.25] },
-  });
-  const repeatInput = digits.past;
-  const joined = [digits.truth, ...digits.forecasts].map((u) =>
-    stack([...frameList(repeatInput), ...frameList(u)]),
-  );
-  await train.saveAnimation(joined, at('adrnn-mnist.gif'), {
-    ...film,
-    range: [0, 1],
-    framesPerSecond: 5,
-  });
+  const square = (r) => r.horizon.mse;
+  const relative = (r) => r.horizon.relativeL2;
+  const panels = [
+    curves(await recordsOf('mnist'), 'Moving MNIST, all at once', 'squared error', square),
+    curves(await recordsOf('digits'), 'Moving MNIST, frame by frame', 'squared error', square),
+    curves(await recordsOf('water'), 'Shallow water', 'relative L2 error', relative),
+  ];
+  await train.saveFigure(panels, at('adrnn-horizon.png'));
+  for (const set of ['mnist', 'digits']) await drawDigits(folder, set, seed, sample);
+  await drawWater(folder, seed, sample);
 }
-
-const frameList = (u) => Array.from({ length: u.shape[0] }, (_, t) => u.select(0, t));

@@ -32,7 +32,7 @@ function curves(records, title, y, values) {
   });
   return {
     chart: {
-      ...{ title, width: 480, height: 200, data: { values: points }, mark: { type: 'line' } },
+      ...{ title, width: 400, height: 130, data: { values: points }, mark: { type: 'line' } },
       encoding: {
         x: { field: 'step', type: 'quantitative', title: 'step of the forecast' },
         y: { field: 'value', type: 'quantitative', title: y, scale: { type: 'log', nice: false } },
@@ -43,20 +43,20 @@ function curves(records, title, y, values) {
   };
 }
 
-/** Panels of the truth and the forecasts, and of their errors; a row for each step. */
+/** Panels of the truth and the forecasts, and of their errors (that of the truth is 0); a row for each step. */
 function comparison(truth, forecasts, steps, { frame, range, errors }) {
-  const at = (fields) => steps.flatMap((k) => fields.map((u) => u.select(0, k - 1)));
+  const all = [truth, ...forecasts];
+  const rows = (fields) => steps.flatMap((k) => fields.map((u) => u.select(0, k - 1)));
   const networks = NETWORKS.map((name) => TITLES[name]);
-  const titles = (k) => [`truth, ${frame} ${k}`, ...networks];
-  const differences = forecasts.map((u) => u.sub(truth).abs());
+  const panel = { columns: all.length, cell: 1 };
   return [
     {
-      ...{ fields: at([truth, ...forecasts]), titles: steps.flatMap(titles), range },
-      ...{ columns: 1 + networks.length, cell: 2 },
+      ...{ ...panel, fields: rows(all), range },
+      titles: steps.flatMap((k) => [`${frame} ${k}`, ...networks]),
     },
     {
-      ...{ fields: at(differences), columns: networks.length, cell: 2, range: [0, errors] },
-      titles: steps.flatMap(() => networks.map((name) => `error, ${name}`)),
+      ...{ ...panel, fields: rows(all.map((u) => u.sub(truth).abs())), range: [0, errors] },
+      titles: steps.flatMap((k) => [`errors, ${k}`, ...networks]),
     },
   ];
 }
@@ -146,8 +146,8 @@ async function drawDigits(folder, set, seed, sample) {
   const { past, truth, forecasts, ways } = await mnistForecasts(folder, set, seed, sample);
   const shown = [1, 4, 7, 10];
   const inputs = {
-    ...{ fields: shown.map((k) => past.select(0, k - 1)), columns: 4, cell: 2, range: [0, 1] },
-    titles: shown.map((k) => `input, frame ${k}`),
+    ...{ fields: shown.map((k) => past.select(0, k - 1)), columns: 4, cell: 1, range: [0, 1] },
+    titles: shown.map((k) => `input ${k}`),
   };
   const compared = comparison(truth, forecasts, [2, 6, 10], {
     ...{ frame: 'frame', range: [0, 1], errors: 1 },

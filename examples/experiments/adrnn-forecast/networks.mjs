@@ -36,10 +36,14 @@ const CLASSES = { adrnn: models.ADRNN, resnet: models.MFCNet, unet: models.MFCUN
 export const NETWORKS = Object.keys(CLASSES);
 export const TITLES = { adrnn: 'ADRNN', resnet: 'ResNet', unet: 'U-Net' };
 
-/** 'base' is what is compared; in 'still' the velocities of ADRNN stay 0; the others change its transport. */
+/**
+ * 'base' is what is compared; in 'still' the velocities of ADRNN stay 0; 'whole' forecasts the state in the place of its
+ * increment; the others change the transport.
+ */
 const CHANGES = {
   base: {},
   still: {},
+  whole: {},
   color: { transport: 'color' },
   mass: { transport: 'mass' },
   'one-velocity': { velocities: 1 },
@@ -73,5 +77,6 @@ export function makeNetwork(set, name, variant = 'base', changes = {}) {
   const [inChannels, outChannels] = CHANNELS[set];
   const network = new CLASSES[name]({ inChannels, outChannels, ...settings });
   if (variant === 'still') still(network);
-  return { model: set === 'water' ? new Increment(network) : network, network, settings };
+  const byIncrements = set === 'water' && variant !== 'whole';
+  return { model: byIncrements ? new Increment(network) : network, network, settings };
 }

@@ -149,7 +149,7 @@ async function drawDigits(folder, set, seed, sample) {
     ...{ fields: shown.map((k) => past.select(0, k - 1)), columns: 4, cell: 1, range: [0, 1] },
     titles: shown.map((k) => `input ${k}`),
   };
-  const compared = comparison(truth, forecasts, [2, 6, 10], {
+  const compared = comparison(truth, forecasts, [3, 10], {
     ...{ frame: 'frame', range: [0, 1], errors: 1 },
   });
   await train.saveFigure([inputs, ...compared], at(`adrnn-${set}.png`));
@@ -163,7 +163,7 @@ async function drawDigits(folder, set, seed, sample) {
 async function drawWater(folder, seed, sample) {
   const { truth, forecasts } = await waterForecasts(folder, seed, sample);
   const range = [0.85, 1.25];
-  const panels = comparison(truth, forecasts, [5, 20], { frame: 'step', range, errors: 0.1 });
+  const panels = comparison(truth, forecasts, [20], { frame: 'step', range, errors: 0.1 });
   await train.saveFigure(panels, at('adrnn-water.png'));
   await train.saveAnimation([truth, ...forecasts], at('adrnn-water.gif'), { ...FILM, range });
 }

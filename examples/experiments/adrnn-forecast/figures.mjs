@@ -12,7 +12,7 @@ const docs = fileURLToPath(new URL('../../../docs/figures', import.meta.url));
 const at = (name) => path.join(docs, name);
 
 /** The variant of ADRNN that is drawn. */
-const DRAWN = { mnist: 'base', digits: 'base', water: 'base' };
+const DRAWN = { mnist: 'base', digits: 'base', water: 'whole' };
 
 async function trained(folder, set, name, seed) {
   const variant = name === 'adrnn' ? DRAWN[set] : 'base';

@@ -64,6 +64,20 @@ describe('gradients in float64', () => {
   });
 });
 
+test.each(['implicit', 'laplacian', 'zero'] as const)('%s in float32 and float64', (variant) =>
+  tidy(() => {
+    const model = new models.IMEXNet({ blocks: [[3, 4]], variant }).eval();
+    const x = randn([2, 1, 6, 5], { seed: 3 });
+    const single = model.forward(x);
+    expect(single.dtype).toBe('float32');
+    expect(single.shape).toEqual([2, 4, 6, 5]);
+    const double = model.to('float64').forward(x.to('float64'));
+    expect(double.dtype).toBe('float64');
+    const scale = double.abs().max().item();
+    expect(maxDifference(double, single.to('float64'))).toBeLessThan(1e-5 * scale);
+  }),
+);
+
 test('refusals', () => {
   const make = (options: object) => () => new models.IMEXNet(options);
   expect(make({ variant: 'explicit' })).toThrow(/variant must be one of implicit, laplacian, zero/);

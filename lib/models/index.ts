@@ -7,7 +7,13 @@ export {
   VelocityNet,
 } from './adrnn';
 export { OfficialADRNet, type OfficialADRNetOptions } from './adrnn-official';
-export { IMEXLayer, IMEXNet, type IMEXNetOptions, type IMEXVariant } from './imexnet';
+export {
+  IMEXLayer,
+  type IMEXLayerOptions,
+  IMEXNet,
+  type IMEXNetOptions,
+  type IMEXVariant,
+} from './imexnet';
 export { MFCNet, type MFCNetOptions, type SpatialConvolution, TimeEmbedding } from './mfc-net';
 export { MFCUNet, type MFCUNetOptions } from './mfc-unet';
 export {

@@ -97,7 +97,7 @@ export async function drawPredictions({ images, labels }, predictions) {
   ]).flat();
   const file = new URL('../../docs/figures/imexnet-q-tips.png', import.meta.url);
   await train.saveFieldImages(fields, fileURLToPath(file), {
-    ...{ columns: names.length + 2, range: [0, 3], cell: 1.5 },
+    ...{ columns: names.length + 2, range: [0, 3], cell: 2 },
     titles: ['input', 'target', ...names],
   });
 }

@@ -173,13 +173,13 @@ async function tables() {
 
 async function figure(points) {
   const chart = (label) => ({
-    ...{ width: 480, height: 180, title: label, mark: { type: 'line' } },
+    ...{ width: 300, height: 100, title: label, mark: { type: 'line' } },
     data: { values: points.filter((point) => point.label === label) },
     encoding: {
-      x: { field: 'from', type: 'quantitative', title: 'layers between the field and the head' },
+      x: { field: 'from', type: 'quantitative', title: 'layers between field and head' },
       y: {
-        ...{ field: 'norm', type: 'quantitative', scale: { type: 'log' } },
-        title: 'gradient / gradient at the head',
+        ...{ field: 'norm', type: 'quantitative', scale: { type: 'log', nice: false } },
+        title: 'gradient (head: 1)',
       },
       color: { field: 'variant', type: 'nominal', title: null },
       strokeDash: { field: 'depth', type: 'nominal', title: null, sort: null },

@@ -36,7 +36,7 @@ const { values: args } = parseArgs({
   options: {
     variant: { type: 'string', default: 'rdnn' },
     seed: { type: 'string', default: '1' },
-    epochs: { type: 'string', default: '3' },
+    epochs: { type: 'string', default: '2' },
     all: { type: 'boolean', default: false },
     tables: { type: 'boolean', default: false },
     data: { type: 'string', default: '/usr/share/datasets/fashion-mnist' },
@@ -197,7 +197,7 @@ async function tables() {
 /** Test accuracy against the strength of the noise and of the blur. */
 async function figure(points) {
   const chart = (kind, title) => ({
-    ...{ width: 480, height: 200, mark: { type: 'line', point: true } },
+    ...{ width: 360, height: 160, mark: { type: 'line', point: true } },
     data: { values: points.filter((p) => p.kind === kind) },
     encoding: {
       x: { field: 'sigma', type: 'quantitative', title },

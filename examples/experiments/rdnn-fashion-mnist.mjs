@@ -5,7 +5,8 @@
 //     node examples/experiments/rdnn-fashion-mnist.mjs --all      every variant and seed whose record is missing
 //     node examples/experiments/rdnn-fashion-mnist.mjs --tables   the tables of docs/systems/rdnn.md, from the records
 //
-// Variants: rdnn, no-diffusion, resnet, rdnn-strong (initial diffusivities up to 10 instead of 1).
+// Variants: rdnn, no-diffusion, resnet, rdnn-strong (initial diffusivities up to 10 instead of 1), rdnn-even (3 in every
+// channel: no channel lets noise pass at the start).
 
 import { existsSync } from 'node:fs';
 import path from 'node:path';
@@ -57,6 +58,7 @@ const VARIANTS = {
   'no-diffusion': () => rdnn({ diffusion: false }),
   resnet: () => new ResidualNetwork({ channels: [16, 32, 38], blocks: [1, 1, 1] }),
   'rdnn-strong': () => rdnn({ diffusionOptions: { initial: [0.1, 10] } }),
+  'rdnn-even': () => rdnn({ diffusionOptions: { initial: 3 } }),
 };
 
 /** What is done to the test images, in units of the grey range [0, 1] and in pixels. */

@@ -173,7 +173,7 @@ async function tables() {
 
 async function figure(points) {
   const chart = (label) => ({
-    ...{ width: 300, height: 100, title: label, mark: { type: 'line' } },
+    ...{ width: 290, height: 96, title: label, mark: { type: 'line' } },
     data: { values: points.filter((point) => point.label === label) },
     encoding: {
       x: { field: 'from', type: 'quantitative', title: 'layers between field and head' },

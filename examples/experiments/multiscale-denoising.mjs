@@ -2,7 +2,7 @@
 // and of 3x3 convolutions, trained on one mesh and by multiscale strategies (multiscale-strategies.mjs).
 //
 //     node examples/experiments/multiscale-denoising.mjs [--convolution mesh-free|3x3]
-//         [--strategy single|small|long|gradient|full] [--restriction nearest|mean] [--seed S]
+//         [--strategy single|small|long|gradient|full|full-quarter] [--restriction nearest|mean] [--seed S]
 //         [--size 64] [--iterations 400,200,100] [--batch 4] [--channels 16] [--rate R] [--data folder]
 //     node examples/experiments/multiscale-denoising.mjs --all [--seeds 0,1,2] [--strategies ...] [--restrictions ...]
 //     node examples/experiments/multiscale-denoising.mjs --tables

@@ -11,7 +11,7 @@ import { readRecord, writeRecord } from './record.mjs';
 
 const CONVOLUTIONS = ['mesh-free', '3x3'];
 const RESTRICTIONS = ['nearest', 'mean'];
-const oneMesh = (strategy) => !['gradient', 'full'].includes(strategy);
+const oneMesh = (strategy) => ['single', 'long', 'small'].includes(strategy);
 
 /** The name of a run's record. Strategies on one mesh do not restrict. */
 export function recordName(task, { size, convolution, strategy, restriction, seed }) {

@@ -9,13 +9,14 @@ import { meanAndDeviation, replaceTable } from './record.mjs';
 
 const docs = fileURLToPath(new URL('../../docs', import.meta.url));
 const PAGE = 'multiscale-training.md';
-const ORDER = ['single', 'long', 'small', 'gradient', 'full'];
+const ORDER = ['single', 'long', 'small', 'gradient', 'full', 'full-quarter'];
 const LABELS = {
   single: 'single mesh, all samples',
   long: 'single mesh, small batch, long',
   small: 'single mesh, small batch',
   gradient: 'multiscale gradient',
   full: 'full multiscale',
+  'full-quarter': 'full multiscale, long',
 };
 
 async function recordsOf(task) {
@@ -25,8 +26,8 @@ async function recordsOf(task) {
   return texts.map((text) => JSON.parse(text));
 }
 
-const restricts = ({ strategy }) => ['gradient', 'full'].includes(strategy);
-const label = (run) => LABELS[run.strategy] + (restricts(run) ? `, ${run.restriction}` : '');
+const label = ({ strategy, restriction }) =>
+  LABELS[strategy] + (restriction === null ? '' : `, ${restriction}`);
 const rank = (run) => 10 * ORDER.indexOf(run.strategy) + (run.restriction === 'mean' ? 1 : 0);
 
 /** Runs in groups of equal key, the groups in the order of `by`. */

@@ -14,6 +14,7 @@ import { processorSeconds } from './record.mjs';
  * - long: the same for as many work units as `single` costs.
  * - gradient: the multiscale estimate of the gradient on the finest mesh, no coarse stages.
  * - full: coarse to fine.
+ * - full-quarter: the same for a quarter of the work units of `single`.
  */
 export const STRATEGIES = {
   single: ({ iterations, batchSize }) => ({
@@ -27,6 +28,11 @@ export const STRATEGIES = {
     batchSize,
   }),
   full: ({ iterations, batchSize }) => ({ iterations, batchSize }),
+  'full-quarter': (schedule) => {
+    const stretch = workOf(STRATEGIES.single(schedule)) / 4 / workOf(schedule);
+    const iterations = schedule.iterations.map((count) => Math.floor(stretch * count));
+    return { iterations, batchSize: schedule.batchSize };
+  },
 };
 
 /** Batches of N_0 on the finest mesh for as many work units as another strategy costs. */

@@ -52,6 +52,23 @@ export function perAxis<L extends readonly number[]>(
   return list as unknown as L;
 }
 
+/** Channels, groups and kernel of a weight: all of them counts, the groups a divisor of both channels. */
+export function requireWeightSizes(
+  op: string,
+  inChannels: number,
+  outChannels: number,
+  groups: number,
+  kernel: readonly number[],
+): void {
+  requireSizes(op, { inChannels, outChannels, groups });
+  for (const size of kernel) requireSizes(op, { kernelSize: size });
+  requireArgument(
+    inChannels % groups === 0 && outChannels % groups === 0,
+    op,
+    () => `groups must divide inChannels and outChannels, got ${show(groups)}`,
+  );
+}
+
 const PADDING_MODES: readonly string[] = ['zeros', 'reflect', 'replicate', 'circular'];
 
 /** Margins before and after each axis. */
@@ -113,13 +130,7 @@ abstract class Convolution<L extends readonly number[]> extends Module {
       groups: 1,
       bias: true,
     });
-    requireSizes(op, { inChannels, outChannels, groups: o.groups });
-    for (const size of kernel) requireSizes(op, { kernelSize: size });
-    requireArgument(
-      inChannels % o.groups === 0 && outChannels % o.groups === 0,
-      op,
-      () => `groups must divide inChannels and outChannels, got ${show(o.groups)}`,
-    );
+    requireWeightSizes(op, inChannels, outChannels, o.groups, kernel);
     requireArgument(
       PADDING_MODES.includes(o.paddingMode),
       op,

@@ -1,10 +1,15 @@
-import { requireArgument, show } from '../errors';
 import type { Tensor } from '../tensor/tensor';
 import { withDefaults } from '../ops/define';
 import { convTranspose1d, convTranspose2d, convTranspose3d } from '../ops/linalg';
-import { type Along1, type Along2, type Along3, type Sizes, perAxis } from './convolution';
+import {
+  type Along1,
+  type Along2,
+  type Along3,
+  type Sizes,
+  perAxis,
+  requireWeightSizes,
+} from './convolution';
 import { defaultBound, uniformParameter } from './initialization';
-import { requireSizes } from './linear';
 import { Module } from './module';
 
 export interface ConvTransposeOptions<L extends readonly number[]> {
@@ -55,13 +60,7 @@ abstract class TransposedConvolution<L extends readonly number[]> extends Module
       groups: 1,
       bias: true,
     });
-    requireSizes(op, { inChannels, outChannels, groups: o.groups });
-    for (const size of kernel) requireSizes(op, { kernelSize: size });
-    requireArgument(
-      inChannels % o.groups === 0 && outChannels % o.groups === 0,
-      op,
-      () => `groups must divide inChannels and outChannels, got ${show(o.groups)}`,
-    );
+    requireWeightSizes(op, inChannels, outChannels, o.groups, kernel);
     this.settings = {
       stride: perAxis<L>(op, 'stride', o.stride, axes),
       padding: perAxis<L>(op, 'padding', o.padding, axes),

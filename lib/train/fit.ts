@@ -1,67 +1,19 @@
 import { setImmediate } from 'node:timers/promises';
-import { FluxionError, requireArgument, show } from '../errors';
+import { FluxionError, requireArgument } from '../errors';
 import { type GeneratorState, generatorState, setGeneratorState } from '../tensor/generator';
 import { type Tensor, isTensor } from '../tensor/tensor';
 import { backward } from '../autograd/gradients';
 import { noGrad, tidy } from '../autograd/tidy';
-import { withDefaults } from '../ops/define';
 import type { BatchSource, DataLoaderState } from '../data';
-import { type Optimizer, type Scheduler, type SchedulerState, clipGradNorm } from '../optim';
+import { type PlateauState, ReduceLROnPlateau, type SchedulerState, clipGradNorm } from '../optim';
 import { type Callbacks, type StepRecord, combineCallbacks } from './callbacks';
 import type { Checkpoint } from './checkpoint';
 import { readCheckpoint, writeCheckpoint } from './checkpoint';
+import { checkOptions, type FitOptions } from './fit-options';
 import type { EpochRecord, History } from './history';
-import {
-  type BatchFunction,
-  type Metrics,
-  type Model,
-  RunningMeans,
-  apply,
-  evaluate,
-  readNumbers,
-  split,
-} from './metrics';
+import { type Model, RunningMeans, apply, evaluate, readNumbers, split } from './metrics';
 import { type PackedOptimizer, packOptimizer, tensorOf, unpackOptimizer } from './packing';
-import { Progress, type ProgressOptions } from './progress';
-
-export interface CheckpointOptions {
-  /** A folder for the checkpoint alone. */
-  path: string;
-  /** How often, besides at the end. Default { epochs: 1 }. */
-  every?: { steps: number } | { epochs: number };
-  /** Continues from the checkpoint that is there. Default true; false begins anew and replaces it. */
-  resume?: boolean;
-}
-
-export interface FitOptions extends ProgressOptions {
-  /** The mean loss of a batch from the model's output and the target, as crossEntropy. */
-  loss: BatchFunction;
-  optimizer: Optimizer;
-  /** Number of passes over the data, what is resumed included. */
-  epochs: number;
-  scheduler?: Scheduler;
-  /** When the scheduler moves on. Default 'step'. */
-  schedulerInterval?: 'step' | 'epoch';
-  /** Computed beside the loss. */
-  metrics?: Metrics;
-  /** Data to evaluate on after each epoch. */
-  validation?: BatchSource;
-  /** Largest norm of the gradients; see clipGradNorm. */
-  maxGradNorm?: number;
-  /** What else happens: logs, curves; several are called in order. */
-  callbacks?: Callbacks | readonly Callbacks[];
-  /** Ends the run after the current step. */
-  signal?: AbortSignal;
-  checkpoint?: CheckpointOptions;
-}
-
-/** Every option, so that a misspelt one is an error. */
-const KNOWN: Record<keyof FitOptions, undefined> = {
-  ...{ loss: undefined, optimizer: undefined, epochs: undefined, scheduler: undefined },
-  ...{ schedulerInterval: undefined, metrics: undefined, validation: undefined },
-  ...{ maxGradNorm: undefined, callbacks: undefined, signal: undefined, checkpoint: undefined },
-  ...{ progress: undefined, verbose: undefined },
-};
+import { Progress } from './progress';
 
 /**
  * Trains a model: for each batch forward, loss, backward, optimizer, scheduler.
@@ -81,24 +33,7 @@ export async function fit(
   loader: BatchSource,
   options: FitOptions,
 ): Promise<History> {
-  requireArgument(
-    typeof options?.loss === 'function' && typeof options.optimizer?.step === 'function',
-    'fit',
-    'options must have a loss function and an optimizer',
-  );
-  requireArgument(
-    Number.isInteger(options.epochs) && options.epochs >= 0,
-    'fit',
-    () => `epochs must be an integer >= 0, got ${show(options.epochs)}`,
-  );
-  withDefaults<object>('fit', options, KNOWN);
-  const every = Object.values(options.checkpoint?.every ?? { epochs: 1 });
-  requireArgument(
-    every.length === 1 && Number.isInteger(every[0]) && every[0]! > 0,
-    'fit',
-    () =>
-      `checkpoint.every must be { steps } or { epochs } with an integer > 0, got ${show(every)}`,
-  );
+  checkOptions(options);
   return new Fit(model, loader, options).run();
 }
 
@@ -118,7 +53,7 @@ interface FitState {
   epochs: EpochRecord[];
   generator: GeneratorState;
   optimizer: PackedOptimizer;
-  scheduler: SchedulerState | null;
+  scheduler: SchedulerState | PlateauState | null;
   loader: DataLoaderState | null;
 }
 
@@ -202,7 +137,7 @@ class Fit {
   }
 
   private async step(batch: readonly Tensor[]): Promise<void> {
-    const { optimizer, scheduler, schedulerInterval, maxGradNorm } = this.options;
+    const { optimizer, maxGradNorm } = this.options;
     const samples = split(batch).target.shape[0] ?? 1;
     const { learningRate } = optimizer;
     let numbers: Promise<Record<string, number>>;
@@ -215,7 +150,7 @@ class Fit {
     await setImmediate();
     if (maxGradNorm !== undefined) clipGradNorm(optimizer.parameters(), maxGradNorm).dispose();
     optimizer.step();
-    if (schedulerInterval !== 'epoch') scheduler?.step();
+    this.schedule('step');
     this.batch++;
     this.history.learningRates.push(learningRate);
     // Wait for the step before, not for this one: the device is never without work.
@@ -224,6 +159,14 @@ class Fit {
     const batchNumber = this.batch;
     this.arriving = numbers.then((values) => this.arrive(values, samples, batchNumber, place));
     this.arriving.catch(() => undefined);
+  }
+
+  /** Moves the learning rate on after a step, or after an epoch with the figures that it came to. */
+  private schedule(interval: 'step' | 'epoch', figures: Record<string, number> = {}): void {
+    const { scheduler, schedulerInterval = 'step', schedulerMetric = 'loss' } = this.options;
+    if (scheduler instanceof ReduceLROnPlateau) {
+      if (interval === 'epoch') scheduler.step(figures[schedulerMetric]!);
+    } else if (interval === schedulerInterval) scheduler?.step();
   }
 
   /** Leaves the gradients in the parameters; the loss and the metrics are on their way. */
@@ -265,8 +208,8 @@ class Fit {
     const validated =
       validation && (await evaluate(this.model, validation, { loss, metrics, signal }));
     if (validated && this.aborted) return; // the validation is not complete; a resumed run does it again
-    if (this.options.schedulerInterval === 'epoch') this.options.scheduler?.step();
     const { loss: meanLoss = NaN, ...means } = this.means.get();
+    this.schedule('epoch', validated ?? { loss: meanLoss, ...means });
     const record: EpochRecord = {
       epoch: this.epoch + 1,
       loss: meanLoss,
@@ -347,7 +290,8 @@ class Fit {
       'fit',
       `the checkpoint was made ${state.scheduler ? 'with' : 'without'} a scheduler`,
     );
-    if (state.scheduler) scheduler?.loadStateDict(state.scheduler);
+    // Which scheduler it was is not recorded; each refuses the state of the other kind.
+    if (state.scheduler) scheduler?.loadStateDict(state.scheduler as SchedulerState & PlateauState);
     const { losses, learningRates } = tensors.history!;
     this.history.losses = Array.from(await losses!.data());
     this.history.learningRates = Array.from(await learningRates!.data());

@@ -2,7 +2,8 @@ export { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint';
 export type { ColormapName, FieldOptions } from './field-image';
 export { type ChartSpec, type Panel, saveFigure } from './figure';
 export type { Callbacks, StepRecord } from './callbacks';
-export { type CheckpointOptions, fit, type FitOptions } from './fit';
+export { fit } from './fit';
+export type { CheckpointOptions, FitOptions } from './fit-options';
 export { describeEpoch, type EpochRecord, type History } from './history';
 export {
   type BatchFunction,

@@ -35,7 +35,7 @@ namespace fluxion::cpu {
 namespace baseline {
 #include "ops/ops.def"
 }
-#if defined(__x86_64__)
+#if FLUXION_WIDE_SETS
 namespace avx2 {
 #include "ops/ops.def"
 }
@@ -60,7 +60,7 @@ const KernelFn kKernels[kIsaCount][kOpCount] = {
 #include "ops/ops.def"
     },
 #undef FLUXION_OP
-#if defined(__x86_64__)
+#if FLUXION_WIDE_SETS
 #define FLUXION_OP(id, Params, inputs, outputs) call_kernel<Params, avx2::k_##id>,
     {
 #include "ops/ops.def"
@@ -76,7 +76,7 @@ const KernelFn kKernels[kIsaCount][kOpCount] = {
 };
 
 int best_isa() {
-#if defined(__x86_64__)
+#if FLUXION_WIDE_SETS
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
     return 2;

@@ -1,12 +1,13 @@
 // The CPU's kernels by instruction set and op, generated from ops.def.
 #pragma once
 
+#include "cpu/instruction_sets.h"
 #include "cpu/kernel.h"
 #include "ops/registry.h"
 
 namespace fluxion::cpu {
 
-#if defined(__x86_64__)
+#if FLUXION_WIDE_SETS
 inline constexpr int kIsaCount = 3;
 #else
 inline constexpr int kIsaCount = 1;

@@ -14,7 +14,8 @@
 #undef FLUXION_TARGET
 #undef FLUXION_VECTOR_BYTES
 
-#if defined(__x86_64__)
+#include "cpu/instruction_sets.h"
+#if FLUXION_WIDE_SETS
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
@@ -51,5 +52,5 @@
 #pragma GCC pop_options
 #endif
 
-#endif  // __x86_64__
+#endif  // FLUXION_WIDE_SETS
 #endif  // FLUXION_TARGET

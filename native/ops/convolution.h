@@ -17,8 +17,10 @@
 
 namespace fluxion {
 
-struct Conv2dParams {
-  Pair stride, padding, dilation;
+// Sizes is a Pair for images and a Triple for volumes.
+template <class Sizes>
+struct ConvParams {
+  Sizes stride, padding, dilation;
   int64_t groups = 1;
   template <class V>
   void visit(V& v) {
@@ -29,71 +31,44 @@ struct Conv2dParams {
   }
 };
 
-struct Conv2dForwardParams : Conv2dParams {
+template <class Sizes>
+struct ConvForwardParams : ConvParams<Sizes> {
   Activation activation = Activation::none;
   template <class V>
   void visit(V& v) {
-    Conv2dParams::visit(v);
+    ConvParams<Sizes>::visit(v);
     v.choice("activation", activation, kActivationNames);
   }
 };
 
-struct Conv2dInputVjpParams : Conv2dParams {
+template <class Sizes>
+struct ConvInputVjpParams : ConvParams<Sizes> {
   Shape inputShape;
   template <class V>
   void visit(V& v) {
-    Conv2dParams::visit(v);
+    ConvParams<Sizes>::visit(v);
     v("inputShape", inputShape);
   }
 };
 
-struct Conv2dWeightVjpParams : Conv2dParams {
+template <class Sizes>
+struct ConvWeightVjpParams : ConvParams<Sizes> {
   Shape weightShape;
   template <class V>
   void visit(V& v) {
-    Conv2dParams::visit(v);
+    ConvParams<Sizes>::visit(v);
     v("weightShape", weightShape);
   }
 };
 
-struct Conv3dParams {
-  Triple stride, padding, dilation;
-  int64_t groups = 1;
-  template <class V>
-  void visit(V& v) {
-    stride.visit(v, "stride");
-    padding.visit(v, "padding");
-    dilation.visit(v, "dilation");
-    v("groups", groups);
-  }
-};
-
-struct Conv3dForwardParams : Conv3dParams {
-  Activation activation = Activation::none;
-  template <class V>
-  void visit(V& v) {
-    Conv3dParams::visit(v);
-    v.choice("activation", activation, kActivationNames);
-  }
-};
-
-struct Conv3dInputVjpParams : Conv3dParams {
-  Shape inputShape;
-  template <class V>
-  void visit(V& v) {
-    Conv3dParams::visit(v);
-    v("inputShape", inputShape);
-  }
-};
-
-struct Conv3dWeightVjpParams : Conv3dParams {
-  Shape weightShape;
-  template <class V>
-  void visit(V& v) {
-    Conv3dParams::visit(v);
-    v("weightShape", weightShape);
-  }
-};
+using Conv2dParams = ConvParams<Pair>;
+using Conv2dForwardParams = ConvForwardParams<Pair>;
+using Conv2dInputVjpParams = ConvInputVjpParams<Pair>;
+using Conv2dWeightVjpParams = ConvWeightVjpParams<Pair>;
+using Conv3dParams = ConvParams<Triple>;
+using Conv3dForwardParams = ConvForwardParams<Triple>;
+using Conv3dInputVjpParams = ConvInputVjpParams<Triple>;
+using Conv3dWeightVjpParams = ConvWeightVjpParams<Triple>;
 
 struct ConvAxis {
   int64_t in = 0, out = 0, taps = 0;

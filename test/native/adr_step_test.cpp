@@ -1,42 +1,21 @@
 // The fused step on every instruction set, called without the engine: it is the three steps one after the other,
 // gradients are those of differences, displacements that are far or not finite stay inside the memory.
-#include "kernel_call.h"
+#include "kernel_ops.h"
 #include "ops/adr_step.h"
 
 using namespace fluxion;
 using namespace fluxion::test;
 
-namespace fluxion {
 #define STEP_OPS(X)                                  \
   X(adr_step_2d, AdrStep2dParams)                    \
   X(adr_step_2d_vjp, AdrStep2dParams)                \
   X(advect_semi_lagrangian_2d, SemiLagrangianParams) \
   X(implicit_diffusion_2d, ImplicitDiffusion2dParams)
-#define DECLARE(id, Params) void k_##id(const Params&, const Kernel&);
-#define DECLARE_INFER(id, Params) void infer_##id(const Params&, Infer&);
-STEP_OPS(DECLARE_INFER)
-namespace cpu::baseline {
-STEP_OPS(DECLARE)
-}
-#if defined(__x86_64__)
-namespace cpu::avx2 {
-STEP_OPS(DECLARE)
-}
-namespace cpu::avx512 {
-STEP_OPS(DECLARE)
-}
-#define KERNELS(id) \
-  { cpu::baseline::k_##id, cpu::avx2::k_##id, cpu::avx512::k_##id }
-#else
-#define KERNELS(id) \
-  { cpu::baseline::k_##id, nullptr, nullptr }
-#endif
-}  // namespace fluxion
+FLUXION_TEST_DECLARE(STEP_OPS)
 
 namespace {
 
-#define OP(id, Params) const Op<Params> id##_op{infer_##id, KERNELS(id)};
-STEP_OPS(OP)
+FLUXION_TEST_DEFINE(STEP_OPS)
 
 struct Step {
   int isa;
@@ -45,12 +24,12 @@ struct Step {
   std::vector<Array> in;
 
   Array forward() const {
-    return run(adr_step_2d_op, isa, p, std::vector<Input>(in.begin(), in.end()))[0];
+    return run(adr_step_2d, isa, p, std::vector<Input>(in.begin(), in.end()))[0];
   }
   std::vector<Array> backward(const Array& g, uint32_t wanted = ~0u) const {
     std::vector<Input> inputs{g};
     inputs.insert(inputs.end(), in.begin(), in.end());
-    return run(adr_step_2d_vjp_op, isa, p, inputs, wanted);
+    return run(adr_step_2d_vjp, isa, p, inputs, wanted);
   }
 };
 
@@ -72,8 +51,8 @@ Array composed(const Step& s) {
   const int64_t pixels = u[2] * u[3], fields = s.in[1].shape[0];
   const Input displacement(s.in[1], {u[0], 2, u[2], u[3]},
                            {fields == 1 ? 0 : 2 * pixels, pixels, u[3], 1});
-  const Array moved = run(advect_semi_lagrangian_2d_op, s.isa, path, {s.in[0], displacement})[0];
-  Array v = run(implicit_diffusion_2d_op, s.isa, heat, {moved, s.in[2]})[0];
+  const Array moved = run(advect_semi_lagrangian_2d, s.isa, path, {s.in[0], displacement})[0];
+  Array v = run(implicit_diffusion_2d, s.isa, heat, {moved, s.in[2]})[0];
   const int64_t batch = v.shape[0], channels = v.shape[1], hidden = s.in[3].shape[0];
   Array w = v;
   for (int64_t at = 0; at < batch * pixels; ++at) {

@@ -1,54 +1,33 @@
 // Upwind advection on every instruction set, called without the engine: sums and constants are kept, adjoints are
 // transposes, the step depends on dt a alone, the outflow rate is what a step takes from a cell.
-#include "kernel_call.h"
+#include "kernel_ops.h"
 #include "ops/upwind.h"
 
 using namespace fluxion;
 using namespace fluxion::test;
 
-namespace fluxion {
 #define UPWIND_OPS(X)                      \
   X(advect_upwind, AdvectUpwindParams)     \
   X(advect_upwind_vjp, AdvectUpwindParams) \
   X(outflow_rate, OutflowRateParams)
-#define DECLARE(id, Params) void k_##id(const Params&, const Kernel&);
-#define DECLARE_INFER(id, Params) void infer_##id(const Params&, Infer&);
-UPWIND_OPS(DECLARE_INFER)
-namespace cpu::baseline {
-UPWIND_OPS(DECLARE)
-}
-#if defined(__x86_64__)
-namespace cpu::avx2 {
-UPWIND_OPS(DECLARE)
-}
-namespace cpu::avx512 {
-UPWIND_OPS(DECLARE)
-}
-#define KERNELS(id) \
-  { cpu::baseline::k_##id, cpu::avx2::k_##id, cpu::avx512::k_##id }
-#else
-#define KERNELS(id) \
-  { cpu::baseline::k_##id, nullptr, nullptr }
-#endif
-}  // namespace fluxion
+FLUXION_TEST_DECLARE(UPWIND_OPS)
 
 namespace {
 
-#define OP(id, Params) const Op<Params> id##_op{infer_##id, KERNELS(id)};
-UPWIND_OPS(OP)
+FLUXION_TEST_DEFINE(UPWIND_OPS)
 
 Array upwind(int isa, const AdvectUpwindParams& p, const Array& u, const Array& a) {
-  return run(advect_upwind_op, isa, p, {u, a})[0];
+  return run(advect_upwind, isa, p, {u, a})[0];
 }
 
 void test_upwind(int isa, DType t, const Shape& shape, const Shape& field, AdvectUpwindParams p) {
   const bool exact = t == DType::f64;
   const Array u = noise(shape, t), g = noise(shape, t), a = noise(field, t);
   const Array v = upwind(isa, p, u, a);
-  const auto both = run(advect_upwind_vjp_op, isa, p, {g, u, a});
+  const auto both = run(advect_upwind_vjp, isa, p, {g, u, a});
   const double scale = std::sqrt(dot(g, g) * dot(u, u)) + std::sqrt(dot(g, g) * dot(v, v));
-  near(run(advect_upwind_vjp_op, isa, p, {g, u, a}, 1)[0], both[0].v, 20, "gradient in u alone");
-  near(run(advect_upwind_vjp_op, isa, p, {g, u, a}, 2)[1], both[1].v, 20, "gradient in a alone");
+  near(run(advect_upwind_vjp, isa, p, {g, u, a}, 1)[0], both[0].v, 20, "gradient in u alone");
+  near(run(advect_upwind_vjp, isa, p, {g, u, a}, 2)[1], both[1].v, 20, "gradient in a alone");
 
   // All schemes are homogeneous of degree 1 in u, so that <g, A(u)> = <g, A'(u) u>.
   CHECK(same(dot(g, v), dot(both[0], u), exact ? 1e-12 : 1e-4, scale));
@@ -68,7 +47,7 @@ void test_upwind(int isa, DType t, const Shape& shape, const Shape& field, Advec
   }
   const Array far = with_extremes(a);
   upwind(isa, p, u, far);
-  run(advect_upwind_vjp_op, isa, p, {g, u, far});
+  run(advect_upwind_vjp, isa, p, {g, u, far});
 }
 
 void test_upwinds(int isa, DType t, const AdvectUpwindParams& p) {
@@ -103,10 +82,10 @@ void test_outflow(int isa, DType t, const Shape& cells, Boundary boundary) {
     sum_most = std::max(sum_most, sum);
   }
   OutflowRateParams p{1.1, 0.9, 1.2, boundary, UpwindForm::conservative};
-  CHECK(same(run(outflow_rate_op, isa, p, {a})[0][0], most, t == DType::f64 ? 1e-13 : 1e-5, most));
+  CHECK(same(run(outflow_rate, isa, p, {a})[0][0], most, t == DType::f64 ? 1e-13 : 1e-5, most));
   p.form = UpwindForm::advective;
-  CHECK(same(run(outflow_rate_op, isa, p, {a})[0][0], sum_most, 1e-13, sum_most));
-  CHECK(std::isnan(run(outflow_rate_op, isa, p, {with_extremes(a)})[0][0]));
+  CHECK(same(run(outflow_rate, isa, p, {a})[0][0], sum_most, 1e-13, sum_most));
+  CHECK(std::isnan(run(outflow_rate, isa, p, {with_extremes(a)})[0][0]));
 }
 
 }  // namespace

@@ -136,7 +136,7 @@ int main() {
   using namespace fluxion::cpu;
   baseline::test_all<float>();
   baseline::test_all<double>();
-#if defined(__x86_64__)
+#if FLUXION_WIDE_SETS
   if (fluxion::test::isa_count() > 1) {
     avx2::test_all<float>();
     avx2::test_all<double>();

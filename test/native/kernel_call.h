@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "check.h"
+#include "cpu/instruction_sets.h"
 #include "cpu/kernel.h"
 #include "ops/op.h"
 
@@ -23,7 +24,7 @@ struct Op {
   void (*kernels[3])(const Params&, const cpu::Kernel&);
 };
 inline int isa_count() {
-#if defined(__x86_64__)
+#if FLUXION_WIDE_SETS
   if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")) return 3;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 2;
 #endif

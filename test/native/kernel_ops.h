@@ -20,7 +20,7 @@
   }                                \
   }
 
-#if defined(__x86_64__)
+#if FLUXION_WIDE_SETS
 #define FLUXION_TEST_OP(id, Params)                \
   constexpr fluxion::test::Op<fluxion::Params> id{ \
       fluxion::infer_##id,                         \

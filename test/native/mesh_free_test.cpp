@@ -1,42 +1,21 @@
 // Mesh-free convolutions on every instruction set, called without the engine: single modes get the symbol's
 // factor, adjoints are transposes, gradients are those of differences, and absent operands are not touched.
-#include "kernel_call.h"
+#include "kernel_ops.h"
 #include "ops/mesh_free.h"
 
 using namespace fluxion;
 using namespace fluxion::test;
 
-namespace fluxion {
 #define MESH_FREE_OPS(X)                        \
   X(mesh_free_conv1d, MeshFreeConv1dParams)     \
   X(mesh_free_conv1d_vjp, MeshFreeConv1dParams) \
   X(mesh_free_conv2d, MeshFreeConv2dParams)     \
   X(mesh_free_conv2d_vjp, MeshFreeConv2dParams)
-#define DECLARE(id, Params) void k_##id(const Params&, const Kernel&);
-#define DECLARE_INFER(id, Params) void infer_##id(const Params&, Infer&);
-MESH_FREE_OPS(DECLARE_INFER)
-namespace cpu::baseline {
-MESH_FREE_OPS(DECLARE)
-}
-#if defined(__x86_64__)
-namespace cpu::avx2 {
-MESH_FREE_OPS(DECLARE)
-}
-namespace cpu::avx512 {
-MESH_FREE_OPS(DECLARE)
-}
-#define KERNELS(id) \
-  { cpu::baseline::k_##id, cpu::avx2::k_##id, cpu::avx512::k_##id }
-#else
-#define KERNELS(id) \
-  { cpu::baseline::k_##id, nullptr, nullptr }
-#endif
-}  // namespace fluxion
+FLUXION_TEST_DECLARE(MESH_FREE_OPS)
 
 namespace {
 
-#define OP(id, Params) const Op<Params> id##_op{infer_##id, KERNELS(id)};
-MESH_FREE_OPS(OP)
+FLUXION_TEST_DEFINE(MESH_FREE_OPS)
 
 // One convolution, of lines or planes.
 struct Convolution {
@@ -49,17 +28,16 @@ struct Convolution {
   Array forward(const Array& input) const {
     const Input b = with_bias ? Input(bias) : Input(nullptr);
     if (line)
-      return run(mesh_free_conv1d_op, isa, MeshFreeConv1dParams{1.3},
-                 {input, weight, b, shared()})[0];
-    return run(mesh_free_conv2d_op, isa, MeshFreeConv2dParams{1.3, 0.9},
+      return run(mesh_free_conv1d, isa, MeshFreeConv1dParams{1.3}, {input, weight, b, shared()})[0];
+    return run(mesh_free_conv2d, isa, MeshFreeConv2dParams{1.3, 0.9},
                {input, weight, b, shared()})[0];
   }
   std::vector<Array> backward(const Array& g, bool with_input, uint32_t wanted) const {
     const Input input = with_input ? Input(u) : Input(nullptr);
     if (line)
-      return run(mesh_free_conv1d_vjp_op, isa, MeshFreeConv1dParams{1.3},
-                 {g, input, weight, shared()}, wanted);
-    return run(mesh_free_conv2d_vjp_op, isa, MeshFreeConv2dParams{1.3, 0.9},
+      return run(mesh_free_conv1d_vjp, isa, MeshFreeConv1dParams{1.3}, {g, input, weight, shared()},
+                 wanted);
+    return run(mesh_free_conv2d_vjp, isa, MeshFreeConv2dParams{1.3, 0.9},
                {g, input, weight, shared()}, wanted);
   }
 };

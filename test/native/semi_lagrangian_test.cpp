@@ -1,12 +1,11 @@
 // Semi-Lagrangian kernels of every instruction set, called without the engine: both transports are transposes,
 // fused adjoints agree with the transports, positions that are far or not finite stay inside the memory.
-#include "kernel_call.h"
+#include "kernel_ops.h"
 #include "ops/semi_lagrangian.h"
 
 using namespace fluxion;
 using namespace fluxion::test;
 
-namespace fluxion {
 #define SAMPLING_OPS(X)                                  \
   X(advect_semi_lagrangian_2d, SemiLagrangianParams)     \
   X(advect_semi_lagrangian_2d_vjp, SemiLagrangianParams) \
@@ -14,31 +13,11 @@ namespace fluxion {
   X(advect_semi_lagrangian_3d_vjp, SemiLagrangianParams) \
   X(grid_sample, GridSampleParams)                       \
   X(grid_sample_vjp, GridSampleParams)
-#define DECLARE(id, Params) void k_##id(const Params&, const Kernel&);
-#define DECLARE_INFER(id, Params) void infer_##id(const Params&, Infer&);
-SAMPLING_OPS(DECLARE_INFER)
-namespace cpu::baseline {
-SAMPLING_OPS(DECLARE)
-}
-namespace cpu::avx2 {
-SAMPLING_OPS(DECLARE)
-}
-namespace cpu::avx512 {
-SAMPLING_OPS(DECLARE)
-}
-}  // namespace fluxion
+FLUXION_TEST_DECLARE(SAMPLING_OPS)
 
 namespace {
 
-#if defined(__x86_64__)
-#define DEFINE(id, Params)            \
-  constexpr Op<Params> id{infer_##id, \
-                          {cpu::baseline::k_##id, cpu::avx2::k_##id, cpu::avx512::k_##id}};
-#else
-#define DEFINE(id, Params) \
-  constexpr Op<Params> id{infer_##id, {cpu::baseline::k_##id, nullptr, nullptr}};
-#endif
-SAMPLING_OPS(DEFINE)
+FLUXION_TEST_DEFINE(SAMPLING_OPS)
 
 void test_transport(int isa, DType dtype, const Shape& field, const Shape& displacement,
                     SemiLagrangianParams p) {

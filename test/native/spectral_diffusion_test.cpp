@@ -1,13 +1,12 @@
 // Spectral and stencil diffusion on every instruction set of this machine, called without the engine: the
 // result is put back into the equations; outputs and scratch lie between guard bytes and start as NaN, and
 // two threads must give the bits of one.
-#include "kernel_call.h"
+#include "kernel_ops.h"
 #include "ops/spectral_diffusion.h"
 
 using namespace fluxion;
 using namespace fluxion::test;
 
-namespace fluxion {
 #define SPECTRAL_OPS(X)                                 \
   X(spectral_diffusion_1d, SpectralDiffusionParams)     \
   X(spectral_diffusion_1d_vjp, SpectralDiffusionParams) \
@@ -17,36 +16,16 @@ namespace fluxion {
   X(spectral_diffusion_3d_vjp, SpectralDiffusionParams) \
   X(stencil_diffusion_2d, StencilDiffusionParams)       \
   X(stencil_diffusion_2d_vjp, StencilDiffusionParams)
-#define DECLARE(id, Params) void k_##id(const Params&, const Kernel&);
-#define DECLARE_INFER(id, Params) void infer_##id(const Params&, Infer&);
-SPECTRAL_OPS(DECLARE_INFER)
-namespace cpu::baseline {
-SPECTRAL_OPS(DECLARE)
-}
-#if defined(__x86_64__)
-namespace cpu::avx2 {
-SPECTRAL_OPS(DECLARE)
-}
-namespace cpu::avx512 {
-SPECTRAL_OPS(DECLARE)
-}
-#define KERNELS(id) \
-  { cpu::baseline::k_##id, cpu::avx2::k_##id, cpu::avx512::k_##id }
-#else
-#define KERNELS(id) \
-  { cpu::baseline::k_##id, nullptr, nullptr }
-#endif
-}  // namespace fluxion
+FLUXION_TEST_DECLARE(SPECTRAL_OPS)
 
 namespace {
 
-#define OP(id, Params) const Op<Params> id##_op{infer_##id, KERNELS(id)};
-SPECTRAL_OPS(OP)
+FLUXION_TEST_DEFINE(SPECTRAL_OPS)
 
 const Op<SpectralDiffusionParams>* const kForward[] = {
-    &spectral_diffusion_1d_op, &spectral_diffusion_2d_op, &spectral_diffusion_3d_op};
+    &spectral_diffusion_1d, &spectral_diffusion_2d, &spectral_diffusion_3d};
 const Op<SpectralDiffusionParams>* const kBackward[] = {
-    &spectral_diffusion_1d_vjp_op, &spectral_diffusion_2d_vjp_op, &spectral_diffusion_3d_vjp_op};
+    &spectral_diffusion_1d_vjp, &spectral_diffusion_2d_vjp, &spectral_diffusion_3d_vjp};
 
 // v - r (second differences along all axes but the first two).
 std::vector<double> equations(const Array& v, double r, Boundary boundary) {
@@ -92,9 +71,9 @@ void test_spectral(int isa, DType t, const Shape& shape, Boundary boundary, Spec
 void test_stencil(int isa, DType t, const Shape& shape) {
   const StencilDiffusionParams p{0.7};
   const Array u = noise(shape, t), g = noise(shape, t), l = noise({shape[1], 3, 3}, t);
-  const Array v = run(stencil_diffusion_2d_op, isa, p, {u, l})[0];
-  const auto both = run(stencil_diffusion_2d_vjp_op, isa, p, {g, l, u});
-  const auto one = run(stencil_diffusion_2d_vjp_op, isa, p, {g, l, u}, 2);
+  const Array v = run(stencil_diffusion_2d, isa, p, {u, l})[0];
+  const auto both = run(stencil_diffusion_2d_vjp, isa, p, {g, l, u});
+  const auto one = run(stencil_diffusion_2d_vjp, isa, p, {g, l, u}, 2);
   CHECK(one[1].v == both[1].v);
   double left = 0, right = 0;
   for (int64_t i = 0; i < shape.size(); ++i) left += g[i] * v[i], right += both[0][i] * u[i];

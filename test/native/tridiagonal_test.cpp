@@ -1,40 +1,19 @@
 // General tridiagonal systems, open and periodic, on every instruction set, called without the engine: solutions
 // are put back into the equations and their transpose, and gradients are products of both solutions.
-#include "kernel_call.h"
+#include "kernel_ops.h"
 #include "ops/diffusion.h"
 
 using namespace fluxion;
 using namespace fluxion::test;
 
-namespace fluxion {
 #define TRIDIAGONAL_OPS(X)                \
   X(tridiagonal_solve, TridiagonalParams) \
   X(tridiagonal_solve_vjp, TridiagonalParams)
-#define DECLARE(id, Params) void k_##id(const Params&, const Kernel&);
-#define DECLARE_INFER(id, Params) void infer_##id(const Params&, Infer&);
-TRIDIAGONAL_OPS(DECLARE_INFER)
-namespace cpu::baseline {
-TRIDIAGONAL_OPS(DECLARE)
-}
-#if defined(__x86_64__)
-namespace cpu::avx2 {
-TRIDIAGONAL_OPS(DECLARE)
-}
-namespace cpu::avx512 {
-TRIDIAGONAL_OPS(DECLARE)
-}
-#define KERNELS(id) \
-  { cpu::baseline::k_##id, cpu::avx2::k_##id, cpu::avx512::k_##id }
-#else
-#define KERNELS(id) \
-  { cpu::baseline::k_##id, nullptr, nullptr }
-#endif
-}  // namespace fluxion
+FLUXION_TEST_DECLARE(TRIDIAGONAL_OPS)
 
 namespace {
 
-#define OP(id, Params) const Op<Params> id##_op{infer_##id, KERNELS(id)};
-TRIDIAGONAL_OPS(OP)
+FLUXION_TEST_DEFINE(TRIDIAGONAL_OPS)
 
 // Rows of the matrix at x, with neighbours modulo n when periodic; transposed: of its transpose.
 std::vector<double> rows(const Array& l, const Array& d, const Array& u, const Array& x,
@@ -59,9 +38,9 @@ void test_tridiagonal(int isa, DType t, int64_t systems, int64_t n, bool periodi
   const TridiagonalParams p{periodic};
   const Array l = noise(shape, t), d = noise(shape, t, 2.5, 4), u = noise(shape, t);
   const Array b = noise(shape, t), g = noise(shape, t);
-  const Array x = run(tridiagonal_solve_op, isa, p, {l, d, u, b})[0];
+  const Array x = run(tridiagonal_solve, isa, p, {l, d, u, b})[0];
   near(Array{rows(l, d, u, x, periodic, false), shape, t}, b.v, 100, "tridiagonal residual");
-  const auto all = run(tridiagonal_solve_vjp_op, isa, p, {g, l, d, u, x});
+  const auto all = run(tridiagonal_solve_vjp, isa, p, {g, l, d, u, x});
   const Array& lambda = all[3];
   near(Array{rows(l, d, u, lambda, periodic, true), shape, t}, g.v, 100, "adjoint residual");
   std::vector<double> gl(x.v.size()), gd(x.v.size()), gu(x.v.size());
@@ -76,14 +55,14 @@ void test_tridiagonal(int isa, DType t, int64_t systems, int64_t n, bool periodi
   near(all[1], gd, 10, "gradient in diag");
   near(all[2], gu, 10, "gradient in upper");
   for (const uint32_t wanted : {1u, 2u, 4u, 8u, 5u}) {
-    const auto some = run(tridiagonal_solve_vjp_op, isa, p, {g, l, d, u, x}, wanted);
+    const auto some = run(tridiagonal_solve_vjp, isa, p, {g, l, d, u, x}, wanted);
     for (size_t i = 0; i < 4; ++i)
       if (wanted >> i & 1) near(some[i], all[i].v, 20, "some of the gradients");
   }
   // Coefficients that the systems share, as views.
   const Array one = noise({n}, t), middle = noise({n}, t, 2.5, 4);
   const Input shared(one, shape, {0, 1}), diagonal(middle, shape, {0, 1});
-  const Array y = run(tridiagonal_solve_op, isa, p, {shared, diagonal, shared, b})[0];
+  const Array y = run(tridiagonal_solve, isa, p, {shared, diagonal, shared, b})[0];
   Array wide{{}, shape, t}, wide_d{{}, shape, t};
   for (int64_t at = 0; at < shape.size(); ++at)
     wide.v.push_back(one[at % n]), wide_d.v.push_back(middle[at % n]);

@@ -1,40 +1,19 @@
 // Variable diffusion on every instruction set, called without the engine: solutions are put back into the
 // equations, the adjoint operator is the transpose, and the step depends on dt k alone.
-#include "kernel_call.h"
+#include "kernel_ops.h"
 #include "ops/variable_diffusion.h"
 
 using namespace fluxion;
 using namespace fluxion::test;
 
-namespace fluxion {
 #define VARIABLE_OPS(X)                          \
   X(variable_diffusion, VariableDiffusionParams) \
   X(variable_diffusion_vjp, VariableDiffusionParams)
-#define DECLARE(id, Params) void k_##id(const Params&, const Kernel&);
-#define DECLARE_INFER(id, Params) void infer_##id(const Params&, Infer&);
-VARIABLE_OPS(DECLARE_INFER)
-namespace cpu::baseline {
-VARIABLE_OPS(DECLARE)
-}
-#if defined(__x86_64__)
-namespace cpu::avx2 {
-VARIABLE_OPS(DECLARE)
-}
-namespace cpu::avx512 {
-VARIABLE_OPS(DECLARE)
-}
-#define KERNELS(id) \
-  { cpu::baseline::k_##id, cpu::avx2::k_##id, cpu::avx512::k_##id }
-#else
-#define KERNELS(id) \
-  { cpu::baseline::k_##id, nullptr, nullptr }
-#endif
-}  // namespace fluxion
+FLUXION_TEST_DECLARE(VARIABLE_OPS)
 
 namespace {
 
-#define OP(id, Params) const Op<Params> id##_op{infer_##id, KERNELS(id)};
-VARIABLE_OPS(OP)
+FLUXION_TEST_DEFINE(VARIABLE_OPS)
 
 // The face between cell q and the next one along an axis of n cells; `next` is the other cell's k.
 double face(FaceMean mean, double a, double b) {
@@ -86,22 +65,22 @@ void test_variable(int isa, DType t, const Shape& shape, const Shape& k_shape,
   const Array u = noise(shape, t), g = noise(shape, t);
   Array k = noise(k_shape, t, 0, 2);
   for (size_t i = 0; i < k.v.size(); i += 5) k.v[i] = 0;  // some cells insulate
-  const Array v = run(variable_diffusion_op, isa, p, {u, k})[0];
+  const Array v = run(variable_diffusion, isa, p, {u, k})[0];
 
   // The adjoint operator is the transpose, and what the backward pass returns.
   VariableDiffusionParams transposed = p;
   transposed.adjoint = true;
-  const Array gu = run(variable_diffusion_op, isa, transposed, {g, k})[0];
+  const Array gu = run(variable_diffusion, isa, transposed, {g, k})[0];
   CHECK(same(dot(g, v), dot(gu, u), tolerance, std::sqrt(dot(g, g) * dot(u, u))));
-  const auto both = run(variable_diffusion_vjp_op, isa, p, {g, k, u});
-  const auto one = run(variable_diffusion_vjp_op, isa, p, {g, k, u}, 2);
+  const auto both = run(variable_diffusion_vjp, isa, p, {g, k, u});
+  const auto one = run(variable_diffusion_vjp, isa, p, {g, k, u}, 2);
   near(both[0], gu.v, 100, "gradient in u");
   near(one[1], both[1].v, 20, "gradient in k alone");
 
   // Without a flow through the walls constants stay, and the sum.
   if (p.boundary != Boundary::dirichlet) {
     const Array ones{std::vector<double>(u.v.size(), 1), shape, t};
-    near(run(variable_diffusion_op, isa, p, {ones, k})[0], ones.v, 100, "constants");
+    near(run(variable_diffusion, isa, p, {ones, k})[0], ones.v, 100, "constants");
     CHECK(same(dot(v, ones), dot(u, ones), tolerance, std::sqrt(dot(u, u) * dot(ones, ones))));
   }
   // The step depends on dt k alone.
@@ -109,8 +88,8 @@ void test_variable(int isa, DType t, const Shape& shape, const Shape& k_shape,
     const double h = 1e-5;
     VariableDiffusionParams more = p, less = p;
     more.dt *= 1 + h, less.dt *= 1 - h;
-    const double slope = (dot(g, run(variable_diffusion_op, isa, more, {u, k})[0]) -
-                          dot(g, run(variable_diffusion_op, isa, less, {u, k})[0])) /
+    const double slope = (dot(g, run(variable_diffusion, isa, more, {u, k})[0]) -
+                          dot(g, run(variable_diffusion, isa, less, {u, k})[0])) /
                          (2 * h);
     CHECK(same(dot(both[1], k), slope, 1e-7, std::sqrt(dot(g, g) * dot(u, u))));
   }

@@ -1,9 +1,12 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { memory } from '../../lib/tensor/tensor';
 import { keep } from '../../lib/autograd/tidy';
 import { crossEntropy, tensor } from '../../lib/ops';
 import { DataLoader } from '../../lib/data';
-import { StepLR } from '../../lib/optim';
+import { ReduceLROnPlateau, StepLR } from '../../lib/optim';
 import { type EpochRecord, type StepRecord, accuracy, evaluate, fit } from '../../lib/train';
 import { halves, makeRun, weightsOf } from './small-run';
 
@@ -69,6 +72,37 @@ test('a scheduler by epoch', async () => {
   const history = await fit(model, loader, { ...options, scheduler, schedulerInterval: 'epoch' });
   expect(new Set(history.learningRates)).toEqual(new Set([0.1, 0.05]));
   expect(options.optimizer.learningRate).toBe(0.025);
+});
+
+test('ReduceLROnPlateau moves on after epochs, by loss or metric, and resumes', async () => {
+  const { model, loader, options } = makeRun({ epochs: 4 });
+  const folder = mkdtempSync(path.join(tmpdir(), 'fluxion-plateau-'));
+  options.optimizer.learningRate = 0.1;
+  // No loss is better than the first by a hundredfold: each further epoch halves the rate.
+  const make = () =>
+    new ReduceLROnPlateau(options.optimizer, { factor: 0.5, patience: 0, threshold: 0.99 });
+  const run = { ...options, scheduler: make(), checkpoint: { path: folder } };
+  await fit(model, loader, { ...run, epochs: 2 });
+  expect(options.optimizer.learningRate).toBe(0.05);
+  const scheduler = make();
+  const history = await fit(model, loader, { ...run, scheduler });
+  expect(options.optimizer.learningRate).toBe(0.0125);
+  expect(history.epochs.map((e) => e.learningRate)).toEqual([0.1, 0.05, 0.025, 0.0125]);
+  const rising = new ReduceLROnPlateau(options.optimizer, { mode: 'max', patience: 0 });
+  const metrics = { accuracy };
+  const other = { ...options, metrics, scheduler: rising, schedulerMetric: 'accuracy', epochs: 1 };
+  await fit(model, loader, other);
+  expect(rising.stateDict().best).toBeGreaterThan(0);
+  for (const wrong of [
+    { ...other, schedulerInterval: 'step' as const },
+    { ...other, schedulerMetric: 'f1' },
+    { ...other, scheduler: undefined },
+  ]) {
+    await expect(fit(model, loader, wrong)).rejects.toMatchObject({
+      code: 'FLUXION_INVALID_ARGUMENT',
+    });
+  }
+  rmSync(folder, { recursive: true });
 });
 
 describe('signal', () => {

@@ -84,30 +84,39 @@ async function writeTable(task, size, convolution, runs) {
   await replaceTable(PAGE, `${task}-${size}-${convolution}`, [...header, ...reached], rows);
 }
 
+/** What a figure shows: more courses could not be told apart. */
+const DRAWN = ['single', 'small', 'full-quarter'];
+
+/** The mean course of runs that differ in their seeds: they were looked at after the same steps. */
+function meanCourse(runs) {
+  return runs[0].curve.slice(1).map(({ workUnits }, i) => {
+    const mean = (key) => meanAndDeviation(runs.map(({ curve }) => curve[i + 1][key])).mean;
+    return { workUnits, seconds: mean('seconds'), loss: mean('loss') };
+  });
+}
+
 /** Courses of the loss against work and against time, a row for each kind of convolution. */
 async function writeFigure(task, size, runs) {
-  const values = runs.flatMap((run) =>
-    run.curve.slice(1).map(({ workUnits, seconds, loss }) => ({
-      ...{ workUnits, seconds, loss, seed: run.seed },
-      ...{ strategy: label(run), convolution: run.convolution },
-    })),
-  );
+  const drawn = runs.filter(({ strategy }) => DRAWN.includes(strategy));
+  const key = (run) => run.convolution + label(run);
+  const values = grouped(drawn, key, rank).flatMap((group) => {
+    const own = { strategy: label(group[0]), convolution: group[0].convolution };
+    return meanCourse(group).map((point) => ({ ...point, ...own }));
+  });
   const chart = (convolution, field, title) => ({
-    ...{ width: 330, height: 210 },
-    title: `${convolution}`,
+    ...{ width: 230, height: 170, title: convolution },
     transform: [{ filter: `datum.convolution === '${convolution}'` }],
-    mark: { type: 'line', strokeWidth: 1.2, clip: true },
+    mark: { type: 'line', strokeWidth: 1.5, clip: true },
     encoding: {
-      x: { field, type: 'quantitative', title, scale: { type: 'log', nice: false } },
+      x: { field, type: 'quantitative', title, axis: AXIS, scale: { type: 'log', nice: false } },
       y: {
-        ...{ field: 'loss', type: 'quantitative', title: 'validation loss' },
-        scale: { type: 'log', nice: false, domain: domainOf(values) },
+        ...{ field: 'loss', type: 'quantitative', title: 'validation loss', axis: AXIS },
+        scale: { type: 'log', nice: false, domain: domainOf(values, convolution) },
       },
       color: {
-        ...{ field: 'strategy', type: 'nominal', title: null, sort: legend(runs) },
-        legend: { labelLimit: 240 },
+        ...{ field: 'strategy', type: 'nominal', title: null, sort: null },
+        legend: { orient: 'bottom', columns: 2 },
       },
-      detail: { field: 'seed', type: 'nominal' },
     },
   });
   const row = (convolution) => ({
@@ -117,16 +126,21 @@ async function writeFigure(task, size, runs) {
     ],
   });
   const file = path.join(docs, `figures/multiscale-${task}-${size}.png`);
-  const present = ['mesh-free', '3x3'].filter((c) => runs.some((run) => run.convolution === c));
-  await train.saveFigure([{ chart: { data: { values }, vconcat: present.map(row) } }], file);
+  const present = ['mesh-free', '3x3'].filter((c) => drawn.some((run) => run.convolution === c));
+  const config = { legend: { labelLimit: 300 } };
+  await train.saveFigure(
+    [{ chart: { data: { values }, config, vconcat: present.map(row) } }],
+    file,
+  );
 }
 
-const legend = (runs) => grouped(runs, label, rank).map(([run]) => label(run));
+const AXIS = { grid: false, tickCount: 5 };
 
-/** From the lowest loss to where the last of the courses begins to be close. */
-function domainOf(values) {
-  const losses = values.map(({ loss }) => loss).sort((a, b) => a - b);
-  return [losses[0] * 0.98, losses[Math.floor(losses.length * 0.98)]];
+/** From the lowest loss to where nine of ten points are. */
+function domainOf(values, convolution) {
+  const losses = values.filter((v) => v.convolution === convolution).map(({ loss }) => loss);
+  losses.sort((a, b) => a - b);
+  return [losses[0] * 0.98, losses[Math.floor(losses.length * 0.92)]];
 }
 
 /** Writes a table for each size and convolution there is, and a figure for each size. */

@@ -1,8 +1,8 @@
 // What a finer mesh changes, for mesh-free and for 3x3 convolutions. Two parts:
 //
 //     node examples/experiments/mesh-convergence.mjs --part layers      one convolution, noise and smooth fields, 1-d
-//     node examples/experiments/mesh-convergence.mjs --part gradients   the gradients of a denoising network
-//         [--convolution mesh-free|3x3] [--restriction nearest|mean] [--steps 0] [--samples 200] [--seed S]
+//     node examples/experiments/mesh-convergence.mjs --part gradients   the gradients of a network on a task
+//         [--task denoising|deblurring|super-resolution] [--convolution mesh-free|3x3] [--restriction nearest|mean] [--steps 0] [--samples 200] [--seed S]
 //     node examples/experiments/mesh-convergence.mjs --all | --tables
 //
 // Writes docs/systems/results/mesh-convergence-<run>.json; --tables the tables of docs/systems/multiscale-training.md.
@@ -22,7 +22,7 @@ import {
 } from '../../dist/index.mjs';
 import { IMAGES } from './image-patches.mjs';
 import { runStrategy } from './multiscale-strategies.mjs';
-import { imageTask } from './multiscale-tasks.mjs';
+import { TASKS, imageTask } from './multiscale-tasks.mjs';
 import { processorSeconds, readRecord, replaceTable, writeRecord } from './record.mjs';
 
 const PAGE = 'multiscale-training.md';
@@ -107,9 +107,9 @@ function relative(values, key, finest) {
  */
 async function gradients(settings, folder) {
   const { convolution, restriction, steps, samples, seed } = settings;
-  const task = await imageTask('denoising', folder, { size: SIZE, seed });
+  const task = await imageTask(settings.task, folder, { size: SIZE, seed });
   manualSeed(seed);
-  const options = { channels: 16, blocks: 2, convolution, time: true };
+  const options = { channels: 16, blocks: 2, convolution, time: task.time };
   const model = new models.MFCNet({ ...options, meshFreeOptions: { width: 1.5 / SIZE } });
   if (steps > 0) {
     const schedule = { strategy: 'small', iterations: [steps], batchSize: 4, points: 1 };
@@ -165,7 +165,7 @@ async function writeTables() {
     PAGE,
     'mesh-convergence-gradients',
     [
-      ...['convolution', 'restriction', 'steps before'],
+      ...['task', 'convolution', 'restriction', 'steps before'],
       ...[
         'variance, 64 to 32',
         'variance, 32 to 16',
@@ -174,29 +174,39 @@ async function writeTables() {
       ],
     ],
     records.map((r) => [
-      ...[r.convolution, r.restriction, r.steps],
+      ...[r.task ?? 'denoising', r.convolution, r.restriction, r.steps],
       ...r.levels.slice(0, LEVELS).map(({ difference }) => number(difference)),
       ...r.levels.slice(0, LEVELS).map(({ bias }) => number(bias)),
     ]),
   );
 }
 
-const nameOf = ({ part, convolution, restriction, steps }) =>
-  part === 'layers'
-    ? 'mesh-convergence-layers'
-    : `mesh-convergence-gradients-${convolution}-${restriction}-${steps}`;
+const nameOf = ({ part, task, convolution, restriction, steps }) => {
+  if (part === 'layers') return 'mesh-convergence-layers';
+  const own = task === 'denoising' ? [] : [task];
+  return ['mesh-convergence-gradients', ...own, convolution, restriction, steps].join('-');
+};
 
 /** Everything that the tables show. */
-const runs = () =>
-  ['mesh-free', '3x3'].flatMap((convolution) =>
+function runs() {
+  const both = ['mesh-free', '3x3'];
+  const noisy = both.flatMap((convolution) =>
     ['nearest', 'mean'].flatMap((restriction) =>
-      [0, 300].map((steps) => ({ part: 'gradients', convolution, restriction, steps })),
+      [0, 300].map((steps) => ({ task: 'denoising', convolution, restriction, steps })),
     ),
   );
+  const others = ['deblurring', 'super-resolution'].flatMap((task) =>
+    both.map((convolution) => {
+      return { task, convolution, restriction: TASKS[task].restriction, steps: 300 };
+    }),
+  );
+  return [...noisy, ...others].map((run) => ({ part: 'gradients', ...run }));
+}
 
 const { values: args } = parseArgs({
   options: {
     part: { type: 'string', default: 'layers' },
+    task: { type: 'string', default: 'denoising' },
     convolution: { type: 'string', default: 'mesh-free' },
     restriction: { type: 'string', default: 'nearest' },
     steps: { type: 'string', default: '0' },
@@ -219,13 +229,19 @@ if (args.tables) {
     });
   }
 } else {
-  const { part, convolution, restriction } = args;
+  const { part, task, convolution, restriction } = args;
   if (!['layers', 'gradients'].includes(part))
     throw new Error(`--part must be layers or gradients, got ${part}`);
   const own =
     part === 'layers'
       ? {}
-      : { convolution, restriction, steps: Number(args.steps), samples: Number(args.samples) };
+      : {
+          task,
+          convolution,
+          restriction,
+          steps: Number(args.steps),
+          samples: Number(args.samples),
+        };
   const settings = { ...own, seed: Number(args.seed) };
   const result = part === 'layers' ? layers(settings) : await gradients(settings, args.data);
   const record = { part, ...settings, ...result, seconds: processorSeconds() };

@@ -75,5 +75,52 @@ void for_chunks(const Kernel& k, int first, int count, const void* op, ChunkFn f
   });
 }
 
+// The loops of an op whose function is a functor; compiled for the set of the file that uses them.
+template <class Op, class T>
+void unary_chunk(const void* op, void* out, const void* const* in, int64_t n) {
+  const Op f = *static_cast<const Op*>(op);
+  const T* __restrict x = static_cast<const T*>(in[0]);
+  using R = decltype(f(T()));
+  R* __restrict y = static_cast<R*>(out);
+  for (int64_t i = 0; i < n; ++i) y[i] = f(x[i]);
+}
+
+template <class Op, class T>
+void binary_chunk(const void* op, void* out, const void* const* in, int64_t n) {
+  const Op f = *static_cast<const Op*>(op);
+  const T* __restrict a = static_cast<const T*>(in[0]);
+  const T* __restrict b = static_cast<const T*>(in[1]);
+  using R = decltype(f(T(), T()));
+  R* __restrict y = static_cast<R*>(out);
+  for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], b[i]);
+}
+
+// kFloating: the op exists for float32 and float64 only.
+template <bool kFloating, class Op>
+void run_unary(const Kernel& k, const Op& op) {
+  const auto run = [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    for_chunks(k, 0, 1, &op, unary_chunk<Op, T>);
+  };
+  if constexpr (kFloating) {
+    dispatch_floating(k.in(0).dtype, run);
+  } else {
+    dispatch_all(k.in(0).dtype, run);
+  }
+}
+
+template <bool kFloating, class Op>
+void run_binary(const Kernel& k, const Op& op) {
+  const auto run = [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    for_chunks(k, 0, 2, &op, binary_chunk<Op, T>);
+  };
+  if constexpr (kFloating) {
+    dispatch_floating(k.in(0).dtype, run);
+  } else {
+    dispatch_all(k.in(0).dtype, run);
+  }
+}
+
 }  // namespace
 }  // namespace fluxion::cpu::FLUXION_TARGET

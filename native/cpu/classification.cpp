@@ -118,6 +118,11 @@ void sums_of_columns(const T* z, int64_t classes, int64_t stride, int count, T* 
 }
 
 template <class T>
+void prefetch_row(const T* row, int64_t n) {
+  for (int64_t c = 0; c < n; c += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(row + c);
+}
+
+template <class T>
 void statistics_of(const Entropy<T>& e, const Positions& p, Statistics<T>& s) {
   const T* z = e.z + p.offset;
   const int64_t classes = e.blocks.classes;
@@ -125,9 +130,11 @@ void statistics_of(const Entropy<T>& e, const Positions& p, Statistics<T>& s) {
     sums_of_columns(z, classes, p.class_stride, p.count, s.largest, s.sum);
   } else {
     for (int i = 0; i < p.count; ++i) {
-      s.largest[i] = max_of_row(z + i * p.stride, classes);
-      s.sum[i] = static_cast<T>(
-          exp_sum_of_row<false, T>(z + i * p.stride, classes, s.largest[i], nullptr));
+      const T* const row = z + i * p.stride;
+      s.largest[i] = max_of_row(row, classes);
+      // The next row comes while the exponentials are summed.
+      if (i + 1 < p.count) prefetch_row(row + p.stride, std::min(classes, kNearClasses));
+      s.sum[i] = static_cast<T>(exp_sum_of_row<false, T>(row, classes, s.largest[i], nullptr));
     }
   }
   if (e.params.labelSmoothing == 0) return;

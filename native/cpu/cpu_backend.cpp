@@ -12,15 +12,12 @@
 #include <memory>
 #include <mutex>
 #include <thread>
-#include <vector>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
+#include "cpu/block_memory.h"
 #include "cpu/kernel_table.h"
 #include "cpu/profile.h"
 #include "cpu/settings.h"
+#include "cpu/task.h"
 
 namespace fluxion::cpu {
 namespace {
@@ -29,53 +26,6 @@ constexpr int64_t kInlineWork = 32768;            // element operations: 5 to 30
 constexpr size_t kInlineBytes = size_t{1} << 18;  // of a read or write on an idle queue
 constexpr int kSpins = 400;                       // as in thread_pool.cpp
 constexpr uint64_t kNobody = UINT64_MAX;          // no ticket: nothing is awaited
-constexpr size_t kHugePage = size_t{2} << 20;
-
-struct Task {
-  enum class Kind { launch, read, write } kind = Kind::launch;
-  Task* next = nullptr;
-  KernelFn kernel = nullptr;
-  OpId op{};
-  int n_inputs = 0, n_outputs = 0;
-  void* workspace = nullptr;
-  size_t scratch = 0;
-  void* to = nullptr;  // read and write
-  const void* from = nullptr;
-  size_t bytes = 0;
-  alignas(16) unsigned char params[kMaxParamBytes];
-  TensorView inputs[kMaxInputs];
-  TensorView outputs[kMaxOutputs];
-  std::vector<TensorView> many_inputs;  // of variadic ops with more than kMaxInputs
-  double scalars[kMaxInputs][2];        // the widest element has two
-
-  const TensorView* input_views() const {
-    return many_inputs.empty() ? inputs : many_inputs.data();
-  }
-};
-
-void* allocate_memory(size_t bytes) {
-#if defined(__linux__)
-  if (bytes >= kHugePage) {
-    // Whole pages of the system's own; large pages save most of the first-touch faults.
-    void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) return nullptr;
-    madvise(p, bytes, MADV_HUGEPAGE);
-    return p;
-  }
-#endif
-  return std::aligned_alloc(64, (bytes + 63) / 64 * 64);
-}
-
-void release_memory(void* memory, size_t bytes) {
-#if defined(__linux__)
-  if (bytes >= kHugePage) {
-    munmap(memory, bytes);
-    return;
-  }
-#endif
-  (void)bytes;
-  std::free(memory);
-}
 
 class CpuDevice {
  public:
@@ -98,7 +48,7 @@ class CpuDevice {
       delete task;
     }
     while (spare_) delete std::exchange(spare_, spare_->next);
-    std::free(scratch_);
+    release_scratch();
   }
 
   uint64_t launch(const LaunchArgs& args) {
@@ -176,10 +126,8 @@ class CpuDevice {
   int threads() const { return pool_.threads(); }
   void set_threads(int count) {
     wait(submitted_);
+    release_scratch();
     pool_.resize(count);
-    std::free(scratch_);
-    scratch_ = nullptr;
-    scratch_stride_ = 0;
   }
 
   // The owner's, with an empty queue.
@@ -209,13 +157,19 @@ class CpuDevice {
     plans_.trim();
     const size_t stride = (scratch + 63) / 64 * 64;
     if (stride > scratch_stride_) {
-      std::free(scratch_);
-      scratch_ =
-          static_cast<char*>(std::aligned_alloc(64, stride * static_cast<size_t>(pool_.threads())));
+      release_scratch();
+      scratch_bytes_ = stride * static_cast<size_t>(pool_.threads());
+      scratch_ = static_cast<char*>(allocate_block(scratch_bytes_));
       scratch_stride_ = scratch_ ? stride : 0;
     }
     return Kernel{inputs,          n_inputs, outputs, n_outputs, workspace, scratch_,
                   scratch_stride_, &pool,    &plans_, &fault_,   op};
+  }
+
+  void release_scratch() {
+    if (scratch_) release_block(scratch_, scratch_bytes_);
+    scratch_ = nullptr;
+    scratch_stride_ = 0;
   }
 
   void run_kernel(KernelFn kernel, const void* params, const Kernel& call, size_t scratch) {
@@ -345,7 +299,7 @@ class CpuDevice {
   Fault fault_;
   char* scratch_ =
       nullptr;  // touched by whoever runs kernels: the executor, or the owner when idle
-  size_t scratch_stride_ = 0;
+  size_t scratch_stride_ = 0, scratch_bytes_ = 0;
   PlanCache plans_;  // likewise
   Profile profile_;  // likewise
 
@@ -379,8 +333,8 @@ const BackendApi kApi = {
       return read_settings(&settings, reason, bytes) ? new CpuDevice(settings) : nullptr;
     },
     [](void* device) { delete static_cast<CpuDevice*>(device); },
-    [](void*, size_t bytes) { return allocate_memory(bytes); },
-    [](void*, void* memory, size_t bytes) { release_memory(memory, bytes); },
+    [](void*, size_t bytes) { return allocate_block(bytes); },
+    [](void*, void* memory, size_t bytes) { release_block(memory, bytes); },
     [](void* device, const LaunchArgs* args) { return as_cpu(device).launch(*args); },
     [](void* device, void* to, const void* from, size_t n) {
       return as_cpu(device).write(to, from, n);

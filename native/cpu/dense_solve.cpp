@@ -158,54 +158,54 @@ Factors<T> factors_in(char* memory, int64_t n) {
           reinterpret_cast<int32_t*>(memory + layout.pivots), n};
 }
 
+// Factors a and solves for the right sides that right_sides(x) writes into x (may be null); NaN where a is singular.
+template <class T, class Sides>
+int64_t factor_and_solve(const Team& team, const Factors<T>& f, const T* a, T* x, int64_t sides,
+                         const Sides& right_sides) {
+  const int64_t n = f.n;
+  std::memcpy(f.lu, a, static_cast<size_t>(n * n) * sizeof(T));
+  const int64_t zero = factor(team, f);
+  if (!x) return zero;
+  if (zero >= 0) {
+    fill_nan(x, n * sides);
+    return zero;
+  }
+  right_sides(x);
+  team.each_chunk(sides, [&](int64_t at, int64_t columns) {
+    substitute(f.lu, f.pivots, n, false, x + at, sides, columns);
+  });
+  return zero;
+}
+
+constexpr const char* kInvertible = "invertible, got the pivot 0 in column";
+
 template <class T>
 void solve(const Kernel& k) {
   const Shape& shape = k.out(0).shape;
   const int64_t n = shape[shape.ndim - 2], sides = shape[shape.ndim - 1];
-  each_system(
-      k, n, "invertible, got the pivot 0 in column",
-      [&](const Team& team, int64_t b, char* memory) {
-        Factors<T> f = factors_in<T>(memory, n);
-        if (k.out(1).data) f.lu = k.out(1).as<T>() + b * n * n;
-        if (k.out(2).data) f.pivots = k.out(2).as<int32_t>() + b * n;
-        std::memcpy(f.lu, k.in(0).as<T>() + b * n * n, static_cast<size_t>(n * n) * sizeof(T));
-        const int64_t zero = factor(team, f);
-        if (!k.out(0).data) return zero;
-        T* const x = k.out(0).as<T>() + b * n * sides;
-        if (zero >= 0) {
-          fill_nan(x, n * sides);
-          return zero;
-        }
-        std::memcpy(x, k.in(1).as<T>() + b * n * sides, static_cast<size_t>(n * sides) * sizeof(T));
-        team.each_chunk(sides, [&](int64_t at, int64_t columns) {
-          substitute(f.lu, f.pivots, n, false, x + at, sides, columns);
-        });
-        return zero;
-      });
+  each_system(k, n, kInvertible, [&](const Team& team, int64_t b, char* memory) {
+    Factors<T> f = factors_in<T>(memory, n);
+    if (k.out(1).data) f.lu = k.out(1).as<T>() + b * n * n;
+    if (k.out(2).data) f.pivots = k.out(2).as<int32_t>() + b * n;
+    T* const x = k.out(0).data ? k.out(0).as<T>() + b * n * sides : nullptr;
+    return factor_and_solve(team, f, k.in(0).as<T>() + b * n * n, x, sides, [&](T* to) {
+      std::memcpy(to, k.in(1).as<T>() + b * n * sides, static_cast<size_t>(n * sides) * sizeof(T));
+    });
+  });
 }
 
 template <class T>
 void invert(const Kernel& k) {
   const Shape& shape = k.out(0).shape;
   const int64_t n = shape[shape.ndim - 1];
-  each_system(k, n, "invertible, got the pivot 0 in column",
-              [&](const Team& team, int64_t b, char* memory) {
-                const Factors<T> f = factors_in<T>(memory, n);
-                std::memcpy(f.lu, k.in(0).as<T>() + b * n * n,
-                            static_cast<size_t>(n * n) * sizeof(T));
-                const int64_t zero = factor(team, f);
-                T* const x = k.out(0).as<T>() + b * n * n;
-                if (zero >= 0) {
-                  fill_nan(x, n * n);
-                  return zero;
-                }
-                std::memset(x, 0, static_cast<size_t>(n * n) * sizeof(T));
-                for (int64_t i = 0; i < n; ++i) x[i * n + i] = T(1);
-                team.each_chunk(n, [&](int64_t at, int64_t columns) {
-                  substitute(f.lu, f.pivots, n, false, x + at, n, columns);
-                });
-                return zero;
-              });
+  each_system(k, n, kInvertible, [&](const Team& team, int64_t b, char* memory) {
+    const Factors<T> f = factors_in<T>(memory, n);
+    const T* const a = k.in(0).as<T>() + b * n * n;
+    return factor_and_solve(team, f, a, k.out(0).as<T>() + b * n * n, n, [&](T* identity) {
+      std::memset(identity, 0, static_cast<size_t>(n * n) * sizeof(T));
+      for (int64_t i = 0; i < n; ++i) identity[i * n + i] = T(1);
+    });
+  });
 }
 
 template <class T>

@@ -6,9 +6,9 @@
 //
 // A tile of C is kept in registers while a panel of A meets a panel of B: kTileRows * kTileVectors
 // accumulators hide the latency of the FMAs (4 cycles, 2 a cycle), and each step loads fewer values than it
-// multiplies. The order is that of Goto and van de Geijn (ACM TOMS 34, 2008), except that only one panel
-// of B is packed at a time: it lies in L1/L2 while the panels of A, at most kMaxBlockRows rows, stream past.
-// The caller cuts C into blocks; nothing here is parallel.
+// multiplies. The order is the caller's: convolutions have the panels of A, few, stream past one
+// panel of B in L1/L2; large products keep the rows of A of one tile in L1 while the panels of B stream past from
+// L2 (Goto and van de Geijn, ACM TOMS 34, 2008, with the roles of A and B exchanged). Nothing here is parallel.
 
 namespace fluxion::cpu::FLUXION_TARGET {
 
@@ -122,13 +122,18 @@ inline int panel_cols(int64_t cols) {
 
 // --- register tile
 
-// acc[i][v] += sum_k a(k, i) * b[k * pitch + v]
-template <class T, int R, int V, class A>
+// acc[i][v] += sum_k a(k, i) * b[k * pitch + v]; with kAhead, rows of b that many steps later are asked for: a
+// panel that lies in L2.
+template <class T, int R, int V, int kAhead = 0, class A>
 inline __attribute__((always_inline)) void accumulate(Vec<T> (&acc)[R][V], int64_t depth,
                                                       const A& a, const T* b,
                                                       int64_t pitch = kTileCols<T>) {
   for (int64_t k = 0; k < depth; ++k, b += pitch) {
     Vec<T> columns[V];
+    if constexpr (kAhead > 0) {
+#pragma GCC unroll 3
+      for (int v = 0; v < V; ++v) __builtin_prefetch(b + kAhead * pitch + v * kLanes<T>);
+    }
 #pragma GCC unroll 3
     for (int v = 0; v < V; ++v) columns[v] = load(b + v * kLanes<T>);
 #pragma GCC unroll 8
@@ -242,6 +247,9 @@ __attribute__((noinline)) void packed_tile(const Tile<T>& tile, const T* a, cons
   write_tile<T, R, V>(acc, tile);
 }
 
+// A step of the depth takes 12 cycles, a line from L2 some 15 to 50.
+inline constexpr int kPanelAhead = 8;
+
 // The same from a matrix A that is not packed: element (i, k) at a + i * row_stride + k * depth_stride. Rows
 // beyond those of the tile repeat its last one.
 template <class T, int R, int V>
@@ -252,7 +260,7 @@ __attribute__((noinline)) void strided_tile(const Tile<T>& tile, const T* a, int
   const T* row[R];
 #pragma GCC unroll 8
   for (int i = 0; i < R; ++i) row[i] = a + std::min(i, tile.rows - 1) * row_stride;
-  accumulate<T, R, V>(
+  accumulate<T, R, V, kPanelAhead>(
       acc, tile.depth, [&](int64_t k, int i) { return row[i][k * depth_stride]; }, b, b_pitch);
   write_tile<T, R, V>(acc, tile);
 }

@@ -1,11 +1,12 @@
 // y[.., M, N] = a[.., M, K] b[.., K, N] with broadcast batch dimensions, and the linear layer
 // y[M, N] = act(x[M, K] weight[N, K]^T + bias + residual).
 //
-// Any strides: transposed and expanded views cost no copy. One panel of b at a time is packed into L1 and meets
-// the rows of a block; rows of a that are contiguous along the depth are read where they are unless enough panels
-// of b reuse them, others packed.
-// Products with one row or column are bound by memory and go another way (matvec.h). Parallel over blocks of
-// kMatmulBlockRows x kMatmulBlockCols of each product, or over groups of small products.
+// Any strides: transposed and expanded views cost no copy. A block packs its columns of b for a step of the depth
+// into L2 once for all its rows; rows of a that are contiguous along the depth are read where they are, others
+// packed eight at a time. Few rows take b panel by panel instead (multiply_few_rows).
+// Products with one row or column are bound by memory and go another way (matvec.h). Parallel over blocks of rows
+// and at most kMatmulBlockCols columns of each product, or over groups of small products; the order of a sum
+// follows from the depth alone.
 #include <algorithm>
 #include <cstdint>
 #include <utility>
@@ -48,85 +49,151 @@ struct Product {
   }
 };
 
-// The tiles of one panel of b for the range [k, k + now) of the depth. Without packed panels, a is read in
-// place.
+// A range of the depth.
+struct Step {
+  int64_t begin, size;
+};
+
+// Rows of a where they are, or packed: element (i, k) at `at` + i * row + k * depth.
 template <class T>
-static void multiply_panel(const Product<T>& p, int64_t k, int64_t now, int64_t j, int valid,
-                           const T* packed_a, const T* b, int64_t b_pitch, const T* next) {
+struct Rows {
+  const T* at;
+  int64_t row, depth;
+};
+
+template <class T>
+static Rows<T> rows_of(const Product<T>& p, const Step& k, int64_t i) {
+  return {p.a + i * p.a_row + k.begin * p.a_depth, p.a_row, p.a_depth};
+}
+
+// The tile of y at (i, j), `valid` columns wide, gets the products of a range of the depth.
+template <class T>
+static void multiply_tile(const Product<T>& p, const Step& k, int64_t i, int64_t j, int valid,
+                          const Rows<T>& a, const T* b, int64_t b_pitch) {
+  const int here = static_cast<int>(std::min<int64_t>(kTileRows, p.rows - i));
+  const Epilogue<T> part = p.epilogue.at(i, j, i * p.pitch + j);
+  T* to = p.y + i * p.pitch + j;
+  Tile<T> tile{k.size, to, p.pitch, here, valid, k.begin > 0, nullptr};
+  if (k.begin == 0) tile.residual = part.residual, tile.columns = part.columns;
+  const bool last = k.begin + k.size == p.depth;
+  if (last) tile.floor = part.floor();
+  dispatch_tile<T>(here, valid, [&](auto shape) {
+    strided_tile<T, shape.rows, shape.vectors>(tile, a.at, a.row, a.depth, b, b_pitch);
+  });
+  if (last && part.smooth()) activate_rows(part.activation, to, p.pitch, here, valid);
+}
+
+template <class T>
+static void pack_b(const Product<T>& p, const Step& k, int64_t j, int valid, T* panel) {
+  pack_panel<T, kTileCols<T>>(p.b + k.begin * p.b_depth + j * p.b_col, p.b_depth, p.b_col, valid,
+                              k.size, panel);
+}
+
+template <class T>
+static void pack_a(const Product<T>& p, const Step& k, int64_t i, T* sliver) {
+  pack_panel<T, kTileRows>(rows_of(p, k, i).at, p.a_depth, p.a_row,
+                           static_cast<int>(std::min<int64_t>(kTileRows, p.rows - i)), k.size,
+                           sliver);
+}
+
+// A few rows: one panel of b at a time meets them all, from L1 or from where it is.
+template <class T>
+static void multiply_few_rows(const Product<T>& p, const Step& k, T* scratch) {
+  constexpr int64_t bytes = static_cast<int64_t>(sizeof(T));
+  T *panel = scratch, *slivers = scratch + k.size * kTileCols<T>;
+  const bool packs_a = p.a_depth != 1 && p.rows * k.size * bytes > kMatmulDirectBytes;
+  const bool ahead = p.b_col == 1 && p.depth * p.b_depth * bytes > kMatmulResidentBytes;
   const int64_t tiles = ceil_div(p.rows, kTileRows);
-  const bool last = k + now == p.depth;
-  for (int64_t t = 0; t < tiles; ++t) {
-    if (next) prefetch_panel(next, p.b_depth, now * t / tiles, now * (t + 1) / tiles);
-    const int64_t i = t * kTileRows;
-    const int here = static_cast<int>(std::min<int64_t>(kTileRows, p.rows - i));
-    const Epilogue<T> part = p.epilogue.at(i, j, i * p.pitch + j);
-    T* to = p.y + i * p.pitch + j;
-    Tile<T> tile{now, to, p.pitch, here, valid, k > 0, nullptr};
-    if (k == 0) tile.residual = part.residual, tile.columns = part.columns;
-    if (last) tile.floor = part.floor();
-    const T* a = p.a + i * p.a_row + k * p.a_depth;
-    dispatch_tile<T>(here, valid, [&](auto shape) {
-      if (packed_a) {
-        packed_tile<T, shape.rows, shape.vectors>(tile, packed_a + i * now, b);
-      } else {
-        strided_tile<T, shape.rows, shape.vectors>(tile, a, p.a_row, p.a_depth, b, b_pitch);
+  for (int64_t i = 0; packs_a && i < p.rows; i += kTileRows) pack_a(p, k, i, slivers + i * k.size);
+  for (int64_t j = 0; j < p.cols;) {
+    const int valid = panel_cols<T>(p.cols - j);
+    const T* from = p.b + k.begin * p.b_depth + j * p.b_col;
+    // A panel read in place must not reach beyond its row.
+    const bool in_place = p.b_col == 1 && !packs_a && valid % kLanes<T> == 0;
+    if (!in_place) pack_b(p, k, j, valid, panel);
+    const bool more = ahead && j + valid + kTileCols<T> <= p.cols;
+    for (int64_t t = 0; t < tiles; ++t) {
+      const int64_t i = t * kTileRows;
+      if (more) {
+        prefetch_panel(from + valid, p.b_depth, k.size * t / tiles, k.size * (t + 1) / tiles);
       }
-    });
-    if (last && part.smooth()) activate_rows(part.activation, to, p.pitch, here, valid);
+      const Rows<T> a = packs_a ? Rows<T>{slivers + i * k.size, 1, kTileRows} : rows_of(p, k, i);
+      multiply_tile(p, k, i, j, valid, a, in_place ? from : panel,
+                    in_place ? p.b_depth : kTileCols<T>);
+    }
+    j += valid;
   }
 }
 
-// A block; scratch holds a panel of b and the packed rows of a.
+// Many rows: all panels of b are packed, into L2, and stream past a tile's rows of a, which stay in L1. A narrow b
+// is read where it is.
+template <class T>
+static void multiply_many_rows(const Product<T>& p, const Step& k, T* scratch) {
+  constexpr int64_t bytes = static_cast<int64_t>(sizeof(T));
+  T *sliver = scratch, *panels = scratch + round_up(k.size * kTileRows, kLanes<T>);
+  const int64_t panel_size = k.size * kTileCols<T>;
+  const bool in_place =
+      p.b_col == 1 && p.cols % kLanes<T> == 0 && p.b_depth * bytes <= kMatmulDirectPitch;
+  T* panel = panels;
+  for (int64_t j = 0; !in_place && j < p.cols; panel += panel_size) {
+    const int valid = panel_cols<T>(p.cols - j);
+    pack_b(p, k, j, valid, panel);
+    j += valid;
+  }
+  for (int64_t i = 0; i < p.rows; i += kTileRows) {
+    Rows<T> a = rows_of(p, k, i);
+    if (p.a_depth != 1) {
+      pack_a(p, k, i, sliver);
+      a = {sliver, 1, kTileRows};
+    }
+    panel = panels;
+    for (int64_t j = 0; j < p.cols; panel += panel_size) {
+      const int valid = panel_cols<T>(p.cols - j);
+      if (in_place) {
+        multiply_tile(p, k, i, j, valid, a, p.b + k.begin * p.b_depth + j, p.b_depth);
+      } else {
+        multiply_tile(p, k, i, j, valid, a, panel, kTileCols<T>);
+      }
+      j += valid;
+    }
+  }
+}
+
 template <class T>
 static void multiply(const Product<T>& p, T* scratch) {
   if (p.depth == 0) {
     for (int64_t i = 0; i < p.rows; ++i) std::fill_n(p.y + i * p.pitch, p.cols, T{});
     return finish_rows(p.epilogue, p.y, p.pitch, p.rows, p.cols);
   }
-  constexpr int64_t bytes = static_cast<int64_t>(sizeof(T));
-  const int64_t step = matmul_step(p.depth, bytes);
-  T *panel = scratch, *a_panels = scratch + step * kTileCols<T>;
-  // Few rows do not repay a copy of b. A panel read in place must not reach beyond its row.
-  const bool direct = p.b_col == 1 && p.rows <= kMatmulDirectRows;
-  const bool pack_a =
-      p.a_depth != 1 ? p.rows * step * bytes > kMatmulDirectBytes
-                     : p.rows > kMatmulDirectRows && p.cols >= kMatmulPackPanels * kTileCols<T>;
-  const bool ahead = p.b_col == 1 && p.depth * p.b_depth * bytes > kMatmulResidentBytes;
-  for (int64_t k = 0; k < p.depth; k += step) {
-    const int64_t now = std::min(step, p.depth - k);
-    for (int64_t r = 0; pack_a && r < p.rows; r += kTileRows) {
-      pack_panel<T, kTileRows>(p.a + r * p.a_row + k * p.a_depth, p.a_depth, p.a_row,
-                               static_cast<int>(std::min<int64_t>(kTileRows, p.rows - r)), now,
-                               a_panels + r * now);
-    }
-    for (int64_t j = 0; j < p.cols;) {
-      const int valid = panel_cols<T>(p.cols - j);
-      const T* from = p.b + k * p.b_depth + j * p.b_col;
-      const bool in_place = direct && !pack_a && valid % kLanes<T> == 0;
-      if (!in_place) pack_panel<T, kTileCols<T>>(from, p.b_depth, p.b_col, valid, now, panel);
-      const bool more = ahead && j + valid + kTileCols<T> <= p.cols;
-      multiply_panel(p, k, now, j, valid, pack_a ? a_panels : nullptr, in_place ? from : panel,
-                     in_place ? p.b_depth : kTileCols<T>, more ? from + valid : nullptr);
-      j += valid;
+  const int64_t step = matmul_step(p.depth, static_cast<int64_t>(sizeof(T)));
+  for (int64_t begin = 0; begin < p.depth; begin += step) {
+    const Step k{begin, std::min(step, p.depth - begin)};
+    if (p.rows <= kMatmulFewRows) {
+      multiply_few_rows(p, k, scratch);
+    } else {
+      multiply_many_rows(p, k, scratch);
     }
   }
 }
 
-// How a product is cut: blocks of rows x cols, or several whole products.
+// How a product is cut: blocks of rows x cols, or several whole products. No sum depends on it.
 struct Blocking {
   int64_t row_step, col_step, items;
 
-  Blocking(int64_t m, int64_t n, int64_t depth, int64_t batch, int64_t tile_cols) {
-    row_step = round_up(ceil_div(m, ceil_div(m, kMatmulBlockRows)), kTileRows);
-    col_step = round_up(ceil_div(n, ceil_div(n, kMatmulBlockCols)), tile_cols);
+  Blocking(int64_t m, int64_t n, int64_t depth, int64_t batch, int threads, int64_t lanes) {
+    row_step = round_up(m, kTileRows);
+    col_step = round_up(ceil_div(n, ceil_div(n, kMatmulBlockCols)), lanes);
     items = 1;
     const auto work = [&] { return row_step * col_step * std::max<int64_t>(depth, 1); };
-    // Smaller blocks for small products, so that every core has some, unless a block would be done before
-    // another thread is awake.
-    while (batch * ceil_div(m, row_step) * ceil_div(n, col_step) < kMatmulMinBlocks &&
-           work() > kMatmulMinWork) {
-      if (col_step > 3 * tile_cols) {
-        col_step = round_up(col_step / 2, tile_cols);
+    const auto uneven = [&] {
+      const int64_t blocks = batch * ceil_div(m, row_step) * ceil_div(n, col_step);
+      return round_up(blocks, threads) > blocks + blocks / 8;
+    };
+    // Smaller blocks until the threads have equal shares, unless a block would be done before another thread
+    // is awake. Columns are cut first: a block packs its own columns of b.
+    while (uneven() && work() > kMatmulMinWork) {
+      if (col_step > 6 * lanes) {
+        col_step = round_up(col_step / 2, lanes);
       } else if (row_step > 4 * kTileRows) {
         row_step = round_up(row_step / 2, kTileRows);
       } else {
@@ -142,7 +209,7 @@ struct Blocking {
 template <class T, class F>
 static void multiply_all(const Kernel& kernel, int64_t batch, int64_t m, int64_t n, int64_t depth,
                          const F& product) {
-  const Blocking cut(m, n, depth, batch, kTileCols<T>);
+  const Blocking cut(m, n, depth, batch, kernel.pool->threads(), kLanes<T>);
   const int64_t row_blocks = ceil_div(m, cut.row_step), col_blocks = ceil_div(n, cut.col_step);
   kernel.parallel_for(
       ceil_div(batch, cut.items) * row_blocks * col_blocks, [&](int64_t block, int thread) {

@@ -187,8 +187,9 @@ void infer_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, Infer& infer) 
     const int64_t bytes = bytes_of(infer);
     const PointwiseWeightPlan plan(c.x[0], c.x[2] * c.x[3], c.groups, c.weight[1],
                                    c.weight[0] / c.groups, bytes);
-    infer.workspace = static_cast<size_t>(plan.partial_elements(c.groups) * bytes);
-    infer.scratch = static_cast<size_t>(plan.scratch_bytes(bytes));
+    infer.workspace =
+        static_cast<size_t>(plan.partial_elements(c.groups, c.weight[0] / c.groups) * bytes);
+    infer.scratch = static_cast<size_t>(plan.scratch_elements() * bytes);
     return;
   }
   if (conv_is_winograd(params, c.weight, infer.dtype(0), c.output())) {

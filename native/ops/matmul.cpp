@@ -8,13 +8,15 @@ namespace fluxion {
 
 namespace {
 
-// A panel of b and the packed rows of a for a step of the depth, or a vector.
+// For a step of the depth: a panel of b and the packed rows of a, or the panels of a block's columns and the rows
+// of a tile; or a vector.
 void plan_product(Infer& infer, int64_t m, int64_t n, int64_t k, int64_t elements) {
   infer.work = elements * std::max<int64_t>(k, 1);
   const int64_t bytes = static_cast<int64_t>(size_of(infer.dtype(0)));
-  const int64_t step = matmul_step(k, bytes);
-  const int64_t rows = std::min(m, kMatmulBlockRows) + 2 * kMaxTileRows;
-  int64_t elements_of_scratch = step * (rows + kMaxTileRowBytes / bytes);
+  const int64_t step = matmul_step(k, bytes), panel = kMaxTileRowBytes / bytes;
+  const int64_t few = std::min(m, kMatmulFewRows) + kMaxTileRows + panel;
+  const int64_t many = kMaxTileRows + round_up(std::min(n, kMatmulBlockCols), panel);
+  int64_t elements_of_scratch = step * (m <= kMatmulFewRows ? few : std::max(few, many)) + 64;
   if (m == 1 || n == 1) elements_of_scratch = std::max(elements_of_scratch, k);
   infer.scratch = static_cast<size_t>(elements_of_scratch * bytes);
 }

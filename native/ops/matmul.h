@@ -14,11 +14,11 @@ struct LinearParams {
   }
 };
 
-// Up to this many rows b is read in place, up to so many bytes a block of a whose depth is strided; rows of a
-// that are contiguous are packed where this many panels of b reuse them. A larger b than that of the last is
-// asked for ahead of its use.
-inline constexpr int64_t kMatmulDirectRows = 32;
-inline constexpr int64_t kMatmulPackPanels = 5;
+// Up to this many rows b is taken panel by panel and read in place, and a, if its depth is strided, up to so many
+// bytes. A larger b than that of the last is asked for ahead of its use.
+inline constexpr int64_t kMatmulFewRows = 32;
+// Bytes between the rows of a b that is read in place whatever the rows of a.
+inline constexpr int64_t kMatmulDirectPitch = 1024;
 inline constexpr int64_t kMatmulDirectBytes = int64_t{16} << 10;
 inline constexpr int64_t kMatmulResidentBytes = int64_t{512} << 10;
 // Multiply-adds of a block that is worth another thread: some microseconds.

@@ -151,6 +151,7 @@ void test_convolutions(int isa, DType t) {
            {{2, 6, 40, 50}, 9, 1, 1, 1, one, none, one},
            {{70, 12, 4, 5}, 6, 1, 1, 3, one, none, one},
            {{2, 5, 3, 3}, 7, 1, 1, 1, one, none, one},
+           {{2, 64, 15, 19}, 20, 1, 1, 1, one, none, one},
            {{2, 3, 20, 70}, 6, 5, 5, 3, one, pair(2, 2), one},
            {{3, 2, 9, 33}, 2, 7, 7, 2, one, pair(3, 3), one},
            {{20, 3, 7, 7}, 9, 3, 3, 1, one, one, one},

@@ -93,6 +93,7 @@ function validationParts(task, patches) {
  */
 export async function imageTask(name, folder, { size, seed }) {
   const task = TASKS[name];
+  if (!task) throw new Error(`task must be one of ${Object.keys(TASKS).join(', ')}, got ${name}`);
   const patches = await trainingPatches(folder, { size, seed });
   const parts = validationParts(task, await validationPatches(folder, { size, perImage: 4 }));
   const loss = (model, batch) => task.loss(task.predict(model, batch), batch[1]);

@@ -163,5 +163,13 @@ export async function savePictureGrid(
       rgba.set(row, 4 * ((top + y) * width + left));
     }
   });
-  await savePng(rgba, width, height, file);
+  await savePng(rgba, width, height, file, isGrey(rgba));
+}
+
+/** Whether every pixel is opaque and without colour. */
+function isGrey(rgba: Uint8ClampedArray): boolean {
+  for (let i = 0; i < rgba.length; i += 4) {
+    if (rgba[i] !== rgba[i + 1] || rgba[i] !== rgba[i + 2] || rgba[i + 3] !== 255) return false;
+  }
+  return true;
 }

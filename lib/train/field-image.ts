@@ -11,7 +11,7 @@ export interface FieldOptions {
   colormap?: ColormapName;
   /** Values of the first and last colour. Default: of each field by itself. */
   range?: readonly [number, number];
-  /** Side of a cell in pixels. Default: pictures of about 112 pixels. */
+  /** Side of a cell in pixels, an integer. Default: pictures of about 112 pixels. */
   cell?: number;
   /** A title over each picture; needs the optional package @resvg/resvg-js. */
   titles?: readonly string[];
@@ -74,6 +74,11 @@ export async function paintFields(
     points !== undefined,
     'saveFieldImages',
     () => `colormap must be one of ${Object.keys(POINTS).join(', ')}, got ${show(colormap)}`,
+  );
+  requireArgument(
+    options.cell === undefined || (Number.isInteger(options.cell) && options.cell > 0),
+    'saveFieldImages',
+    () => `cell must be an integer > 0, got ${show(options.cell)}`,
   );
   const pictures: Picture[] = [];
   for (const field of fields) {

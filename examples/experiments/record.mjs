@@ -36,6 +36,18 @@ async function writeAtomically(file, text) {
   await rename(`${file}.part`, file);
 }
 
+/** A line for each figure, and for each element of a list of objects (the points of a course). */
+function textOf(record) {
+  const one = (value) =>
+    Array.isArray(value) && typeof value[0] === 'object'
+      ? `[\n  ${value.map((element) => JSON.stringify(element)).join(',\n  ')}\n ]`
+      : JSON.stringify(value);
+  const lines = Object.entries(record)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => ` ${JSON.stringify(name)}: ${one(value)}`);
+  return `{\n${lines.join(',\n')}\n}\n`;
+}
+
 /** Writes one run under its name; the stamp comes first. */
 export async function writeRecord(name, record) {
   const stamp = {
@@ -45,7 +57,7 @@ export async function writeRecord(name, record) {
     config: config(),
   };
   const file = path.join(results, `${name}.json`);
-  await writeAtomically(file, `${JSON.stringify({ ...stamp, ...record }, null, 1)}\n`);
+  await writeAtomically(file, textOf({ ...stamp, ...record }));
   return path.relative(root, file);
 }
 

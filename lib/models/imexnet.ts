@@ -46,38 +46,103 @@ class WidenLayer extends Module {
   }
 }
 
+export interface IMEXLayerOptions {
+  /** Step, > 0. Default 1. */
+  dt?: number;
+  /** Default 'implicit'; 'zero' is the residual layer to compare with. */
+  variant?: IMEXVariant;
+  /**
+   * 'shared': both batch normalisations of a layer are one, as published; its running statistics then mix those of two
+   * different fields, and fit neither when the network is evaluated. 'separate': one each. Default 'shared'. The
+   * variant 'zero' has one only.
+   */
+  norm?: 'shared' | 'separate';
+  /**
+   * Factor of the stencils' start, or a range spread evenly over the channels on a logarithmic scale. What one step of
+   * 'implicit' spreads decays over about factor * sqrt(dt) cells, along a direction of each channel. Default 1, as
+   * published.
+   */
+  initialStencil?: number | readonly [number, number];
+}
+
+const LAYER_DEFAULTS: Required<IMEXLayerOptions> = {
+  dt: 1,
+  variant: 'implicit',
+  norm: 'shared',
+  initialStencil: 1,
+};
+
+function refuse(op: string, name: string, requirement: string, value: unknown, valid: boolean) {
+  requireArgument(valid, op, () => `${name} must ${requirement}, got ${show(value)}`);
+}
+
+function layerOptions(op: string, options?: IMEXLayerOptions): Required<IMEXLayerOptions> {
+  const o = withDefaults(op, options, LAYER_DEFAULTS);
+  refuse(
+    op,
+    'variant',
+    `be one of ${VARIANTS.join(', ')}`,
+    o.variant,
+    VARIANTS.includes(o.variant),
+  );
+  refuse(op, 'dt', 'be a finite number > 0', o.dt, Number.isFinite(o.dt) && o.dt > 0);
+  const norms = ['shared', 'separate'];
+  refuse(op, 'norm', `be one of ${norms.join(', ')}`, o.norm, norms.includes(o.norm));
+  const [low, high] = rangeOf(o.initialStencil);
+  const valid = low > 0 && high >= low && Number.isFinite(high);
+  refuse(op, 'initialStencil', 'be a number > 0 or a range of such', o.initialStencil, valid);
+  return o;
+}
+
+const rangeOf = (value: number | readonly [number, number]): readonly [number, number] =>
+  typeof value === 'number' ? [value, value] : value;
+
+/** The stencils [channels, 3, 3] at the start. */
+function stencils(channels: number, options: Required<IMEXLayerOptions>): Tensor | null {
+  if (options.variant === 'zero') return null;
+  const [low, high] = rangeOf(options.initialStencil);
+  const factors = Array.from(
+    { length: channels },
+    (_, c) => low * (high / low) ** (channels > 1 ? c / (channels - 1) : 0),
+  );
+  return noGrad(() =>
+    tidy(() => {
+      const start =
+        options.variant === 'implicit'
+          ? rand([channels, 3, 3])
+          : tensor(LAPLACIAN, { shape: [1, 3, 3] });
+      return parameter(mul(start, tensor(factors, { shape: [channels, 1, 1] })));
+    }),
+  );
+}
+
 /**
  * One step of IMEXnet at constant width, an explicit residual layer and an implicit one:
  *
  *     v = BN(x + dt K^T relu(BN(K x))),   w = (I + dt L^T L)^-1 v on each channel
  *
- * K [C, C, 3, 3] with zero padding, K^T its transpose with the same weights, both BN the same; L [C, 3, 3] with
+ * K [C, C, 3, 3] with zero padding, K^T its transpose with the same weights, both BN the same (`norm`); L [C, 3, 3] with
  * periodic boundaries. The stencils act without their means, so that the implicit step keeps the mean of a channel.
  */
 export class IMEXLayer extends Module {
   readonly kernel: Tensor;
   readonly norm: BatchNorm2d;
+  /** The second normalisation where it is separate. */
+  readonly secondNorm: BatchNorm2d | null;
   readonly stencil: Tensor | null;
+  private readonly dt: number;
+  private readonly variant: IMEXVariant;
 
-  constructor(
-    channels: number,
-    private readonly dt: number,
-    private readonly variant: IMEXVariant,
-  ) {
+  constructor(channels: number, options?: IMEXLayerOptions) {
     super();
+    const o = layerOptions('IMEXLayer', options);
+    this.dt = o.dt;
+    this.variant = o.variant;
     this.kernel = weights([channels, channels, 3, 3], 1e-3);
     this.norm = new BatchNorm2d(channels);
-    this.stencil =
-      variant === 'zero'
-        ? null
-        : variant === 'implicit'
-          ? weights([channels, 3, 3], 1)
-          : parameter(
-              tensor(
-                Array.from({ length: channels }, () => LAPLACIAN),
-                { shape: [channels, 3, 3] },
-              ),
-            );
+    this.secondNorm =
+      o.norm === 'separate' && o.variant !== 'zero' ? new BatchNorm2d(channels) : null;
+    this.stencil = stencils(channels, o);
   }
 
   forward(x: Tensor): Tensor {
@@ -87,7 +152,7 @@ export class IMEXLayer extends Module {
     const z = conv2d(hidden, transposed, { padding: 1 });
     const moved = add(x, this.dt === 1 ? z : mul(z, this.dt));
     if (!this.stencil) return moved;
-    const v = this.norm.forward(moved);
+    const v = (this.secondNorm ?? this.norm).forward(moved);
     const stencil = zeroMean(this.stencil);
     return this.variant === 'implicit'
       ? stencilDiffusion2d(v, stencil, { dt: this.dt })
@@ -108,17 +173,13 @@ export class IMEXLayer extends Module {
   }
 }
 
-export interface IMEXNetOptions {
+export interface IMEXNetOptions extends IMEXLayerOptions {
   /** Channels of the images. Default 1. */
   inChannels?: number;
   /** Number of classes of a pixel. Default 4. */
   classes?: number;
   /** Layers and channels of each block; the first layer of a block widens. Default [[4, 64], [4, 128], [4, 256]]. */
   blocks?: readonly (readonly [number, number])[];
-  /** Step of every layer. Default 1. */
-  dt?: number;
-  /** Default 'implicit'; 'zero' is the residual network to compare with. */
-  variant?: IMEXVariant;
 }
 
 /**
@@ -143,7 +204,7 @@ export class IMEXNet extends Module {
   constructor(options?: IMEXNetOptions) {
     super();
     this.options = options ?? {};
-    const { inChannels, classes, blocks, dt, variant } = withDefaults<Required<IMEXNetOptions>>(
+    const { inChannels, classes, blocks, ...layer } = withDefaults<Required<IMEXNetOptions>>(
       'IMEXNet',
       options,
       {
@@ -154,16 +215,13 @@ export class IMEXNet extends Module {
           [4, 128],
           [4, 256],
         ],
-        dt: 1,
-        variant: 'implicit',
+        ...LAYER_DEFAULTS,
       },
     );
-    const refuse = (name: string, requirement: string, value: unknown, valid: boolean) =>
-      requireArgument(valid, 'IMEXNet', () => `${name} must ${requirement}, got ${show(value)}`);
-    refuse('variant', `be one of ${VARIANTS.join(', ')}`, variant, VARIANTS.includes(variant));
-    refuse('dt', 'be a finite number > 0', dt, Number.isFinite(dt) && dt > 0);
+    layerOptions('IMEXNet', layer);
     const sizes = blocks.flat().concat(inChannels, classes);
     refuse(
+      'IMEXNet',
       'blocks',
       'be [layers, channels] of whole numbers > 0, as inChannels and classes',
       sizes,
@@ -175,9 +233,7 @@ export class IMEXNet extends Module {
     for (const [count, channels] of blocks) {
       for (let i = 0; i < count; i++) {
         this.layers.push(
-          width === channels
-            ? new IMEXLayer(channels, dt, variant)
-            : new WidenLayer(width, channels),
+          width === channels ? new IMEXLayer(channels, layer) : new WidenLayer(width, channels),
         );
         width = channels;
       }

@@ -7,7 +7,21 @@ export {
 } from './adr-layer';
 export { ADRNN, type ADRNNOptions } from './adrnn';
 export { OfficialADRNet, type OfficialADRNetOptions } from './adrnn-official';
-export { IMEXLayer, IMEXNet, type IMEXNetOptions, type IMEXVariant } from './imexnet';
+export {
+  IMEXLayer,
+  type IMEXLayerOptions,
+  IMEXNet,
+  type IMEXNetOptions,
+  type IMEXVariant,
+} from './imexnet';
 export { MFCNet, type MFCNetOptions, type SpatialConvolution, TimeEmbedding } from './mfc-net';
 export { MFCUNet, type MFCUNetOptions } from './mfc-unet';
-export { RDLayer, type RDLayerOptions, RDNN, type RDNNOptions } from './rdnn';
+export {
+  type DiffusionReading,
+  RDLayer,
+  type RDLayerOptions,
+  RDNN,
+  type RDNNHead,
+  type RDNNOptions,
+  type RDOrder,
+} from './rdnn';

@@ -3,7 +3,6 @@ import type { Tensor } from '../tensor/tensor';
 import { adrStep2d, type AdrStep2dOptions } from '../ops/advection-adr-step';
 import { advectSemiLagrangian2d } from '../ops/advection-semi-lagrangian';
 import { withDefaults } from '../ops/define';
-import { implicitDiffusion2d } from '../ops/diffusion';
 import { mul } from '../ops/elementwise';
 import { type EpilogueOptions, conv2d } from '../ops/linalg';
 import { isEpilogueActivation } from '../ops/linalg-epilogue';
@@ -31,7 +30,7 @@ export interface AdvectionDiffusionReaction2dOptions {
   activation?: ActivationName;
   /** What lies outside for the advection. Default 'zeros'. */
   advectionBoundary?: NonNullable<AdrStep2dOptions['advectionBoundary']>;
-  /** Cell size, boundary, scheme, initial diffusivities of the diffusion. */
+  /** Cell size, boundary, solver, scheme, initial diffusivities of the diffusion. */
   diffusionOptions?: Omit<Diffusion2dOptions, 'dt'>;
 }
 
@@ -50,7 +49,7 @@ const FUSED_BYTES = 2 ** 21;
  * W1 is pointwise, or a convolution with `kernelSize`; norm is absent without `normalize`.
  *
  * The displacement d [N or 1, 2, H, W] (cells, (x, y) order) or [N or 1, C, 2, H, W] is an input: it comes
- * from a velocity network. Where shapes and settings allow (one displacement for all channels, backward
+ * from a velocity network. Where shapes and settings allow (one displacement for all channels, tridiagonal backward
  * Euler, relu, silu, gelu or tanh, a pointwise reaction without norm, a sample of all channels within 2 MB) it is
  * one fused operation, {@link adrStep2d}, else the composition of its parts; the results agree to rounding.
  */
@@ -103,6 +102,7 @@ export class AdvectionDiffusionReaction2d extends Module {
       displacement.ndim === 4 &&
       this.first instanceof Linear &&
       !this.norm &&
+      this.diffusion.solver === 'tridiagonal' &&
       this.diffusion.settings.scheme === 'backward-euler' &&
       (FUSED as readonly string[]).includes(this.activation) &&
       bytes <= FUSED_BYTES
@@ -149,9 +149,7 @@ export class AdvectionDiffusionReaction2d extends Module {
 
   /** The diffusion alone, over `fraction` of the step. */
   diffuse(u: Tensor, fraction = 1): Tensor {
-    const { settings } = this.diffusion;
-    const dt = fraction * settings.dt;
-    return implicitDiffusion2d(u, this.diffusion.diffusivity(), { ...settings, dt });
+    return this.diffusion.forward(u, fraction);
   }
 
   /** The reaction alone, over `fraction` of the step: v + fraction dt R(v). */

@@ -5,9 +5,14 @@ import { Tensor } from '../tensor/tensor';
 import { noGrad } from '../autograd/tidy';
 import { softplus } from '../ops/elementwise-activation';
 import { type Boundary, type DiffusionScheme, implicitDiffusion2d } from '../ops/diffusion';
+import { type SpectralScheme, spectralDiffusion2d } from '../ops/spectral-diffusion';
 import { withDefaults } from '../ops/define';
 import { requireSizes } from './linear';
 import { Module, parameter } from './module';
+
+/** How the step of {@link Diffusion2d} is computed. */
+export type DiffusionSolver = 'tridiagonal' | 'spectral';
+const SOLVERS: readonly DiffusionSolver[] = ['tridiagonal', 'spectral'];
 
 export interface Diffusion2dOptions {
   /** Time step of the layer. Default 1. */
@@ -18,8 +23,13 @@ export interface Diffusion2dOptions {
   dy?: number;
   /** Default 'neumann'. */
   boundary?: Boundary;
-  /** Default 'backward-euler'. */
-  scheme?: DiffusionScheme;
+  /**
+   * 'tridiagonal': along x, then along y, each by elimination (O(H W)). 'spectral': both at once, by cosine, sine or
+   * Fourier transforms (O(H W log(H W))), which needs no splitting. Default 'tridiagonal'.
+   */
+  solver?: DiffusionSolver;
+  /** Default 'backward-euler'; 'exponential' with the solver 'spectral' only. */
+  scheme?: DiffusionScheme | SpectralScheme;
   /** One diffusivity along x and one along y for each channel. Default false: one per channel. */
   perAxis?: boolean;
   /** Diffusivities at the start, spread evenly over the channels on a logarithmic scale. Default [0.1, 1]. */
@@ -32,10 +42,15 @@ function inverseSoftplus(y: number): number {
 }
 
 /**
- * Learned implicit diffusion: w = (I - dt k_c D)^-1 u on each channel c, k_c = softplus(rawDiffusivity_c)
- * > 0. Stable for every dt and every k; conserves the mean of a channel (Neumann, periodic).
+ * Learned implicit diffusion on each channel c, k_c = softplus(rawDiffusivity_c) > 0:
  *
- * Equation and costs: {@link implicitDiffusion2d}.
+ *     'tridiagonal'    (I - dt k_c D_y)(I - dt k_c D_x) w = u
+ *     'spectral'       (I - dt k_c (D_x + D_y)) w = u
+ *
+ * (backward Euler; with `perAxis` each direction has its own k). Both are stable for every dt and every k, and conserve
+ * the mean of a channel (Neumann, periodic). They differ by dt^2 k^2 D_x D_y.
+ *
+ * Equations and costs: {@link implicitDiffusion2d}, {@link spectralDiffusion2d}.
  */
 export class Diffusion2d extends Module {
   /** [C] or [C, 2]; the diffusivity is its softplus. */
@@ -45,14 +60,15 @@ export class Diffusion2d extends Module {
     dx: number;
     dy: number;
     boundary: Boundary;
-    scheme: DiffusionScheme;
+    scheme: DiffusionScheme | SpectralScheme;
   };
+  readonly solver: DiffusionSolver;
 
   constructor(channels: number, options?: Diffusion2dOptions) {
     super();
     requireSizes('Diffusion2d', { channels });
     const dx = options?.dx ?? 1;
-    const { perAxis, initial, ...settings } = withDefaults<Required<Diffusion2dOptions>>(
+    const { perAxis, initial, solver, ...settings } = withDefaults<Required<Diffusion2dOptions>>(
       'Diffusion2d',
       options,
       {
@@ -60,12 +76,24 @@ export class Diffusion2d extends Module {
         dx,
         dy: dx,
         boundary: 'neumann',
+        solver: 'tridiagonal',
         scheme: 'backward-euler',
         perAxis: false,
         initial: [0.1, 1],
       },
     );
+    requireArgument(
+      SOLVERS.includes(solver),
+      'Diffusion2d',
+      () => `solver must be one of ${SOLVERS.join(', ')}, got ${show(solver)}`,
+    );
+    requireArgument(
+      settings.scheme !== 'exponential' || solver === 'spectral',
+      'Diffusion2d',
+      () => `scheme 'exponential' needs the solver 'spectral', got ${show(solver)}`,
+    );
     this.settings = settings;
+    this.solver = solver;
     const [low, high] = typeof initial === 'number' ? [initial, initial] : initial;
     requireArgument(
       low > 0 && high >= low && Number.isFinite(high),
@@ -83,7 +111,7 @@ export class Diffusion2d extends Module {
     );
   }
 
-  /** The diffusivities, [C] or [C, 2], in dx^2 / dt units of the layer; differentiable. */
+  /** The diffusivities, [C] or [C, 2] (along x, along y), in length^2 / time, as dx and dt are; differentiable. */
   diffusivity(): Tensor {
     return softplus(this.rawDiffusivity);
   }
@@ -96,7 +124,25 @@ export class Diffusion2d extends Module {
     return Float64Array.from(data);
   }
 
-  forward(u: Tensor): Tensor {
-    return implicitDiffusion2d(u, this.diffusivity(), this.settings);
+  /**
+   * How far a step blurs, in cells, for each value of {@link readDiffusivity}: sqrt(2 k dt) / dx. With every solver and
+   * scheme this is the standard deviation along an axis of the field that a single cell spreads to, far from walls.
+   * (One diffusivity for both axes: along x; along y it is dx / dy of that.)
+   */
+  async readBlurWidth(): Promise<Float64Array> {
+    const { dt, dx, dy } = this.settings;
+    const perAxis = this.rawDiffusivity.ndim === 2;
+    const diffusivities = await this.readDiffusivity();
+    return diffusivities.map((k, i) => Math.sqrt(2 * k * dt) / (perAxis && i % 2 === 1 ? dy : dx));
+  }
+
+  /** The step; `fraction` of it where a splitting takes it in parts. */
+  forward(u: Tensor, fraction = 1): Tensor {
+    const { scheme, ...settings } = this.settings;
+    const options = { ...settings, dt: fraction * settings.dt };
+    if (this.solver === 'spectral' || scheme === 'exponential') {
+      return spectralDiffusion2d(u, this.diffusivity(), { ...options, scheme });
+    }
+    return implicitDiffusion2d(u, this.diffusivity(), { ...options, scheme });
   }
 }

@@ -69,7 +69,7 @@ export {
   NLLLoss,
   SmoothL1Loss,
 } from './loss';
-export { Diffusion2d, type Diffusion2dOptions } from './diffusion';
+export { Diffusion2d, type Diffusion2dOptions, type DiffusionSolver } from './diffusion';
 export { Reaction, type ReactionOptions } from './reaction';
 export {
   AdvectionDiffusionReaction2d,

@@ -164,7 +164,7 @@ interface Layout {
 /** Pictures in a grid on white with a small gap, titles over each row. */
 function arrange(films: Film[], titles: readonly string[], options: AnimationOptions): Layout {
   const columns = Math.min(columnsOf('saveAnimation', options, films.length), films.length);
-  const cells = films.map(({ height, width }) => cellSize(options, height, width));
+  const cells = films.map(({ height, width }) => cellSize('saveAnimation', options, height, width));
   const cellWidth = Math.max(...films.map(({ width }, i) => width * cells[i]!)) + GAP;
   const above = titles.length > 0 ? TITLE_HEIGHT : 0;
   const cellHeight = Math.max(...films.map(({ height }, i) => height * cells[i]!)) + GAP + above;

@@ -11,7 +11,7 @@ export interface FieldOptions {
   colormap?: ColormapName;
   /** Values of the first and last colour. Default: of each field by itself. */
   range?: readonly [number, number];
-  /** Side of a cell in pixels. Default: pictures of about 112 pixels. */
+  /** Side of a cell in pixels, an integer. Default: pictures of about 112 pixels. */
   cell?: number;
   /** A title over each picture; needs the optional package @resvg/resvg-js. */
   titles?: readonly string[];
@@ -75,7 +75,17 @@ export function colorsOf(op: string, colormap: ColormapName, count: number): Col
 }
 
 /** Side of a cell in pixels: what is asked for, or pictures of about 112 pixels. */
-export function cellSize(options: Pick<FieldOptions, 'cell'>, height: number, width: number) {
+export function cellSize(
+  op: string,
+  options: Pick<FieldOptions, 'cell'>,
+  height: number,
+  width: number,
+): number {
+  requireArgument(
+    options.cell === undefined || (Number.isInteger(options.cell) && options.cell > 0),
+    op,
+    () => `cell must be an integer > 0, got ${show(options.cell)}`,
+  );
   return options.cell ?? Math.max(1, Math.round(112 / Math.max(height, width)));
 }
 
@@ -117,7 +127,7 @@ export async function paintFields(
     }
     const [height, width] = field.shape.slice(-2) as [number, number];
     const values = await field.data();
-    const cell = cellSize(options, height, width);
+    const cell = cellSize('saveFieldImages', options, height, width);
     for (let at = 0; at < values.length; at += width * height) {
       const plane = values.subarray(at, at + width * height);
       pictures.push(
@@ -184,5 +194,13 @@ export async function savePictureGrid(
       rgba.set(row, 4 * ((top + y) * width + left));
     }
   });
-  await savePng(rgba, width, height, file);
+  await savePng(rgba, width, height, file, isGrey(rgba));
+}
+
+/** Whether every pixel is opaque and without colour. */
+function isGrey(rgba: Uint8ClampedArray): boolean {
+  for (let i = 0; i < rgba.length; i += 4) {
+    if (rgba[i] !== rgba[i + 1] || rgba[i] !== rgba[i + 2] || rgba[i + 3] !== 255) return false;
+  }
+  return true;
 }

@@ -8,7 +8,11 @@ import { avgPool2d } from '../ops/linalg';
 import { slice } from '../ops/shape';
 import type { Optimizer } from '../optim';
 
-/** How a field goes to half the resolution: every second pixel of every second row, or the mean of 2 x 2. */
+/**
+ * How a field goes to half the resolution: every second pixel of every second row, or the mean of 2 x 2. White noise
+ * keeps its variance in each cell with 'nearest' and its strength at each wavelength with 'mean': the first is one
+ * problem on all meshes for a stencil, which counts cells, the second for a mesh-free convolution, which knows lengths.
+ */
 export type Restriction = 'nearest' | 'mean';
 
 /**
@@ -46,7 +50,7 @@ export interface MultiscaleOptions {
   batchSize: number;
   /** N_(l + 1) / N_l. Default 2. */
   ratio?: number;
-  /** Default 'nearest': the variance of noise of a pixel stays. 'mean' is for noise that is part of the field. */
+  /** Default 'nearest', which suits stencils; with noise and mesh-free convolutions use 'mean'. */
   restriction?: Restriction;
   /** How often fields are halved before the finest bracket: training on a coarser mesh. Default 0. */
   finest?: number;

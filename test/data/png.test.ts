@@ -16,6 +16,7 @@ describe('PNG', () => {
     const loaded = await loadImage(at('a.png'), { channels: 1 });
     expect(loaded.shape).toEqual([1, 2, 3]);
     expect([...loaded.dataSync()]).toEqual([...image.dataSync()]);
+    expect((await loadImage(at('a.png'))).shape).toEqual([1, 2, 3]);
   });
 
   test('colour, alpha, clipping', async () => {

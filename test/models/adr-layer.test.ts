@@ -176,15 +176,17 @@ test('mass transport and diffusion keep the sum of a channel', () =>
     expect(maxDifference(layer.forward(u), u)).toBeGreaterThan(0.1);
   }));
 
-test('the fused order is the composition of its parts', () =>
+test.each(['tridiagonal', 'spectral'] as const)('a step is its parts, %s', (solver) =>
   tidy(() => {
-    const layer = layer64({ dt: 0.7 });
+    const layer = layer64({ dt: 0.7, diffusionOptions: { solver } });
     assign(layer.velocity.last, layer.velocity.last.mul(1e4));
     const u = randn([2, 3, 9, 8], { ...float64, seed: 1 });
     const { step } = layer;
     const parts = step.react(step.diffuse(step.advect(u, layer.displacement(u))));
     expect(maxDifference(layer.forward(u), parts)).toBeLessThan(1e-12);
-  }));
+    expect(step.fuses(u, layer.displacement(u))).toBe(solver === 'tridiagonal');
+  }),
+);
 
 describe('orders', () => {
   test('each is a step of its own', () =>

@@ -23,7 +23,7 @@ test.each(['implicit', 'laplacian'] as const)('the %s step keeps channel means',
   tidy(() => {
     const make = (kind: models.IMEXVariant) => {
       manualSeed(5);
-      return new models.IMEXLayer(3, 1, kind).to('float64').eval();
+      return new models.IMEXLayer(3, { variant: kind }).to('float64').eval();
     };
     const x = randn([2, 3, 8, 7], { ...float64, seed: 1 });
     // Without its implicit step the layer is x + z; with it the batch norm follows, here the identity up to eps.
@@ -38,7 +38,7 @@ test.each(['implicit', 'laplacian'] as const)('the %s step keeps channel means',
 test('one layer sees the whole image, one of the residual network does not', () =>
   tidy(() => {
     const reach = (variant: models.IMEXVariant) => {
-      const layer = new models.IMEXLayer(1, 50, variant).to('float64').eval();
+      const layer = new models.IMEXLayer(1, { dt: 50, variant }).to('float64').eval();
       const x = randn([1, 1, 17, 17], { ...float64, seed: 1 });
       const bumped = Float64Array.from(x.dataSync());
       bumped[0]! += 1;
@@ -49,13 +49,40 @@ test('one layer sees the whole image, one of the residual network does not', () 
     expect(reach('zero')).toBe(0);
   }));
 
+test('separate statistics fit when a trained network is evaluated, shared ones do not', () =>
+  tidy(() => {
+    const error = (norm: 'shared' | 'separate') => {
+      manualSeed(5);
+      const layer = new models.IMEXLayer(3, { norm, initialStencil: [1, 30] }).to('float64');
+      const x = randn([8, 3, 12, 12], { ...float64, seed: 1 });
+      let trained = layer.forward(x);
+      for (let i = 0; i < 100; i++) trained = layer.forward(x);
+      return maxDifference(layer.eval().forward(x), trained);
+    };
+    expect(error('separate')).toBeLessThan(1e-2);
+    expect(error('shared')).toBeGreaterThan(0.3);
+  }));
+
+test('stencils start with the factors that are given', () =>
+  tidy(() => {
+    const stencilOf = (initialStencil: number | [number, number]) => {
+      manualSeed(5);
+      return new models.IMEXLayer(3, { initialStencil }).stencil!;
+    };
+    const expected = stencilOf(1).mul(tensor([1, 10, 100], { shape: [3, 1, 1] }));
+    expect(maxDifference(stencilOf([1, 100]), expected)).toBeLessThan(1e-5);
+  }));
+
 describe('gradients in float64', () => {
-  test.each(['implicit', 'laplacian', 'zero'] as const)('%s', (variant) => {
+  const cases = ['implicit', 'laplacian', 'zero'].flatMap((variant) =>
+    ['shared', 'separate'].map((norm) => [variant, norm]),
+  ) as [models.IMEXVariant, 'shared' | 'separate'][];
+  test.each(cases)('%s, norms %s', (variant, norm) => {
     const blocks = [
       [2, 3],
       [2, 4],
     ] as const;
-    const model = new models.IMEXNet({ blocks, classes: 2, variant }).to('float64');
+    const model = new models.IMEXNet({ blocks, classes: 2, variant, norm }).to('float64');
     for (const [name, p] of model.namedParameters()) {
       if (!name.endsWith('stencil')) assign(p, randn(p.shape, { ...float64, seed: p.size }));
     }
@@ -64,10 +91,26 @@ describe('gradients in float64', () => {
   });
 });
 
+test.each(['implicit', 'laplacian', 'zero'] as const)('%s in float32 and float64', (variant) =>
+  tidy(() => {
+    const model = new models.IMEXNet({ blocks: [[3, 4]], variant }).eval();
+    const x = randn([2, 1, 6, 5], { seed: 3 });
+    const single = model.forward(x);
+    expect(single.dtype).toBe('float32');
+    expect(single.shape).toEqual([2, 4, 6, 5]);
+    const double = model.to('float64').forward(x.to('float64'));
+    expect(double.dtype).toBe('float64');
+    const scale = double.abs().max().item();
+    expect(maxDifference(double, single.to('float64'))).toBeLessThan(1e-5 * scale);
+  }),
+);
+
 test('refusals', () => {
   const make = (options: object) => () => new models.IMEXNet(options);
   expect(make({ variant: 'explicit' })).toThrow(/variant must be one of implicit, laplacian, zero/);
   expect(make({ dt: 0 })).toThrow(/dt must be/);
+  expect(make({ norm: 'none' })).toThrow(/norm must be one of shared, separate/);
+  expect(make({ initialStencil: [2, 1] })).toThrow(/initialStencil must be a number > 0/);
   expect(make({ blocks: [[4]] })).toThrow(/blocks must be/);
   expect(make({ channels: 3 })).toThrow(/channels/);
 });

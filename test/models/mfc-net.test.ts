@@ -41,6 +41,49 @@ test('a network of mesh-free convolutions nearly is, one of 3x3 convolutions is 
     expect(gap('3x3')).toBeGreaterThan(5 * gap('mesh-free'));
   }));
 
+test('noise on finer meshes: two meshes agree ever better with mesh-free layers, never with 3x3 ones', () => {
+  // Mean square difference of coarse values of the fine result and the result of coarse values, for unit noise.
+  const differences = (layer: nn.Layer) =>
+    [32, 64, 128].map((n) =>
+      tidy(() => {
+        const u = randn([4, 2, n, n], { ...float64, seed: n });
+        return coarse(layer.forward(u))
+          .sub(layer.forward(coarse(u)))
+          .pow(2)
+          .mean()
+          .item();
+      }),
+    );
+  const free = differences(new nn.MeshFreeConv2d(2, 2, { width: 1 / 16 }).to('float64'));
+  const stencil = differences(new nn.Conv2d(2, 2, 3, { padding: 1 }).to('float64'));
+  for (const [a, b] of [free.slice(0, 2), free.slice(1)]) {
+    // h^2 in two dimensions.
+    expect(b! / a!).toBeLessThan(0.35);
+    expect(b! / a!).toBeGreaterThan(0.15);
+  }
+  expect(stencil[2]! / stencil[0]!).toBeGreaterThan(0.8);
+});
+
+test.each(['mesh-free', '3x3'] as const)('networks of %s convolutions in both precisions', (kind) =>
+  tidy(() => {
+    const t = tensor([0.3, 0.9]);
+    const x = randn([2, 1, 16, 16], { seed: 3 });
+    const options = { convolution: kind, time: true };
+    for (const model of [
+      new models.MFCNet({ channels: 4, ...options }),
+      new models.MFCUNet({ channels: [4, 8], groups: 2, ...options }),
+    ]) {
+      for (const p of model.close.parameters()) assign(p, randn(p.shape, { seed: p.size }));
+      const single = model.forward(x, t);
+      expect(single.dtype).toBe('float32');
+      model.to('float64');
+      const double = model.forward(x.to('float64'), t.to('float64'));
+      expect(double.dtype).toBe('float64');
+      expect(relative(single.to('float64'), double)).toBeLessThan(1e-5);
+    }
+  }),
+);
+
 test.each([
   ['mesh-free', false],
   ['mesh-free', true],

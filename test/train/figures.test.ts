@@ -46,6 +46,11 @@ test.each([
     () => saveFieldImages(tensor([[1]]), at('x.png'), { colormap: 'jet' as never }),
     'FLUXION_INVALID_ARGUMENT',
   ],
+  [
+    'a cell',
+    () => saveFieldImages(tensor([[1]]), at('x.png'), { cell: 1.5 }),
+    'FLUXION_INVALID_ARGUMENT',
+  ],
   ['an ending', () => saveFigure([], at('x.gif')), 'FLUXION_INVALID_ARGUMENT'],
 ])('bad: %s', async (_, save, code) => {
   await expect(save()).rejects.toMatchObject({ code });

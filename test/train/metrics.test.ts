@@ -133,4 +133,24 @@ describe('fields', () => {
     expect(ssim(field(x), field(x)).item()).toBeCloseTo(1, 12);
     expect(() => ssim(a, b)).toThrow('sides of at least 7');
   });
+
+  test('ssim is a loss: its gradient is the slope along a direction', () => {
+    const [H, W] = [9, 11];
+    const field = (f: (i: number) => number, step = 0) =>
+      tensor(
+        Float64Array.from({ length: 2 * H * W }, (_, i) => f(i) + step * Math.cos(3 * i * i)),
+        { shape: [2, 1, H, W] },
+      );
+    const start = (i: number) => 0.4 * Math.sin(i * 1.7);
+    const target = field((i) => start(i) + 0.2 * Math.cos(i * i));
+    const at = (step: number) => ssim(field(start, step), target, { dataRange: 2 }).item();
+    const x = field(start);
+    x.requiresGrad = true;
+    ssim(x, target, { dataRange: 2 }).backward();
+    const slope = x
+      .grad!.mul(field(() => 0, 1))
+      .sum()
+      .item();
+    expect(slope).toBeCloseTo((at(1e-5) - at(-1e-5)) / 2e-5, 8);
+  });
 });

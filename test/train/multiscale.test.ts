@@ -1,5 +1,16 @@
 // Multiscale training: the estimate is that of the finest mesh, the counters those of the published schedules.
-import { type Tensor, manualSeed, models, optim, randn, tensor, tidy, train } from '../../lib';
+import {
+  type Tensor,
+  manualSeed,
+  models,
+  optim,
+  rand,
+  randn,
+  tensor,
+  tidy,
+  train,
+} from '../../lib';
+import { assign } from '../../lib/tensor/assign';
 
 const float64 = { dtype: 'float64' } as const;
 
@@ -64,6 +75,63 @@ test.each(['nearest', 'mean'] as const)(
   },
 );
 
+test.each(['mesh-free', '3x3'] as const)(
+  'every gradient of a network of %s convolutions is that of the finest mesh on average',
+  (convolution) => {
+    manualSeed(12);
+    const model = new models.MFCNet({ channels: 2, blocks: 1, convolution, time: true });
+    model.to('float64');
+    const parameters = model.parameters();
+    for (const p of parameters)
+      assign(
+        p,
+        randn(p.shape, { ...float64 })
+          .mul(0.3)
+          .add(p.detach()),
+      );
+    const sample = (n: number) => {
+      const clean = randn([n, 1, 8, 8], float64).cumsum(3).mul(0.3);
+      const t = rand([n], float64);
+      const weight = t.reshape([n, 1, 1, 1]);
+      const noise = randn(clean.shape, float64);
+      return [clean.mul(weight).add(noise.mul(weight.mul(-1).add(1))), clean, t];
+    };
+    const loss: train.LevelLoss = ([x, y, t]) => model.forward(x!, t).sub(y!).pow(2).mean();
+    /** Means of the gradients over draws, and their squared standard errors. */
+    const estimate = (draws: number, options: train.MultiscaleOptions) => {
+      const rows = Array.from({ length: draws }, () =>
+        tidy(() => {
+          train.multiscaleLoss(loss, sample, options).backward();
+          return parameters.flatMap((p) => {
+            const values = [...(p.grad!.dataSync() as Float64Array)];
+            p.grad!.dispose();
+            p.grad = null;
+            return values;
+          });
+        }),
+      );
+      return rows[0]!.map((_, i) => {
+        const mean = rows.reduce((a, row) => a + row[i]!, 0) / draws;
+        const squares = rows.reduce((a, row) => a + (row[i]! - mean) ** 2, 0);
+        return { mean, error: squares / (draws - 1) / draws };
+      });
+    };
+    const fine = estimate(60, { levels: 0, batchSize: 64 });
+    /** Mean squared difference from the fine gradient in units of the standard errors: 1 where both are one. */
+    const distance = (other: typeof fine) => {
+      const squares = fine
+        .map((a, i) => [a, other[i]!] as const)
+        .filter(([a]) => a.error > 0)
+        .map(([a, b]) => (a.mean - b.mean) ** 2 / (a.error + b.error));
+      expect(squares.length).toBeGreaterThan(40);
+      return squares.reduce((a, b) => a + b, 0) / squares.length;
+    };
+    expect(distance(estimate(200, { levels: 2, batchSize: 4 }))).toBeLessThan(2);
+    // The gradient of the next mesh is another one, and would be seen.
+    expect(distance(estimate(60, { levels: 0, batchSize: 64, finest: 1 }))).toBeGreaterThan(2);
+  },
+);
+
 test('brackets draw their own samples, pairs share them, other tensors go along', () =>
   tidy(() => {
     const drawn: number[] = [];
@@ -100,6 +168,19 @@ describe('work units', () => {
     }));
 
   test('of the published schedule', async () => {
+    const w = weight();
+    const optimizer = new optim.SGD([w], { learningRate: 0 });
+    const field = randn([128, 1, 8, 8], float64);
+    const { losses, workUnits } = await train.fullMultiscale(
+      ([x]) => x!.slice(0, 0, 1).mean().mul(w),
+      (n) => [field.slice(0, 0, n)],
+      { optimizer, iterations: [2000, 1000, 500, 250], batchSize: 16 },
+    );
+    expect(losses).toHaveLength(3750);
+    expect(workUnits).toBe(28_750);
+  });
+
+  test('of its stages', async () => {
     // A hundredth of its steps: 28,750 units in all.
     const model = new models.MFCNet({ channels: 1, blocks: 0 });
     const optimizer = new optim.SGD(model.parameters(), { learningRate: 0 });

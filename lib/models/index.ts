@@ -1,11 +1,11 @@
 export {
   ADRLayer,
   type ADRLayerOptions,
-  ADRNN,
-  type ADRNNOptions,
   type ADROrder,
   VelocityNet,
-} from './adrnn';
+  type VelocityNetOptions,
+} from './adr-layer';
+export { ADRNN, type ADRNNOptions } from './adrnn';
 export { OfficialADRNet, type OfficialADRNetOptions } from './adrnn-official';
 export {
   IMEXLayer,

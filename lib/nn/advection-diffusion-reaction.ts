@@ -1,3 +1,4 @@
+import { requireArgument, show } from '../errors';
 import type { Tensor } from '../tensor/tensor';
 import { adrStep2d, type AdrStep2dOptions } from '../ops/advection-adr-step';
 import { advectSemiLagrangian2d } from '../ops/advection-semi-lagrangian';
@@ -7,15 +8,24 @@ import { type EpilogueOptions, conv2d } from '../ops/linalg';
 import { isEpilogueActivation } from '../ops/linalg-epilogue';
 import { reshape } from '../ops/shape';
 import { ACTIVATIONS, type ActivationName } from './activation';
+import { Conv2d } from './convolution';
 import { Diffusion2d, type Diffusion2dOptions } from './diffusion';
 import { Linear, requireSizes } from './linear';
 import { Module } from './module';
+import { GroupNorm } from './sample-normalization';
 
 export interface AdvectionDiffusionReaction2dOptions {
   /** Step of the diffusion and the reaction. Default 1. */
   dt?: number;
   /** Hidden channels of the reaction. Default: as many as the input has. */
   hidden?: number;
+  /**
+   * Size of the first convolution of the reaction, odd. Default 1: pointwise, a reaction in the strict sense. 3 or 5
+   * lets it see differences of neighbours (zero padding).
+   */
+  kernelSize?: number;
+  /** Normalises what the reaction sees: mean and variance over a sample, weights for each channel. Default false. */
+  normalize?: boolean;
   /** Default 'silu'. */
   activation?: ActivationName;
   /** What lies outside for the advection. Default 'zeros'. */
@@ -34,17 +44,20 @@ const FUSED_BYTES = 2 ** 21;
 /**
  * One layer of an advection-diffusion-reaction network, by Lie splitting in this order:
  *
- *     a = u(x + d),   v = (I - dt k_c D)^-1 a,   w = v + dt (W2 act(W1 v + b1) + b2)
+ *     a = u(x + d),   v = (I - dt k_c D)^-1 a,   w = v + dt (W2 act(W1 norm(v) + b1) + b2)
+ *
+ * W1 is pointwise, or a convolution with `kernelSize`; norm is absent without `normalize`.
  *
  * The displacement d [N or 1, 2, H, W] (cells, (x, y) order) or [N or 1, C, 2, H, W] is an input: it comes
  * from a velocity network. Where shapes and settings allow (one displacement for all channels, tridiagonal backward
- * Euler, relu, silu, gelu or tanh, a sample of all channels within 2 MB) it is one fused operation,
- * {@link adrStep2d}, else the composition of its parts; the results agree to rounding.
+ * Euler, relu, silu, gelu or tanh, a pointwise reaction without norm, a sample of all channels within 2 MB) it is
+ * one fused operation, {@link adrStep2d}, else the composition of its parts; the results agree to rounding.
  */
 export class AdvectionDiffusionReaction2d extends Module {
   readonly diffusion: Diffusion2d;
-  /** W1 [hidden, C] and b1. */
-  readonly first: Linear;
+  readonly norm: GroupNorm | null;
+  /** W1 [hidden, C], or [hidden, C, k, k] with a kernel size k > 1, and b1. */
+  readonly first: Linear | Conv2d;
   /** W2 [C, hidden] and b2. */
   readonly second: Linear;
   private readonly dt: number;
@@ -58,15 +71,26 @@ export class AdvectionDiffusionReaction2d extends Module {
     const o = withDefaults<Required<AdvectionDiffusionReaction2dOptions>>(op, options, {
       dt: 1,
       hidden: channels,
+      kernelSize: 1,
+      normalize: false,
       activation: 'silu',
       advectionBoundary: 'zeros',
       diffusionOptions: {},
     });
+    requireArgument(
+      Number.isInteger(o.kernelSize) && o.kernelSize > 0 && o.kernelSize % 2 === 1,
+      op,
+      () => `kernelSize must be an odd integer > 0, got ${show(o.kernelSize)}`,
+    );
     this.dt = o.dt;
     this.activation = o.activation;
     this.advectionBoundary = o.advectionBoundary;
     this.diffusion = new Diffusion2d(channels, { ...o.diffusionOptions, dt: o.dt });
-    this.first = new Linear(channels, o.hidden);
+    this.norm = o.normalize ? new GroupNorm(1, channels) : null;
+    this.first =
+      o.kernelSize === 1
+        ? new Linear(channels, o.hidden)
+        : new Conv2d(channels, o.hidden, o.kernelSize, { padding: 'same' });
     this.second = new Linear(o.hidden, channels);
   }
 
@@ -76,6 +100,8 @@ export class AdvectionDiffusionReaction2d extends Module {
     const bytes = sample.reduce((a, b) => a * b, u.dtype === 'float64' ? 8 : 4);
     return (
       displacement.ndim === 4 &&
+      this.first instanceof Linear &&
+      !this.norm &&
       this.diffusion.solver === 'tridiagonal' &&
       this.diffusion.settings.scheme === 'backward-euler' &&
       (FUSED as readonly string[]).includes(this.activation) &&
@@ -130,16 +156,18 @@ export class AdvectionDiffusionReaction2d extends Module {
   react(v: Tensor, fraction = 1): Tensor {
     const { activation } = this;
     const dt = fraction * this.dt;
-    const pointwise = (x: Tensor, weight: Tensor, epilogue: EpilogueOptions) =>
-      conv2d(x, reshape(weight, [...weight.shape, 1, 1]), epilogue);
+    const convolve = (x: Tensor, weight: Tensor, epilogue: EpilogueOptions) =>
+      weight.ndim === 4
+        ? conv2d(x, weight, { padding: (weight.shape[2]! - 1) / 2, ...epilogue })
+        : conv2d(x, reshape(weight, [...weight.shape, 1, 1]), epilogue);
     const fused = isEpilogueActivation(activation);
-    const first = pointwise(v, this.first.weight, {
+    const first = convolve(this.norm ? this.norm.forward(v) : v, this.first.weight, {
       bias: this.first.bias,
       activation: fused ? activation : 'none',
     });
     const hidden = fused ? first : ACTIVATIONS[activation](first);
     const scaled = (t: Tensor) => (dt === 1 ? t : mul(t, dt));
-    return pointwise(hidden, scaled(this.second.weight), {
+    return convolve(hidden, scaled(this.second.weight), {
       bias: this.second.bias && scaled(this.second.bias),
       residual: v,
     });

@@ -24,7 +24,7 @@ export interface Picture {
   height: number;
 }
 
-type Color = readonly [number, number, number];
+export type Color = readonly [number, number, number];
 
 // Points of the colour maps at equal distances, between which colours are interpolated linearly.
 const POINTS: Record<ColormapName, readonly Color[]> = {
@@ -54,6 +54,52 @@ const POINTS: Record<ColormapName, readonly Color[]> = {
   ],
 };
 
+/** The points of a colour map, or an error that names the others. */
+function pointsOf(op: string, colormap: ColormapName): readonly Color[] {
+  const points = POINTS[colormap];
+  requireArgument(
+    points !== undefined,
+    op,
+    () => `colormap must be one of ${Object.keys(POINTS).join(', ')}, got ${show(colormap)}`,
+  );
+  return points;
+}
+
+/** `count` colours of a map at equal distances, bytes. */
+export function colorsOf(op: string, colormap: ColormapName, count: number): Color[] {
+  const points = pointsOf(op, colormap);
+  return Array.from({ length: count }, (_, i) => {
+    const [r, g, b] = colorAt(points, i / (count - 1));
+    return [Math.round(r), Math.round(g), Math.round(b)];
+  });
+}
+
+/** Side of a cell in pixels: what is asked for, or pictures of about 112 pixels. */
+export function cellSize(
+  op: string,
+  options: Pick<FieldOptions, 'cell'>,
+  height: number,
+  width: number,
+): number {
+  requireArgument(
+    options.cell === undefined || (Number.isInteger(options.cell) && options.cell > 0),
+    op,
+    () => `cell must be an integer > 0, got ${show(options.cell)}`,
+  );
+  return options.cell ?? Math.max(1, Math.round(112 / Math.max(height, width)));
+}
+
+/** Pictures in a row: what is asked for, or as square as it gets. */
+export function columnsOf(op: string, options: FieldOptions, pictures: number): number {
+  const columns = options.columns ?? Math.ceil(Math.sqrt(pictures));
+  requireArgument(
+    Number.isInteger(columns) && columns > 0,
+    op,
+    () => `columns must be an integer > 0, got ${show(columns)}`,
+  );
+  return columns;
+}
+
 /** The colour of a value in [0, 1]. */
 function colorAt(points: readonly Color[], value: number): Color {
   const at = Math.min(Math.max(value, 0), 1) * (points.length - 1);
@@ -69,17 +115,7 @@ export async function paintFields(
   options: Omit<FieldOptions, 'titles'> = {},
 ): Promise<{ pictures: Picture[]; columns: number }> {
   const { colormap = 'viridis', range } = options;
-  const points = POINTS[colormap];
-  requireArgument(
-    points !== undefined,
-    'saveFieldImages',
-    () => `colormap must be one of ${Object.keys(POINTS).join(', ')}, got ${show(colormap)}`,
-  );
-  requireArgument(
-    options.cell === undefined || (Number.isInteger(options.cell) && options.cell > 0),
-    'saveFieldImages',
-    () => `cell must be an integer > 0, got ${show(options.cell)}`,
-  );
+  const points = pointsOf('saveFieldImages', colormap);
   const pictures: Picture[] = [];
   for (const field of fields) {
     if (!isTensor(field) || (field.ndim !== 2 && field.ndim !== 3) || field.size === 0) {
@@ -91,7 +127,7 @@ export async function paintFields(
     }
     const [height, width] = field.shape.slice(-2) as [number, number];
     const values = await field.data();
-    const cell = options.cell ?? Math.max(1, Math.round(112 / Math.max(height, width)));
+    const cell = cellSize('saveFieldImages', options, height, width);
     for (let at = 0; at < values.length; at += width * height) {
       const plane = values.subarray(at, at + width * height);
       pictures.push(
@@ -100,16 +136,11 @@ export async function paintFields(
     }
   }
   requireArgument(pictures.length > 0, 'saveFieldImages', 'there must be at least one field');
-  const columns = options.columns ?? Math.ceil(Math.sqrt(pictures.length));
-  requireArgument(
-    Number.isInteger(columns) && columns > 0,
-    'saveFieldImages',
-    () => `columns must be an integer > 0, got ${show(columns)}`,
-  );
-  return { pictures, columns };
+  return { pictures, columns: columnsOf('saveFieldImages', options, pictures.length) };
 }
 
-function rangeOf(values: ArrayLike<number>, symmetric: boolean): [number, number] {
+/** Smallest and largest value; symmetric about 0 where asked. */
+export function rangeOf(values: ArrayLike<number>, symmetric: boolean): [number, number] {
   let [low, high] = [Infinity, -Infinity];
   for (let i = 0; i < values.length; i++) {
     if (values[i]! < low) low = values[i]!;

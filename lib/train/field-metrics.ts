@@ -39,6 +39,15 @@ export function relativeL2(output: Tensor, target: Tensor): Tensor {
   return mean(div(norm(d), norm(b)));
 }
 
+/**
+ * MSE(output, target) / MSE(0, target), over the whole batch: 1 is the misfit of an output of zeros. A loss that does
+ * not depend on the units of the target.
+ */
+export function relativeMisfit(output: Tensor, target: Tensor): Tensor {
+  const [d, , b] = difference('relativeMisfit', output, target);
+  return div(mean(square(d)), mean(square(b)));
+}
+
 export interface RangeOptions {
   /** Largest minus smallest possible value. Default 1. */
   dataRange?: number;

@@ -21,10 +21,10 @@ interface Drawing {
 
 const FONT = 'DejaVu Sans';
 const MARGIN = 16;
-const TITLE_HEIGHT = 18;
+export const TITLE_HEIGHT = 18;
 
-const optional = <T>(name: string, load: () => Promise<T>) =>
-  optionalPackage('saveFigure', 'charts need', name, load);
+const optional = <T>(name: string, load: () => Promise<T>, op = 'saveFigure') =>
+  optionalPackage(op, 'charts need', name, load);
 
 /**
  * Writes panels, one below the other, as one image: SVG or PNG by the ending of `file`.
@@ -85,7 +85,7 @@ async function drawFields(
   return { svg: svgTag(width, y, parts.join('')), width, height: y };
 }
 
-function textTag(text: string, x: number, y: number): string {
+export function textTag(text: string, x: number, y: number): string {
   return `<text x="${x}" y="${y}" font-family="${FONT}" font-size="11">${escape(text)}</text>`;
 }
 
@@ -94,7 +94,8 @@ function imageTag({ rgba, width, height }: Picture, x: number, y: number): strin
   png.data = Buffer.from(rgba.buffer);
   const data = PNG.sync.write(png).toString('base64');
   return (
-    `<image x="${x}" y="${y}" width="${width}" height="${height}" ` +
+    // Cells keep their edges, also at the two pixels for each unit of a PNG, and the file stays small.
+    `<image x="${x}" y="${y}" width="${width}" height="${height}" image-rendering="optimizeSpeed" ` +
     `xlink:href="data:image/png;base64,${data}"/>`
   );
 }
@@ -103,7 +104,7 @@ function escape(text: string): string {
   return text.replace(/[<>&"]/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 
-function svgTag(width: number, height: number, content: string): string {
+export function svgTag(width: number, height: number, content: string): string {
   return (
     `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" ` +
     `width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">${content}</svg>`
@@ -122,13 +123,14 @@ function stack(drawings: readonly Drawing[]): string {
   return svgTag(width, y, `<rect width="100%" height="100%" fill="white"/>${parts.join('')}`);
 }
 
-async function rasterize(svg: string): Promise<Uint8Array> {
-  const { Resvg } = await optional('@resvg/resvg-js', () => import('@resvg/resvg-js'));
+/** A PNG of `zoom` pixels for each unit of an SVG. */
+export async function rasterize(svg: string, zoom = 2, op = 'saveFigure'): Promise<Uint8Array> {
+  const { Resvg } = await optional('@resvg/resvg-js', () => import('@resvg/resvg-js'), op);
   const fontFile = findFont();
   const font = fontFile
     ? { fontFiles: [fontFile], loadSystemFonts: false, defaultFontFamily: FONT }
     : { loadSystemFonts: true };
-  return new Resvg(svg, { font, fitTo: { mode: 'zoom', value: 2 } }).render().asPng();
+  return new Resvg(svg, { font, fitTo: { mode: 'zoom', value: zoom } }).render().asPng();
 }
 
 function findFont(): string | undefined {

@@ -1,3 +1,4 @@
+export { type AnimationOptions, saveAnimation } from './animation';
 export { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint';
 export type { ColormapName, FieldOptions } from './field-image';
 export { type ChartSpec, type Panel, saveFigure } from './figure';
@@ -14,6 +15,7 @@ export {
 } from './metrics';
 export { saveCurves, saveFieldImages } from './plots';
 export type { QueueRecord } from './queue-records';
+export { rollout } from './rollout';
 export { type Summary, summary, type SummaryRow } from './summary';
 export { jsonLog, type JsonLogOptions, type LogLine } from './json-log';
 export { tensorBoard, TensorBoardWriter, type TensorBoardOptions } from './tensor-board';
@@ -30,6 +32,7 @@ export {
   psnr,
   type RangeOptions,
   relativeL2,
+  relativeMisfit,
   ssim,
 } from './field-metrics';
 export {

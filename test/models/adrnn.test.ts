@@ -1,5 +1,15 @@
-// ADRNN: what its layers preserve, the orders of its operators, the size of the released network, gradients.
-import { type Tensor, full, manualSeed, models, randn, tensor, tidy, zeros } from '../../lib';
+// ADRNN: its options, the released network, gradients, types, loading.
+import {
+  type Tensor,
+  gridSample,
+  linspace,
+  manualSeed,
+  models,
+  randn,
+  stack,
+  tensor,
+  tidy,
+} from '../../lib';
 import { assign } from '../../lib/tensor/assign';
 import { directionalError } from './network-gradients';
 
@@ -10,131 +20,6 @@ beforeEach(() => manualSeed(3));
 
 const maxDifference = (a: Tensor, b: Tensor) => a.sub(b).abs().max().item();
 
-function layer64(options?: models.ADRLayerOptions): models.ADRLayer {
-  return new models.ADRLayer(3, options).to('float64');
-}
-
-/** Makes the velocity of a layer constant: hidden units that see their bias alone. */
-function moveBy({ velocity }: models.ADRLayer, vx: number, vy: number): void {
-  const hidden = velocity.last.shape[1]!;
-  assign(velocity.first.weight, zeros(velocity.first.weight.shape, float64));
-  assign(velocity.first.bias!, full([hidden], 1, float64));
-  const unit = 1 / (1 + Math.exp(-1));
-  const values = new Float64Array(velocity.last.size);
-  for (let c = 0; c < hidden; c++) {
-    values[c * 9 + 4] = vx / (unit * hidden);
-    values[(hidden + c) * 9 + 4] = vy / (unit * hidden);
-  }
-  assign(velocity.last, tensor(values, { shape: velocity.last.shape }));
-}
-
-/** Takes the reaction away. */
-function withoutReaction({ step }: models.ADRLayer): void {
-  for (const p of step.second.parameters()) assign(p, zeros(p.shape, float64));
-}
-
-const still = { diffusionOptions: { initial: 1e-13 } };
-
-test.each(['color', 'mass'] as const)(
-  '%s transport by whole cells is an exact shift',
-  (transport) =>
-    tidy(() => {
-      const layer = layer64({ transport, ...still, advectionBoundary: 'periodic' });
-      withoutReaction(layer);
-      moveBy(layer, 2, -1);
-      const u = randn([1, 3, 8, 9], { ...float64, seed: 1 });
-      const moved = u.roll([-1, 2], { dims: [2, 3] });
-      expect(maxDifference(layer.forward(u), moved)).toBeLessThan(1e-9);
-    }),
-);
-
-test('without motion and reaction a layer is its diffusion', () =>
-  tidy(() => {
-    const layer = layer64();
-    withoutReaction(layer);
-    moveBy(layer, 0, 0);
-    const u = randn([2, 3, 7, 6], { ...float64, seed: 1 });
-    expect(maxDifference(layer.forward(u), layer.step.diffuse(u))).toBeLessThan(1e-14);
-  }));
-
-test('mass transport and diffusion keep the sum of a channel', () =>
-  tidy(() => {
-    const layer = layer64({
-      transport: 'mass',
-      advectionBoundary: 'periodic',
-      splitting: 'strang',
-    });
-    withoutReaction(layer);
-    assign(layer.velocity.last, layer.velocity.last.mul(1e4));
-    const u = randn([2, 3, 7, 6], { ...float64, seed: 1 });
-    const sums = (x: Tensor) => x.sum({ dim: [2, 3] });
-    expect(maxDifference(sums(layer.forward(u)), sums(u))).toBeLessThan(1e-12);
-    expect(maxDifference(layer.forward(u), u)).toBeGreaterThan(0.1);
-  }));
-
-test.each(['tridiagonal', 'spectral'] as const)('a step is its parts, %s', (solver) =>
-  tidy(() => {
-    const layer = layer64({ dt: 0.7, diffusionOptions: { solver } });
-    assign(layer.velocity.last, layer.velocity.last.mul(1e4));
-    const u = randn([2, 3, 9, 8], { ...float64, seed: 1 });
-    const { step } = layer;
-    const parts = step.react(step.diffuse(step.advect(u, layer.displacement(u))));
-    expect(maxDifference(layer.forward(u), parts)).toBeLessThan(1e-12);
-    expect(step.fuses(u, layer.displacement(u))).toBe(solver === 'tridiagonal');
-  }),
-);
-
-describe('orders', () => {
-  test('each is a step of its own', () =>
-    tidy(() => {
-      const u = randn([1, 3, 9, 8], { ...float64, seed: 1 });
-      const results = ORDERS.map((order) => {
-        manualSeed(3);
-        const layer = layer64({ order });
-        assign(layer.velocity.last, layer.velocity.last.mul(1e4));
-        return layer.forward(u);
-      });
-      results.forEach((a, i) =>
-        results.slice(0, i).forEach((b) => expect(maxDifference(a, b)).toBeGreaterThan(1e-4)),
-      );
-    }));
-
-  // With a given velocity the six orders approximate the same flow: Lie to first order, Strang to second.
-  const smooth = (n: number) =>
-    tensor(
-      Float64Array.from({ length: 3 * n * n }, (_, i) => {
-        const [c, y, x] = [Math.floor(i / n / n), Math.floor(i / n) % n, i % n];
-        return Math.sin((2 * Math.PI * (x + 1)) / n + c) + Math.cos((4 * Math.PI * y) / n);
-      }),
-      { shape: [1, 3, n, n] },
-    );
-
-  function march(options: models.ADRLayerOptions, steps: number): Tensor {
-    manualSeed(3);
-    const periodic = { boundary: 'periodic', scheme: 'crank-nicolson', initial: 2 } as const;
-    const layer = layer64({
-      ...options,
-      dt: 8 / steps,
-      diffusionOptions: periodic,
-      advectionBoundary: 'periodic',
-      activation: 'tanh',
-    });
-    for (const p of layer.step.first.parameters()) assign(p, p.mul(0.3));
-    moveBy(layer, 1, 2);
-    let u = smooth(24);
-    for (let i = 0; i < steps; i++) u = layer.forward(u);
-    return u;
-  }
-
-  test('of Lie splitting differ less with smaller steps', () =>
-    tidy(() => {
-      const gap = (steps: number) =>
-        maxDifference(march({ order: 'adr' }, steps), march({ order: 'rda' }, steps));
-      // Whole cells in each step: no error of interpolation.
-      expect(gap(4) / gap(8)).toBeGreaterThan(1.6);
-    }));
-});
-
 test('unknown options are refused', () => {
   const make = (options: object) => () => new models.ADRNN({ inChannels: 1, ...options });
   expect(make({ order: 'xyz' })).toThrow(/order must be one of adr/);
@@ -142,6 +27,10 @@ test('unknown options are refused', () => {
   expect(make({ transport: 'energy' })).toThrow(/transport/);
   expect(make({ mode: 'none' })).toThrow(/mode must be/);
   expect(make({ velocity: 3 })).toThrow(/velocity/);
+  expect(make({ velocities: 3 })).toThrow(/velocities must divide the 64 channels/);
+  expect(make({ initialSpeed: -1 })).toThrow(/initialSpeed must be a finite number >= 0/);
+  expect(make({ velocityScale: 0 })).toThrow(/scale must be an integer > 0/);
+  expect(make({ kernelSize: 2 })).toThrow(/kernelSize must be an odd integer/);
   expect(make({ mode: 'official' })).toThrow(/size must be \[height, width\]/);
   expect(make({ mode: 'official', size: [8, 8], order: 'adr' })).toThrow(/order/);
 });
@@ -171,6 +60,51 @@ describe("mode 'official'", () => {
     expect(parametersOf(model)).toBe(published(3, 2, 7, 2, 30));
   });
 
+  test('has the published layers', () =>
+    tidy(() => {
+      const size = [5, 7] as const;
+      const net = new models.OfficialADRNet(2, 2, { size, channels: 3, layers: 2 }).to('float64');
+      for (const p of net.parameters()) assign(p, p.add(randn(p.shape, float64).mul(0.2)));
+      const x = randn([2, 2, ...size], { ...float64, seed: 1 });
+      const block = (z: Tensor, part: models.OfficialADRNet['open']) => {
+        const normal = part.conv1.forward(z).layerNorm([...size]);
+        return part.conv2.forward(normal.mul(part.norm.weight!).add(part.norm.bias!).silu());
+      };
+      // Normalised coordinates, the corners at the centres of the outer cells; each channel by itself.
+      const axis = (n: number) => linspace(-1, 1, n, float64);
+      const gridX = axis(7).expand([5, 7]);
+      const gridY = axis(5).reshape([5, 1]).expand([5, 7]);
+      let z = block(x, net.open);
+      for (const layer of net.layers) {
+        const way = (part: typeof layer.u) => {
+          const embedded = block(part.time.mul(0.5), part.embed);
+          const hidden = part.conv
+            .forward(z)
+            .add(embedded)
+            .layerNorm([...size]);
+          const active = hidden.mul(part.norm.weight!).add(part.norm.bias!).silu();
+          return active.conv2d(part.last, { padding: 1 }).div(5).reshape([6, 5, 7]);
+        };
+        const grid = stack([way(layer.u).add(gridX), way(layer.v).add(gridY)], { dim: 3 });
+        const moved = gridSample(z.reshape([6, 1, 5, 7]), grid, {
+          ...{ mode: 'bilinear', paddingMode: 'zeros', alignCorners: true },
+        });
+        z = z.add(block(moved.reshape([2, 3, 5, 7]), layer.reaction).div(5));
+      }
+      const expected = z.conv2d(net.last);
+      expect(maxDifference(net.forward(x, 0.5), expected)).toBeLessThan(1e-10);
+    }));
+
+  test('starts as published', () =>
+    tidy(() => {
+      const size = [16, 16] as const;
+      const net = new models.OfficialADRNet(2, 2, { size, channels: 12, layers: 1 });
+      const deviation = (p: Tensor) => p.std().item();
+      expect(deviation(net.layers[0]!.u.last)).toBeCloseTo(1e-4, 5);
+      expect(deviation(net.layers[0]!.v.time)).toBeCloseTo(1e-4, 5);
+      expect(Math.abs(deviation(net.last) / 1e-2 - 1)).toBeLessThan(0.5);
+    }));
+
   test('depends on the time where it is given', () =>
     tidy(() => {
       const net = new models.OfficialADRNet(1, 1, { size: [6, 6], channels: 3, layers: 1 });
@@ -190,6 +124,22 @@ describe('gradients in float64', () => {
     ]),
     ['strang', { inChannels: 2, channels: 4, layers: 1, splitting: 'strang' }],
     ['mass', { inChannels: 2, channels: 4, layers: 1, transport: 'mass', dt: 0.5 }],
+    [
+      'several velocities, normalised',
+      { inChannels: 2, channels: 4, layers: 2, velocities: 2, normalize: true, kernelSize: 3 },
+    ],
+    [
+      'splat of several velocities from a coarser mesh',
+      {
+        inChannels: 2,
+        channels: 4,
+        layers: 2,
+        velocities: 4,
+        velocityScale: 2,
+        transport: 'mass',
+        initialSpeed: 0.3,
+      },
+    ],
     ['official', { mode: 'official', inChannels: 2, channels: 3, layers: 2, size: [7, 6] }],
   ];
   test.each(networks)('%s', (_, options) => {
@@ -198,10 +148,31 @@ describe('gradients in float64', () => {
     for (const [name, p] of model.namedParameters()) {
       if (name.endsWith('last')) assign(p, p.mul(3e3));
     }
-    const x = randn([2, 2, 7, 6], { ...float64, seed: 5 });
+    const size = 'velocityScale' in options ? [8, 6] : [7, 6];
+    const x = randn([2, 2, ...size], { ...float64, seed: 5 });
     expect(directionalError(model, x)).toBeLessThan(1e-6);
   });
 });
+
+test.each(['split', 'official'] as const)(
+  "mode '%s' gives in float32 what it gives in float64",
+  (mode) =>
+    tidy(() => {
+      const sizes = { inChannels: 2, channels: 4, layers: 2 };
+      const model = new models.ADRNN(
+        mode === 'split' ? { mode, ...sizes } : { mode, ...sizes, size: [8, 6] },
+      );
+      for (const [name, p] of model.namedParameters()) {
+        if (name.endsWith('last')) assign(p, p.mul(1e3));
+      }
+      const x = randn([2, 2, 8, 6], { seed: 5 });
+      const single = model.forward(x);
+      expect(single.dtype).toBe('float32');
+      const double = model.to('float64').forward(x.to('float64'));
+      expect(double.dtype).toBe('float64');
+      expect(maxDifference(single.to('float64'), double)).toBeLessThan(1e-4);
+    }),
+);
 
 test('loads what it saved', () =>
   tidy(() => {

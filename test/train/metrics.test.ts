@@ -8,6 +8,7 @@ import {
   meanSquaredError,
   psnr,
   relativeL2,
+  relativeMisfit,
   ssim,
   topKAccuracy,
 } from '../../lib/train';
@@ -86,6 +87,12 @@ describe('fields', () => {
     expect(meanAbsoluteError(a, b).item()).toBe((2 + 3 + 4) / 4);
     expect(relativeL2(a, b).item()).toBeCloseTo((2 / Math.sqrt(17) + 5 / 8) / 2, 6);
     expect(() => relativeL2(a, tensor([1]))).toThrow('target must have shape [2, 2], got [1]');
+  });
+
+  test('relativeMisfit: of the whole batch, 1 for zeros', () => {
+    expect(relativeMisfit(a, b).item()).toBeCloseTo((4 + 25) / (17 + 64), 6);
+    expect(relativeMisfit(b.mul(0), b).item()).toBe(1);
+    expect(relativeMisfit(a.mul(7), b.mul(7)).item()).toBeCloseTo(29 / 81, 6);
   });
 
   test('psnr', () => {

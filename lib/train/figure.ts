@@ -123,6 +123,18 @@ function stack(drawings: readonly Drawing[]): string {
   return svgTag(width, y, `<rect width="100%" height="100%" fill="white"/>${parts.join('')}`);
 }
 
+/**
+ * An SVG without what makes resvg end the process: labels that Vega has hidden because they overlap, which it draws with
+ * opacity 0, and lines that leave the picture by some 1e8 pixels, as a steep curve in a clipped chart may.
+ */
+function drawable(svg: string): string {
+  const far = 1e6;
+  const near = (number: string) => String(Math.max(-far, Math.min(far, Number(number))));
+  return svg
+    .replace(/<text[^>]* opacity="0"[^>]*>[^<]*<\/text>/g, '')
+    .replace(/ d="[^"]*"/g, (path) => path.replace(/-?\d[\d.]*(?:e[-+]?\d+)?/g, near));
+}
+
 /** A PNG of `zoom` pixels for each unit of an SVG. */
 export async function rasterize(svg: string, zoom = 2, op = 'saveFigure'): Promise<Uint8Array> {
   const { Resvg } = await optional('@resvg/resvg-js', () => import('@resvg/resvg-js'), op);
@@ -130,7 +142,7 @@ export async function rasterize(svg: string, zoom = 2, op = 'saveFigure'): Promi
   const font = fontFile
     ? { fontFiles: [fontFile], loadSystemFonts: false, defaultFontFamily: FONT }
     : { loadSystemFonts: true };
-  return new Resvg(svg, { font, fitTo: { mode: 'zoom', value: zoom } }).render().asPng();
+  return new Resvg(drawable(svg), { font, fitTo: { mode: 'zoom', value: zoom } }).render().asPng();
 }
 
 function findFont(): string | undefined {

@@ -56,6 +56,19 @@ test.each([
   await expect(save()).rejects.toMatchObject({ code });
 });
 
+test('lines that leave the chart by far and labels without room do not end the process', async () => {
+  await run(`
+    const { saveFigure } = require('./lib/train');
+    const values = [1e5, 1e7, -1e7, 1e12].flatMap((y, i) => [{ x: i, y: 0.5 }, { x: i + 0.5, y }]);
+    const y = { field: 'y', type: 'quantitative', scale: { domain: [0, 1] } };
+    const encoding = { x: { field: 'x', type: 'quantitative' }, y };
+    const mark = { type: 'line', clip: true };
+    const chart = { width: 200, height: 100, data: { values }, mark, encoding };
+    saveFigure([{ chart }], ${JSON.stringify(at('steep.png'))});
+  `);
+  expect(PNG.sync.read(readFileSync(at('steep.png'))).width).toBeGreaterThan(400);
+});
+
 test('curves as PNG with text, and as SVG', async () => {
   await run(`
     const { saveCurves } = require('./lib/train');

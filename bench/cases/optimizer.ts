@@ -28,7 +28,9 @@ const adam = defineCase({
   setup: ({ tensors, size }, sets) => {
     const models = Array.from({ length: sets }, () => {
       const params = parameters(tensors, size);
-      return { params, optimizer: new optim.Adam(params, { learningRate: 1e-3 }) };
+      const optimizer = new optim.Adam(params, { learningRate: 1e-3 });
+      optimizer.step(); // makes the moments, which later steps only change
+      return { params, optimizer };
     });
     return {
       run: (set) => models[set]!.optimizer.step(),

@@ -18,6 +18,8 @@ def adam(r, s):
         optimizers = [
             (torch.optim.Adam(parameters(s), lr=1e-3, **how),) for _ in range(r["sets"])
         ]
+        for (optimizer,) in optimizers:
+            optimizer.step()  # makes the moments, which later steps only change
         return rotating(optimizers, lambda optimizer: optimizer.step())
 
     return {

@@ -58,3 +58,14 @@ export function show(value: unknown): string {
   if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'object';
   return String(value);
 }
+
+/** Throws FLUXION_INVALID_ARGUMENT, "name must requirement, got value", unless the value is valid. */
+export function requireOption(
+  op: string,
+  name: string,
+  requirement: string,
+  value: unknown,
+  valid: boolean,
+): void {
+  requireArgument(valid, op, () => `${name} must ${requirement}, got ${show(value)}`);
+}

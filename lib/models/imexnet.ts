@@ -1,4 +1,4 @@
-import { requireArgument, show } from '../errors';
+import { requireArgument, requireOption } from '../errors';
 import type { Tensor } from '../tensor/tensor';
 import { noGrad, tidy } from '../autograd/tidy';
 import { tensor } from '../ops/creation';
@@ -72,25 +72,27 @@ const LAYER_DEFAULTS: Required<IMEXLayerOptions> = {
   initialStencil: 1,
 };
 
-function refuse(op: string, name: string, requirement: string, value: unknown, valid: boolean) {
-  requireArgument(valid, op, () => `${name} must ${requirement}, got ${show(value)}`);
-}
-
 function layerOptions(op: string, options?: IMEXLayerOptions): Required<IMEXLayerOptions> {
   const o = withDefaults(op, options, LAYER_DEFAULTS);
-  refuse(
+  requireOption(
     op,
     'variant',
     `be one of ${VARIANTS.join(', ')}`,
     o.variant,
     VARIANTS.includes(o.variant),
   );
-  refuse(op, 'dt', 'be a finite number > 0', o.dt, Number.isFinite(o.dt) && o.dt > 0);
+  requireOption(op, 'dt', 'be a finite number > 0', o.dt, Number.isFinite(o.dt) && o.dt > 0);
   const norms = ['shared', 'separate'];
-  refuse(op, 'norm', `be one of ${norms.join(', ')}`, o.norm, norms.includes(o.norm));
+  requireOption(op, 'norm', `be one of ${norms.join(', ')}`, o.norm, norms.includes(o.norm));
   const [low, high] = rangeOf(o.initialStencil);
   const valid = low > 0 && high >= low && Number.isFinite(high);
-  refuse(op, 'initialStencil', 'be a number > 0 or a range of such', o.initialStencil, valid);
+  requireOption(
+    op,
+    'initialStencil',
+    'be a number > 0 or a range of such',
+    o.initialStencil,
+    valid,
+  );
   return o;
 }
 
@@ -220,7 +222,7 @@ export class IMEXNet extends Module {
     );
     layerOptions('IMEXNet', layer);
     const sizes = blocks.flat().concat(inChannels, classes);
-    refuse(
+    requireOption(
       'IMEXNet',
       'blocks',
       'be [layers, channels] of whole numbers > 0, as inChannels and classes',

@@ -1,4 +1,4 @@
-import { requireArgument, show } from '../errors';
+import { requireOption } from '../errors';
 import type { Tensor } from '../tensor/tensor';
 import { withDefaults } from '../ops/define';
 import {
@@ -50,10 +50,6 @@ const LAYER_DEFAULTS: Required<RDLayerOptions> = {
   activation: 'relu',
 };
 
-function refuse(op: string, name: string, requirement: string, value: unknown, valid: boolean) {
-  requireArgument(valid, op, () => `${name} must ${requirement}, got ${show(value)}`);
-}
-
 /**
  * One layer of RDNN: explicit reaction, implicit diffusion S(dt), by splitting of u_t = k Lap u + R(u).
  *
@@ -73,8 +69,20 @@ export class RDLayer extends Module {
   constructor(channels: number, options?: RDLayerOptions) {
     super();
     const o = withDefaults('RDLayer', options, LAYER_DEFAULTS);
-    refuse('RDLayer', 'order', `be one of ${ORDERS.join(', ')}`, o.order, ORDERS.includes(o.order));
-    refuse('RDLayer', 'dt', 'be a finite number > 0', o.dt, Number.isFinite(o.dt) && o.dt > 0);
+    requireOption(
+      'RDLayer',
+      'order',
+      `be one of ${ORDERS.join(', ')}`,
+      o.order,
+      ORDERS.includes(o.order),
+    );
+    requireOption(
+      'RDLayer',
+      'dt',
+      'be a finite number > 0',
+      o.dt,
+      Number.isFinite(o.dt) && o.dt > 0,
+    );
     this.dt = o.dt;
     this.order = o.order;
     this.reaction = new Reaction(channels, { kernelSize: o.kernelSize, activation: o.activation });
@@ -154,11 +162,11 @@ export class RDNN extends Module {
       head: 'classification',
       ...LAYER_DEFAULTS,
     });
-    refuse('RDNN', 'channels', 'name at least one block', channels, channels.length > 0);
-    refuse('RDNN', 'head', `be one of ${HEADS.join(', ')}`, head, HEADS.includes(head));
+    requireOption('RDNN', 'channels', 'name at least one block', channels, channels.length > 0);
+    requireOption('RDNN', 'head', `be one of ${HEADS.join(', ')}`, head, HEADS.includes(head));
     const layerCounts =
       typeof layersPerBlock === 'number' ? channels.map(() => layersPerBlock) : layersPerBlock;
-    refuse(
+    requireOption(
       'RDNN',
       'layersPerBlock',
       `have one number for each of ${channels.length} blocks`,

@@ -55,7 +55,7 @@ export function rollout(model: Model, history: Tensor, steps: number): Tensor {
           const [next, moved] = tidy(() => {
             const output = model.forward(seen);
             const count = output.shape[1]! / channels;
-            if (!Number.isInteger(count) || output.ndim !== seen.ndim) {
+            if (!Number.isInteger(count) || count < 1 || output.ndim !== seen.ndim) {
               refuse(`the model must give whole frames of ${channels} channels`, [...output.shape]);
             }
             const from = count * channels;

@@ -73,4 +73,10 @@ test('refusals', () => {
   expect(() => train.rollout(model, tensor([1]), 1)).toThrow(/history must be/);
   const odd = new nn.Conv2d(4, 3, 1);
   expect(() => train.rollout(odd, randn([1, 2, 2, 4, 4]), 1)).toThrow(/whole frames of 2 channels/);
+  class Nothing extends nn.Module {
+    forward(x: Tensor): Tensor {
+      return x.slice(1, 0, 0);
+    }
+  }
+  expect(() => train.rollout(new Nothing(), randn([1, 2, 2, 4, 4]), 1)).toThrow(/whole frames/);
 });

@@ -111,6 +111,17 @@
       "test/native/spectral_diffusion_test.cpp",
       "test/native/tridiagonal_test.cpp",
       "test/native/variable_diffusion_test.cpp"
+    ],
+    "fluxion_cuda_sources": [
+      "cuda/cuda_backend.cu",
+      "cuda/graph.cu",
+      "cuda/kernel_table.cu",
+      "cuda/queue.cu",
+      "cuda/shape.cu"
+    ],
+    "fluxion_cuda_host_sources": [
+      "test/native/cuda/host_machine.cpp",
+      "test/native/cuda/host_runtime.cpp"
     ]
   }
 }

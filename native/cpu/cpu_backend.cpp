@@ -322,6 +322,7 @@ CpuDevice& as_cpu(void* device) { return *static_cast<CpuDevice*>(device); }
 const BackendApi kApi = {
     kBackendAbi,
     0,  // the addon's own back end needs no fingerprint check
+    kHostMemory | kTakesWorkspace,
     [](char*, size_t) { return 1; },
     [](int, DeviceDescription* out) {
       std::snprintf(out->name, sizeof out->name, "CPU (%s)", kIsaNames[best_isa()]);
@@ -333,6 +334,7 @@ const BackendApi kApi = {
       return read_settings(&settings, reason, bytes) ? new CpuDevice(settings) : nullptr;
     },
     [](void* device) { delete static_cast<CpuDevice*>(device); },
+    [](OpId) { return 1; },
     [](void*, size_t bytes) { return allocate_block(bytes); },
     [](void*, void* memory, size_t bytes) { release_block(memory, bytes); },
     [](void* device, const LaunchArgs* args) { return as_cpu(device).launch(*args); },
@@ -345,6 +347,11 @@ const BackendApi kApi = {
     [](void* device) { return as_cpu(device).done(); },
     [](void* device, uint64_t ticket) { as_cpu(device).wait(ticket); },
     [](void* device, Fault* out) -> int { return as_cpu(device).take_fault(out); },
+    nullptr,
+    nullptr,
+    nullptr,
+    nullptr,
+    nullptr,
 };
 
 }  // namespace

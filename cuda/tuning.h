@@ -8,4 +8,9 @@ namespace fluxion::cuda {
 inline constexpr int kElementThreads = 256;
 inline constexpr int kElementsPerThread = 4;
 
+// Packs of 16 bytes of each operand that a thread of an elementwise kernel asks for at once. 4.3 TB/s times a
+// latency of 0.7 us are 23 KB under way on each of the 132 multiprocessors of an H200; 1024 threads with two
+// packs ask for 32 KB an operand. Not tuned.
+inline constexpr int kElementPacks = 2;
+
 }  // namespace fluxion::cuda

@@ -113,7 +113,12 @@
       "test/native/variable_diffusion_test.cpp"
     ],
     "fluxion_cuda_sources": [
+      "cuda/activation.cu",
+      "cuda/complex_arithmetic.cu",
       "cuda/cuda_backend.cu",
+      "cuda/elementwise.cu",
+      "cuda/elementwise_cast.cu",
+      "cuda/elementwise_unary.cu",
       "cuda/graph.cu",
       "cuda/kernel_table.cu",
       "cuda/queue.cu",

@@ -105,7 +105,7 @@ __device__ __forceinline__ float sine_of_quadrant(float r, int quadrant) {
 
 // Conversion between real dtypes: towards zero, saturating, NaN gives 0.
 template <class To, class From>
-__device__ __forceinline__ To convert(From x) {
+__host__ __device__ __forceinline__ To convert(From x) {
   if constexpr (std::is_floating_point_v<To> || std::is_same_v<To, From>) {
     return static_cast<To>(x);
   } else if constexpr (std::is_floating_point_v<From>) {

@@ -50,7 +50,8 @@ struct MultiplyConjugate {
 };
 
 struct Divide {
-  bool by_one;  // one divisor for all: if it is real, the quotients of the parts are exact where theirs are
+  bool
+      by_one;  // one divisor for all: if it is real, the quotients of the parts are exact where theirs are
 
   template <class T>
   __device__ Complex<T> operator()(const Complex<T>& a, T b) const {

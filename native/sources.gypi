@@ -115,10 +115,21 @@
       "test/native/variable_diffusion_test.cpp"
     ],
     "fluxion_cuda_sources": [
+      "cuda/activation.cu",
+      "cuda/complex_arithmetic.cu",
       "cuda/cuda_backend.cu",
+      "cuda/elementwise.cu",
+      "cuda/elementwise_cast.cu",
+      "cuda/elementwise_unary.cu",
+      "cuda/gradient_norm.cu",
       "cuda/graph.cu",
       "cuda/kernel_table.cu",
+      "cuda/loss.cu",
+      "cuda/normalize_bytes.cu",
+      "cuda/optimizer_step.cu",
+      "cuda/permutation.cu",
       "cuda/queue.cu",
+      "cuda/random.cu",
       "cuda/shape.cu"
     ],
     "fluxion_cuda_host_sources": [

@@ -113,9 +113,13 @@
       "test/native/variable_diffusion_test.cpp"
     ],
     "fluxion_cuda_sources": [
+      "cuda/convolution.cu",
+      "cuda/convolution_weight.cu",
       "cuda/cuda_backend.cu",
+      "cuda/depthwise.cu",
       "cuda/graph.cu",
       "cuda/kernel_table.cu",
+      "cuda/matmul.cu",
       "cuda/queue.cu",
       "cuda/shape.cu"
     ],

@@ -117,7 +117,10 @@
     "fluxion_cuda_sources": [
       "cuda/activation.cu",
       "cuda/complex_arithmetic.cu",
+      "cuda/convolution.cu",
+      "cuda/convolution_weight.cu",
       "cuda/cuda_backend.cu",
+      "cuda/depthwise.cu",
       "cuda/elementwise.cu",
       "cuda/elementwise_cast.cu",
       "cuda/elementwise_unary.cu",
@@ -125,6 +128,7 @@
       "cuda/graph.cu",
       "cuda/kernel_table.cu",
       "cuda/loss.cu",
+      "cuda/matmul.cu",
       "cuda/normalize_bytes.cu",
       "cuda/optimizer_step.cu",
       "cuda/permutation.cu",

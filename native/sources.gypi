@@ -132,6 +132,7 @@
       "cuda/normalize_bytes.cu",
       "cuda/optimizer_step.cu",
       "cuda/permutation.cu",
+      "cuda/pooling.cu",
       "cuda/queue.cu",
       "cuda/random.cu",
       "cuda/shape.cu"

@@ -129,13 +129,16 @@
       "cuda/kernel_table.cu",
       "cuda/loss.cu",
       "cuda/matmul.cu",
+      "cuda/move.cu",
       "cuda/normalize_bytes.cu",
       "cuda/optimizer_step.cu",
+      "cuda/pad.cu",
       "cuda/permutation.cu",
       "cuda/pooling.cu",
       "cuda/queue.cu",
       "cuda/random.cu",
-      "cuda/shape.cu"
+      "cuda/shape.cu",
+      "cuda/shape_index.cu"
     ],
     "fluxion_cuda_host_sources": [
       "test/native/cuda/host_machine.cpp",

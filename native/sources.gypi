@@ -126,6 +126,7 @@
       "cuda/elementwise_unary.cu",
       "cuda/gradient_norm.cu",
       "cuda/graph.cu",
+      "cuda/interpolate.cu",
       "cuda/kernel_table.cu",
       "cuda/loss.cu",
       "cuda/matmul.cu",

@@ -68,11 +68,10 @@ struct Axis {
       : in(adjoint ? a.out : a.in), out(adjoint ? a.in : a.out) {
     band.in = static_cast<int>(in);
     band.width = static_cast<int>(a.identity() ? 1 : adjoint ? transposed_width(a) : a.width());
-    band.start =
-        call.table<int32_t>(key_of("start", a, adjoint, sizeof(T)), out, [&](int32_t* to) {
-          const Windows windows(a, adjoint);
-          std::copy(windows.start.begin(), windows.start.end(), to);
-        });
+    band.start = call.table<int32_t>(key_of("start", a, adjoint, sizeof(T)), out, [&](int32_t* to) {
+      const Windows windows(a, adjoint);
+      std::copy(windows.start.begin(), windows.start.end(), to);
+    });
     band.weight =
         call.table<T>(key_of("weight", a, adjoint, sizeof(T)), out * band.width, [&](T* to) {
           const Windows windows(a, adjoint);
@@ -84,8 +83,8 @@ struct Axis {
 
 // y = the bands along d, h and w of x, for `planes` volumes.
 template <class T>
-void apply(const Kernel& call, int64_t planes, const Axis<T>& d, const Axis<T>& h,
-           const Axis<T>& w, const T* x, T* y) {
+void apply(const Kernel& call, int64_t planes, const Axis<T>& d, const Axis<T>& h, const Axis<T>& w,
+           const T* x, T* y) {
   const int64_t from = d.in * h.in * w.in, to = d.out * h.out * w.out;
   const int64_t run = std::max<int64_t>(1, kPieceElements / to);
   for (int64_t first = 0; first < planes; first += run) {
@@ -123,9 +122,8 @@ void resample(const Kernel& call, const InterpolationPlan& plan) {
   const Axis<T>* axes[] = {&d, &h, &w};
   int64_t size[] = {d.in, h.in, w.in};
   int order[] = {0, 1, 2};
-  std::sort(order, order + 3, [&](int a, int b) {
-    return axes[a]->out * axes[b]->in < axes[b]->out * axes[a]->in;
-  });
+  std::sort(order, order + 3,
+            [&](int a, int b) { return axes[a]->out * axes[b]->in < axes[b]->out * axes[a]->in; });
   for (int pass = 0; pass < 3; ++pass) {
     const int at = order[pass];
     int64_t outer = plan.planes, inner = 1;
@@ -144,16 +142,14 @@ void k_interpolate(const InterpolateParams& p, const Kernel& call) {
   const TensorView& x = call.in(0);
   if (call.out(0).size() == 0) return;
   const InterpolationPlan plan(p, x.shape, false, x.dtype == DType::f32);
-  dispatch_floating(x.dtype,
-                    [&](auto tag) { resample<typename decltype(tag)::type>(call, plan); });
+  dispatch_floating(x.dtype, [&](auto tag) { resample<typename decltype(tag)::type>(call, plan); });
 }
 
 void k_interpolate_vjp(const InterpolateVjpParams& p, const Kernel& call) {
   const TensorView& g = call.in(0);
   if (call.out(0).size() == 0) return;
   const InterpolationPlan plan(p, p.input_shape, true, g.dtype == DType::f32);
-  dispatch_floating(g.dtype,
-                    [&](auto tag) { resample<typename decltype(tag)::type>(call, plan); });
+  dispatch_floating(g.dtype, [&](auto tag) { resample<typename decltype(tag)::type>(call, plan); });
 }
 
 }  // namespace fluxion::cuda

@@ -120,6 +120,7 @@
       "cuda/convolution.cu",
       "cuda/convolution_weight.cu",
       "cuda/cuda_backend.cu",
+      "cuda/dense_solve.cu",
       "cuda/depthwise.cu",
       "cuda/elementwise.cu",
       "cuda/elementwise_cast.cu",

@@ -50,4 +50,8 @@ inline constexpr int kConvPointsPlane = 256;
 inline constexpr int kDepthwiseColumnsLog = 6;
 inline constexpr int kDepthwiseBlocks = 4;
 
+// Resampling: elements that an output reads at most in one pass over all axes; two cubic windows are 16, three
+// linear ones 8. Not tuned.
+inline constexpr int64_t kFusedWindow = 64;
+
 }  // namespace fluxion::cuda

@@ -12,17 +12,7 @@
 namespace fluxion::cuda {
 
 // The numbers of fluxion::Activation.
-enum class EpilogueKind : int {
-  none,
-  relu,
-  leaky_relu,
-  elu,
-  gelu,
-  silu,
-  softplus,
-  tanh,
-  sigmoid
-};
+enum class EpilogueKind : int { none, relu, leaky_relu, elu, gelu, silu, softplus, tanh, sigmoid };
 
 template <class T>
 struct GemmEpilogue {

@@ -140,7 +140,8 @@ struct GemmSums {
         left[i] = gemm_load(a, stage * Tile::kBufferM + k * Tile::kPitchM + row_of(i * kVector));
 #pragma unroll
       for (int j = 0; j < Tile::kThreadN / kVector; ++j)
-        right[j] = gemm_load(b, stage * Tile::kBufferN + k * Tile::kPitchN + column_of(j * kVector));
+        right[j] =
+            gemm_load(b, stage * Tile::kBufferN + k * Tile::kPitchN + column_of(j * kVector));
 #pragma unroll
       for (int i = 0; i < Tile::kThreadM; ++i)
 #pragma unroll
@@ -168,9 +169,9 @@ __device__ __forceinline__ void store_sums(const GemmSums<Tile>& sums, const Gem
 #pragma unroll
   for (int j = 0; j < Tile::kThreadN; ++j) {
     const int64_t column = at.column + sums.column_of(j);
-    columns[j] = column >= at.columns              ? -1
-                 : vectors && j % kVector != 0     ? columns[j - j % kVector] + j % kVector
-                                                   : output.column_offset(at, column);
+    columns[j] = column >= at.columns          ? -1
+                 : vectors && j % kVector != 0 ? columns[j - j % kVector] + j % kVector
+                                               : output.column_offset(at, column);
   }
 #pragma unroll
   for (int i = 0; i < Tile::kThreadM; ++i) {

@@ -32,7 +32,7 @@ __device__ inline void finish_vector(const VectorProduct<T>& p, int64_t batch, i
 
 // Blocks: batch, then kVectorWarps rows.
 template <class T>
-__global__ void __launch_bounds__(kWarp * kVectorWarps) vector_by_rows(VectorProduct<T> p) {
+__global__ void __launch_bounds__(kWarp* kVectorWarps) vector_by_rows(VectorProduct<T> p) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t blocks = (p.rows + kVectorWarps - 1) / kVectorWarps;
   const int64_t batch = blockIdx.x / blocks;
@@ -66,7 +66,7 @@ __global__ void __launch_bounds__(kWarp * kVectorWarps) vector_by_rows(VectorPro
 
 // Blocks: batch, then 32 rows.
 template <class T>
-__global__ void __launch_bounds__(kWarp * kVectorWarps) vector_by_depths(VectorProduct<T> p) {
+__global__ void __launch_bounds__(kWarp* kVectorWarps) vector_by_depths(VectorProduct<T> p) {
   SharedMemory memory;
   const Shared<T> parts = memory.take<T>(kWarp * kVectorWarps);
   const int lane = static_cast<int>(threadIdx.x) % kWarp;

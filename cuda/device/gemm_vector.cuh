@@ -25,7 +25,8 @@ template <class T>
 __device__ inline void finish_vector(const VectorProduct<T>& p, int64_t batch, int64_t row, T sum) {
   const GemmEpilogue<T>& e = p.epilogue;
   const int64_t at = batch * p.rows + row;
-  if (e.bias) sum += e.bias[e.bias_of_columns ? 0 : batch % e.bias_batches * p.rows + row];
+  const int64_t product = batch % e.bias_batches;  // with biases of its own
+  if (e.bias) sum += e.bias[e.bias_of_columns ? product : product * p.rows + row];
   if (e.residual) sum += e.residual[at];
   p.y[at] = epilogue_activation(e.activation, sum);
 }

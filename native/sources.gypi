@@ -114,6 +114,12 @@
     ],
     "fluxion_cuda_sources": [
       "cuda/cuda_backend.cu",
+      "cuda/diffusion.cu",
+      "cuda/diffusion_columns.cu",
+      "cuda/diffusion_plane.cu",
+      "cuda/diffusion_plane_vjp.cu",
+      "cuda/diffusion_rows.cu",
+      "cuda/diffusion_sweep.cu",
       "cuda/graph.cu",
       "cuda/kernel_table.cu",
       "cuda/queue.cu",

@@ -123,7 +123,11 @@
       "cuda/graph.cu",
       "cuda/kernel_table.cu",
       "cuda/queue.cu",
-      "cuda/shape.cu"
+      "cuda/shape.cu",
+      "cuda/tridiagonal.cu",
+      "cuda/variable_diffusion.cu",
+      "cuda/variable_faces.cu",
+      "cuda/variable_sweep.cu"
     ],
     "fluxion_cuda_host_sources": [
       "test/native/cuda/host_machine.cpp",

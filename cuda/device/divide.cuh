@@ -1,0 +1,25 @@
+// Division of indices by numbers that are known at the launch: a product and a shift instead of the tens of
+// instructions that the hardware's division is made of.
+//
+// q = (high(n m) + n) >> s with s = ceil(log2 d), m = floor(2^32 (2^s - d) / d) + 1, exact for n, d < 2^31.
+// Granlund & Montgomery, "Division by invariant integers using multiplication", PLDI 1994, section 4.
+#pragma once
+
+#include "machine.cuh"
+
+namespace fluxion::cuda {
+
+struct Divisor {
+  uint32_t by, factor, shift;
+
+  Divisor() = default;
+  explicit Divisor(int64_t divisor) : by(static_cast<uint32_t>(divisor)), shift(0) {
+    while ((uint64_t{1} << shift) < by) ++shift;
+    factor = static_cast<uint32_t>((((uint64_t{1} << shift) - by) << 32) / by + 1);
+  }
+  __device__ __forceinline__ uint32_t quotient(uint32_t n) const {
+    return (__umulhi(n, factor) + n) >> shift;
+  }
+};
+
+}  // namespace fluxion::cuda

@@ -122,6 +122,12 @@
       "cuda/cuda_backend.cu",
       "cuda/dense_solve.cu",
       "cuda/depthwise.cu",
+      "cuda/diffusion.cu",
+      "cuda/diffusion_columns.cu",
+      "cuda/diffusion_plane.cu",
+      "cuda/diffusion_plane_vjp.cu",
+      "cuda/diffusion_rows.cu",
+      "cuda/diffusion_sweep.cu",
       "cuda/elementwise.cu",
       "cuda/elementwise_cast.cu",
       "cuda/elementwise_unary.cu",
@@ -141,6 +147,10 @@
       "cuda/random.cu",
       "cuda/shape.cu",
       "cuda/shape_index.cu"
+      "cuda/tridiagonal.cu",
+      "cuda/variable_diffusion.cu",
+      "cuda/variable_faces.cu",
+      "cuda/variable_sweep.cu"
     ],
     "fluxion_cuda_host_sources": [
       "test/native/cuda/host_machine.cpp",

@@ -113,11 +113,23 @@
       "test/native/variable_diffusion_test.cpp"
     ],
     "fluxion_cuda_sources": [
+      "cuda/adr_diffusion.cu",
+      "cuda/adr_reaction.cu",
+      "cuda/adr_step.cu",
       "cuda/cuda_backend.cu",
       "cuda/graph.cu",
       "cuda/kernel_table.cu",
+      "cuda/plane_index.cu",
       "cuda/queue.cu",
-      "cuda/shape.cu"
+      "cuda/sampling_plane.cu",
+      "cuda/sampling_points.cu",
+      "cuda/semi_lagrangian.cu",
+      "cuda/shape.cu",
+      "cuda/upwind.cu",
+      "cuda/upwind_plane_vjp.cu",
+      "cuda/upwind_pull.cu",
+      "cuda/upwind_rate.cu",
+      "cuda/upwind_vjp.cu"
     ],
     "fluxion_cuda_host_sources": [
       "test/native/cuda/host_machine.cpp",

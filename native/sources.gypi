@@ -114,10 +114,15 @@
     ],
     "fluxion_cuda_sources": [
       "cuda/cuda_backend.cu",
+      "cuda/fft_lines.cu",
+      "cuda/fft_plan.cu",
+      "cuda/fourier.cu",
       "cuda/graph.cu",
       "cuda/kernel_table.cu",
       "cuda/queue.cu",
-      "cuda/shape.cu"
+      "cuda/shape.cu",
+      "cuda/spectral_diffusion.cu",
+      "cuda/spectral_passes.cu"
     ],
     "fluxion_cuda_host_sources": [
       "test/native/cuda/host_machine.cpp",

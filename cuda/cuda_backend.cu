@@ -53,7 +53,7 @@ const BackendApi* api() {
     [](void* device) { delete static_cast<Queue*>(device); },
     [](OpId op) -> int { return launcher_of(op) != nullptr; },
     [](void* device, size_t bytes) { return as_queue(device).alloc(bytes); },
-    [](void* device, void* memory, size_t) { as_queue(device).release(memory); },
+    [](void*, void* memory, size_t) { Queue::release(memory); },
     [](void* device, const LaunchArgs* args) { return as_queue(device).launch(*args); },
     [](void* device, void* to, const void* from, size_t n) {
       return as_queue(device).write(to, from, n);

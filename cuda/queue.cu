@@ -125,10 +125,7 @@ void* Queue::alloc(size_t bytes) {
   return memory;
 }
 
-void Queue::release(void* memory) {
-  cudaSetDevice(index_);
-  cudaFree(memory);
-}
+void Queue::release(void* memory) { cudaFree(memory); }
 
 // --- errors
 

@@ -46,7 +46,7 @@ class Queue {
   ~Queue();
 
   void* alloc(size_t bytes);
-  void release(void* memory);
+  static void release(void* memory);  // also after the queue has been closed
 
   uint64_t launch(const LaunchArgs& args);
   uint64_t write(void* to, const void* from, size_t bytes);

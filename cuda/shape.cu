@@ -24,15 +24,23 @@ __global__ void fill(T value, int64_t n, T* to) {
 
 }  // namespace
 
-void k_copy(const NoParams&, const Kernel& call) {
-  const TensorView& from = call.in(0);
+namespace {
+
+void copy_to(const Kernel& call, const TensorView& from, const TensorView& to) {
   const int64_t n = from.size();
   dispatch_any(from.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     call.launch(copy_strided<T>, {blocks_of(n, kElementThreads), kElementThreads},
-                strided_space<1>(from.shape, {&from}), n, from.as<T>(), call.out(0).as<T>());
+                strided_space<1>(from.shape, {&from}), n, from.as<T>(), to.as<T>());
   });
 }
+
+}  // namespace
+
+void k_copy(const NoParams&, const Kernel& call) { copy_to(call, call.in(0), call.out(0)); }
+
+// Behind the inputs: the memory of the first (Infer::update).
+void k_assign(const NoParams&, const Kernel& call) { copy_to(call, call.in(1), call.in(2)); }
 
 void k_full(const FillParams& params, const Kernel& call) {
   const TensorView& to = call.out(0);

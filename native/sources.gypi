@@ -5,6 +5,8 @@
       "native/backend/engine.cpp",
       "native/backend/plugin.cpp",
       "native/bindings/addon.cpp",
+      "native/bindings/capture.cpp",
+      "native/bindings/params.cpp",
       "native/bindings/profiling.cpp",
       "native/bindings/reads.cpp",
       "native/bindings/run_op.cpp",

@@ -21,7 +21,8 @@ namespace fluxion {
 inline constexpr uint32_t kBackendAbi = 2;
 
 // Flags of a back end.
-inline constexpr uint32_t kHostMemory = 1;      // the host may read and write its memory when the queue is idle
+inline constexpr uint32_t kHostMemory =
+    1;  // the host may read and write its memory when the queue is idle
 inline constexpr uint32_t kTakesWorkspace = 2;  // kernels use the workspace that infer has stated
 
 // The first fault that a kernel met in the data, kept until it is taken by a read.

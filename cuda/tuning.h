@@ -91,5 +91,15 @@ inline constexpr int64_t kSampleThreadsWanted = 1024;
 inline constexpr int kAdrThreads = 256;
 //   Accumulators in global memory at a time.
 inline constexpr int64_t kSampleScratchBytes = int64_t{256} << 20;
+// Fourier transforms. A block has at most kFftThreads threads, so that each may keep 8 complex points
+// of float64 and their factors in 128 registers, and usually kFftBlock. Not tuned on a GPU.
+inline constexpr int kFftThreads = 512;
+inline constexpr int kFftBlock = 256;
+// Lines of strided axes that a block takes at least: 128 bytes of neighbours, where shared memory allows it.
+inline constexpr int kFftRunBytes = 128;
+// Cells of small planes or short lines that a block of spectral diffusion takes together.
+inline constexpr int64_t kSpectralCells = 4096;
+// Scratch of transforms of lines beyond a block's memory: as many lines at a time as fit in it (one at least).
+inline constexpr int64_t kFftScratchBytes = int64_t{256} << 20;
 
 }  // namespace fluxion::cuda

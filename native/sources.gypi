@@ -135,6 +135,9 @@
       "cuda/elementwise_cast.cu",
       "cuda/elementwise_unary.cu",
       "cuda/gradient_norm.cu",
+      "cuda/fft_lines.cu",
+      "cuda/fft_plan.cu",
+      "cuda/fourier.cu",
       "cuda/graph.cu",
       "cuda/interpolate.cu",
       "cuda/kernel_table.cu",
@@ -163,6 +166,9 @@
       "cuda/variable_diffusion.cu",
       "cuda/variable_faces.cu",
       "cuda/variable_sweep.cu"
+      "cuda/shape.cu",
+      "cuda/spectral_diffusion.cu",
+      "cuda/spectral_passes.cu"
     ],
     "fluxion_cuda_host_sources": [
       "test/native/cuda/host_machine.cpp",

@@ -1,6 +1,8 @@
 // Launch numbers, in one place. A value without a measurement beside it has not been tuned on a GPU yet.
 #pragma once
 
+#include <cstdint>
+
 namespace fluxion::cuda {
 
 // Elementwise kernels: 256 threads with 4 elements each keep 16-byte loads in flight on all of sm_75 to

@@ -134,10 +134,10 @@
       "cuda/elementwise.cu",
       "cuda/elementwise_cast.cu",
       "cuda/elementwise_unary.cu",
-      "cuda/gradient_norm.cu",
       "cuda/fft_lines.cu",
       "cuda/fft_plan.cu",
       "cuda/fourier.cu",
+      "cuda/gradient_norm.cu",
       "cuda/graph.cu",
       "cuda/interpolate.cu",
       "cuda/kernel_table.cu",
@@ -157,6 +157,8 @@
       "cuda/semi_lagrangian.cu",
       "cuda/shape.cu",
       "cuda/shape_index.cu",
+      "cuda/spectral_diffusion.cu",
+      "cuda/spectral_passes.cu",
       "cuda/tridiagonal.cu",
       "cuda/upwind.cu",
       "cuda/upwind_plane_vjp.cu",
@@ -166,9 +168,6 @@
       "cuda/variable_diffusion.cu",
       "cuda/variable_faces.cu",
       "cuda/variable_sweep.cu"
-      "cuda/shape.cu",
-      "cuda/spectral_diffusion.cu",
-      "cuda/spectral_passes.cu"
     ],
     "fluxion_cuda_host_sources": [
       "test/native/cuda/host_machine.cpp",

@@ -68,14 +68,21 @@ template <class T, int kTile, class A, class B, class Output>
 void launch_gemm(const Kernel& call, const GemmSizes& s, const A& a, const B& b,
                  const Output& output, const GemmEpilogue<T>& epilogue) {
   constexpr GemmNumbers kNumbers = gemm_numbers<T>(kTile);
-  using Tile = GemmTile<T, kNumbers.m, kNumbers.n, kNumbers.thread_m, kNumbers.thread_n,
-                        kNumbers.blocks>;
+  using Tile =
+      GemmTile<T, kNumbers.m, kNumbers.n, kNumbers.thread_m, kNumbers.thread_n, kNumbers.blocks>;
   using Problem = GemmProblem<Tile, A, B, Output>;
   const int64_t cut = gemm_slices(call, s, kNumbers);
-  const int64_t slice = blocks_of(blocks_of(std::max<int64_t>(1, s.depth), cut), kGemmStep) * kGemmStep;
+  const int64_t slice =
+      blocks_of(blocks_of(std::max<int64_t>(1, s.depth), cut), kGemmStep) * kGemmStep;
   const int64_t slices = std::max<int64_t>(1, blocks_of(s.depth, slice));
-  const GemmShape shape{s.rows,    s.columns, s.depth, s.batch, blocks_of(s.rows, Tile::kM),
-                        blocks_of(s.columns, Tile::kN), slices,  slice};
+  const GemmShape shape{s.rows,
+                        s.columns,
+                        s.depth,
+                        s.batch,
+                        blocks_of(s.rows, Tile::kM),
+                        blocks_of(s.columns, Tile::kN),
+                        slices,
+                        slice};
   Problem problem{shape, a, b, output, epilogue, nullptr};
   if (slices > 1) problem.partial = call.scratch<T>(slices * s.batch * s.rows * s.columns);
   call.launch(gemm_kernel<Problem>,

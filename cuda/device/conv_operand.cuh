@@ -17,9 +17,9 @@
 namespace fluxion::cuda {
 
 struct alignas(16) ConvLine {
-  int64_t offset;        // in a group's part of an image, from a pixel's first position
+  int64_t offset;         // in a group's part of an image, from a pixel's first position
   int32_t height, width;  // distance from that position
-  int64_t weight;        // in a row of the weights
+  int64_t weight;         // in a row of the weights
   int32_t depth, unused;
 };
 
@@ -27,11 +27,11 @@ inline constexpr int kConvPhases = 8;  // of one launch
 
 // The outputs of one phase; a forward pass has one. Axes are depth, height, width.
 struct ConvPhase {
-  int64_t columns;  // images * pixels
-  int64_t pixels;   // of a plane; the product of three sizes below 2^31
+  int64_t columns;                            // images * pixels
+  int64_t pixels;                             // of a plane; the product of three sizes below 2^31
   GemmDivider by_pixels, by_plane, by_width;  // pixels; height * width; width
   int32_t first_line, lines;
-  int32_t step[3], offset[3];    // position of the first tap: output * step + offset
+  int32_t step[3], offset[3];   // position of the first tap: output * step + offset
   int32_t first[3], stride[3];  // place among all outputs: first + output * stride
 };
 
@@ -173,7 +173,8 @@ struct ConvWeights {
       rows = static_cast<int>(left < kRows ? left : kRows);
       depth = static_cast<int>(block.depths - block.depth);
       at = o.data + block.batch % o.groups * o.group_stride + (block.row + row) * o.row_stride;
-      this->lines = o.lines ? o.lines + o.first_line[block.batch / o.groups] + block.depth : nullptr;
+      this->lines =
+          o.lines ? o.lines + o.first_line[block.batch / o.groups] + block.depth : nullptr;
       if (!o.lines) at += block.depth;
     }
 
@@ -293,8 +294,8 @@ struct ConvPatches : ConvInput<T> {
       const Lanes lanes(true);
       const bool exists = first_k + lanes.k < depth;
       const ConvPhase& phase = o.phases[0];
-      const ConvStart start =
-          conv_start(phase, conv_place(phase, exists ? first + first_k : 0), o.size, o.image_stride);
+      const ConvStart start = conv_start(phase, conv_place(phase, exists ? first + first_k : 0),
+                                         o.size, o.image_stride);
       const T* from = at + start.offset;
       GemmCopies<T, Lanes::kCount, 1> copies;
 #pragma unroll

@@ -37,7 +37,8 @@ __global__ void __launch_bounds__(kDepthwiseAnyThreads)
   const int64_t output = plane - image * outputs;
   const T* from = x + (image * s.channels + output / s.multiplier) * s.in_plane;
   const T* w = weights + output * s.h.taps * s.w.taps;
-  const int64_t first = (blockIdx.x - plane * s.chunks) * kDepthwiseAnyThreads * kDepthwiseAnyPixels;
+  const int64_t first =
+      (blockIdx.x - plane * s.chunks) * kDepthwiseAnyThreads * kDepthwiseAnyPixels;
 #pragma unroll 1
   for (int e = 0; e < kDepthwiseAnyPixels; ++e) {
     const int64_t pixel = first + e * kDepthwiseAnyThreads + threadIdx.x;
@@ -75,7 +76,8 @@ __global__ void __launch_bounds__(kDepthwiseAnyThreads)
     depthwise_any_input(DepthwiseShapes s, const T* g, const T* weights, T* gx, const T* bias) {
   const int64_t plane = blockIdx.x / s.chunks;  // image, channel
   const int64_t channel = plane % s.channels;
-  const int64_t first = (blockIdx.x - plane * s.chunks) * kDepthwiseAnyThreads * kDepthwiseAnyPixels;
+  const int64_t first =
+      (blockIdx.x - plane * s.chunks) * kDepthwiseAnyThreads * kDepthwiseAnyPixels;
 #pragma unroll 1
   for (int e = 0; e < kDepthwiseAnyPixels; ++e) {
     const int64_t pixel = first + e * kDepthwiseAnyThreads + threadIdx.x;
@@ -93,8 +95,7 @@ __global__ void __launch_bounds__(kDepthwiseAnyThreads)
         if (c < 0) continue;
         for (int m = 0; m < s.multiplier; ++m) {
           const T* from = g + (plane * s.multiplier + m) * s.out_plane;
-          const T weight =
-              weights[((channel * s.multiplier + m) * s.h.taps + a) * s.w.taps + b];
+          const T weight = weights[((channel * s.multiplier + m) * s.h.taps + a) * s.w.taps + b];
           sum += weight * from[static_cast<int64_t>(r) * s.w.out + c];
         }
       }

@@ -12,17 +12,7 @@
 namespace fluxion::cuda {
 
 // The numbers of fluxion::Activation.
-enum class EpilogueKind : int {
-  none,
-  relu,
-  leaky_relu,
-  elu,
-  gelu,
-  silu,
-  softplus,
-  tanh,
-  sigmoid
-};
+enum class EpilogueKind : int { none, relu, leaky_relu, elu, gelu, silu, softplus, tanh, sigmoid };
 
 template <class T>
 struct GemmEpilogue {
@@ -30,11 +20,16 @@ struct GemmEpilogue {
   const T* residual;  // laid out as the output
   EpilogueKind activation;
   bool bias_of_columns;
-  int bias_batches;  // the rows' biases of product b begin at (b mod bias_batches) * rows
+  int bias_batches;  // products with biases of their own: product b has those of b mod bias_batches
 
   __host__ __device__ bool smooth() const {
     return activation != EpilogueKind::none && activation != EpilogueKind::relu &&
            activation != EpilogueKind::leaky_relu;
+  }
+
+  // The biases of one product of `rows` x `columns`.
+  __device__ __forceinline__ const T* biases(int64_t batch, int64_t rows, int64_t columns) const {
+    return bias ? bias + batch % bias_batches * (bias_of_columns ? columns : rows) : nullptr;
   }
 
   // The comparisons; a NaN stays.

@@ -140,7 +140,8 @@ struct GemmSums {
         left[i] = gemm_load(a, stage * Tile::kBufferM + k * Tile::kPitchM + row_of(i * kVector));
 #pragma unroll
       for (int j = 0; j < Tile::kThreadN / kVector; ++j)
-        right[j] = gemm_load(b, stage * Tile::kBufferN + k * Tile::kPitchN + column_of(j * kVector));
+        right[j] =
+            gemm_load(b, stage * Tile::kBufferN + k * Tile::kPitchN + column_of(j * kVector));
 #pragma unroll
       for (int i = 0; i < Tile::kThreadM; ++i)
 #pragma unroll
@@ -150,8 +151,8 @@ struct GemmSums {
   }
 };
 
-// Writes the sums of a thread: to the output with what follows them, or as they are to scratch memory.
-// Output: base(block), row_offset(row), column_offset(block, column), vectors: kVector columns from a multiple
+// Writes the sums of a thread with what follows them.
+// Output: base(block), row_offset(row), column_offset(block, column); `vectors`: kVector columns from a multiple
 // of it on are one aligned piece.
 template <class Tile, class Output>
 __device__ __forceinline__ void store_sums(const GemmSums<Tile>& sums, const GemmBlock& at,
@@ -161,45 +162,46 @@ __device__ __forceinline__ void store_sums(const GemmSums<Tile>& sums, const Gem
   constexpr int kVector = Tile::kVector;
   T* to = output.data + output.base(at);
   const T* residual = epilogue.residual ? epilogue.residual + output.base(at) : nullptr;
-  const T* bias = epilogue.bias;
-  if (bias && !epilogue.bias_of_columns) bias += at.batch % epilogue.bias_batches * at.rows;
-  const bool vectors = output.vectors;
-  int64_t columns[Tile::kThreadN];
+  const T* bias = epilogue.biases(at.batch, at.rows, at.columns);
 #pragma unroll
-  for (int j = 0; j < Tile::kThreadN; ++j) {
-    const int64_t column = at.column + sums.column_of(j);
-    columns[j] = column >= at.columns              ? -1
-                 : vectors && j % kVector != 0     ? columns[j - j % kVector] + j % kVector
-                                                   : output.column_offset(at, column);
-  }
+  for (int j = 0; j < Tile::kThreadN; j += kVector) {
+    const int64_t first = at.column + sums.column_of(j);
+    if (first >= at.columns) break;
+    int64_t columns[kVector];
+    T column_bias[kVector];
 #pragma unroll
-  for (int i = 0; i < Tile::kThreadM; ++i) {
-    const int64_t row = at.row + sums.row_of(i);
-    if (row >= at.rows) continue;
-    const int64_t offset = output.row_offset(row);
-    const T row_bias = bias && !epilogue.bias_of_columns ? bias[row] : T(0);
+    for (int l = 0; l < kVector; ++l) {
+      const bool exists = first + l < at.columns;
+      columns[l] = !exists                   ? -1
+                   : output.vectors && l > 0 ? columns[0] + l
+                                             : output.column_offset(at, first + l);
+      column_bias[l] = exists && bias && epilogue.bias_of_columns ? bias[first + l] : T(0);
+    }
 #pragma unroll
-    for (int j = 0; j < Tile::kThreadN; j += kVector) {
-      GemmVector<T> v, before;
+    for (int i = 0; i < Tile::kThreadM; ++i) {
+      const int64_t row = at.row + sums.row_of(i);
+      if (row >= at.rows) break;
+      const int64_t offset = output.row_offset(row);
+      const T row_bias = bias && !epilogue.bias_of_columns ? bias[row] : T(0);
+      GemmVector<T> v;
 #pragma unroll
-      for (int l = 0; l < kVector; ++l) before.at[l] = T(0);
-      if (vectors && columns[j] >= 0 && residual)
-        before = *reinterpret_cast<const GemmVector<T>*>(residual + offset + columns[j]);
+      for (int l = 0; l < kVector; ++l) v.at[l] = sums.at[i][j + l] + (row_bias + column_bias[l]);
+      if (output.vectors) {
+        if (residual) {
+          const auto more = *reinterpret_cast<const GemmVector<T>*>(residual + offset + columns[0]);
+#pragma unroll
+          for (int l = 0; l < kVector; ++l) v.at[l] += more.at[l];
+        }
+#pragma unroll
+        for (int l = 0; l < kVector; ++l) v.at[l] = epilogue.clip(v.at[l]);
+        *reinterpret_cast<GemmVector<T>*>(to + offset + columns[0]) = v;
+        continue;
+      }
 #pragma unroll
       for (int l = 0; l < kVector; ++l) {
-        T sum = sums.at[i][j + l] + row_bias;
-        if (!vectors && columns[j + l] >= 0 && residual)
-          before.at[l] = residual[offset + columns[j + l]];
-        if (bias && epilogue.bias_of_columns && columns[j + l] >= 0)
-          sum += bias[at.column + sums.column_of(j + l)];
-        v.at[l] = epilogue.clip(sum + before.at[l]);
-      }
-      if (vectors) {
-        if (columns[j] >= 0) *reinterpret_cast<GemmVector<T>*>(to + offset + columns[j]) = v;
-      } else {
-#pragma unroll
-        for (int l = 0; l < kVector; ++l)
-          if (columns[j + l] >= 0) to[offset + columns[j + l]] = v.at[l];
+        if (columns[l] < 0) continue;
+        if (residual) v.at[l] += residual[offset + columns[l]];
+        to[offset + columns[l]] = epilogue.clip(v.at[l]);
       }
     }
   }
@@ -312,7 +314,8 @@ __global__ void gemm_finish(Problem p) {
   T sum = T(0);
   for (int64_t slice = 0; slice < p.shape.slices; ++slice) sum += p.partial[slice * n + i];
   const GemmEpilogue<T>& e = p.epilogue;
-  if (e.bias) sum += e.bias[e.bias_of_columns ? column : at.batch % e.bias_batches * at.rows + row];
+  const T* bias = e.biases(at.batch, at.rows, at.columns);
+  if (bias) sum += bias[e.bias_of_columns ? column : row];
   const int64_t offset =
       p.output.base(at) + p.output.row_offset(row) + p.output.column_offset(at, column);
   if (e.residual) sum += e.residual[offset];

@@ -116,12 +116,12 @@
     ],
     "fluxion_cuda_sources": [
       "cuda/activation.cu",
-      "cuda/arg_reduce.cu",
-      "cuda/batch_norm.cu",
-      "cuda/classification.cu",
       "cuda/adr_diffusion.cu",
       "cuda/adr_reaction.cu",
       "cuda/adr_step.cu",
+      "cuda/arg_reduce.cu",
+      "cuda/batch_norm.cu",
+      "cuda/classification.cu",
       "cuda/complex_arithmetic.cu",
       "cuda/convolution.cu",
       "cuda/convolution_weight.cu",
@@ -163,14 +163,12 @@
       "cuda/reduce.cu",
       "cuda/reduce_extremum.cu",
       "cuda/reduce_spread.cu",
-      "cuda/shape.cu",
-      "cuda/softmax.cu",
-      "cuda/variance.cu"
       "cuda/sampling_plane.cu",
       "cuda/sampling_points.cu",
       "cuda/semi_lagrangian.cu",
       "cuda/shape.cu",
       "cuda/shape_index.cu",
+      "cuda/softmax.cu",
       "cuda/spectral_diffusion.cu",
       "cuda/spectral_passes.cu",
       "cuda/tridiagonal.cu",
@@ -181,7 +179,8 @@
       "cuda/upwind_vjp.cu",
       "cuda/variable_diffusion.cu",
       "cuda/variable_faces.cu",
-      "cuda/variable_sweep.cu"
+      "cuda/variable_sweep.cu",
+      "cuda/variance.cu"
     ],
     "fluxion_cuda_host_sources": [
       "test/native/cuda/host_machine.cpp",

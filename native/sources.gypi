@@ -134,7 +134,8 @@
       "cuda/permutation.cu",
       "cuda/queue.cu",
       "cuda/random.cu",
-      "cuda/shape.cu"
+      "cuda/shape.cu",
+      "cuda/tensor_terms.cu"
     ],
     "fluxion_cuda_host_sources": [
       "test/native/cuda/host_machine.cpp",

@@ -40,9 +40,9 @@ inline ConvPhase conv_phase(const ConvAxes& axes, int64_t images, int64_t first_
   ConvPhase phase{};
   phase.pixels = axes.pixels();
   phase.columns = images * phase.pixels;
-  phase.by_pixels = GemmDivider(phase.pixels);
-  phase.by_plane = GemmDivider(axes.axis[1].out * axes.axis[2].out);
-  phase.by_width = GemmDivider(axes.axis[2].out);
+  phase.by_pixels = Divisor(phase.pixels);
+  phase.by_plane = Divisor(axes.axis[1].out * axes.axis[2].out);
+  phase.by_width = Divisor(axes.axis[2].out);
   phase.first_line = static_cast<int32_t>(first_line);
   phase.lines = static_cast<int32_t>(lines);
   for (int a = 0; a < 3; ++a) {

@@ -83,7 +83,7 @@ DepthwiseAxis axis_of(const ConvGeometry& g, int a) {
   return {static_cast<int>(g.in[a]),      static_cast<int>(g.out(a)),
           static_cast<int>(g.kernel[a]),  static_cast<int>(g.stride[a]),
           static_cast<int>(g.padding[a]), static_cast<int>(g.dilation[a]),
-          GemmDivider(g.stride[a])};
+          Divisor(g.stride[a])};
 }
 
 // `pixels` of the planes that are written.
@@ -95,8 +95,8 @@ DepthwiseShapes shapes_of(const Depthwise<T>& c, int64_t pixels) {
           static_cast<int>(c.multiplier()),
           axis_of(g, 1),
           axis_of(g, 2),
-          GemmDivider(std::max<int64_t>(1, g.in[2])),
-          GemmDivider(g.out(2)),
+          Divisor(std::max<int64_t>(1, g.in[2])),
+          Divisor(g.out(2)),
           g.in_plane(),
           g.out_plane(),
           blocks_of(pixels, kDepthwiseAnyThreads * kDepthwiseAnyPixels)};

@@ -163,6 +163,8 @@
       "cuda/reduce.cu",
       "cuda/reduce_extremum.cu",
       "cuda/reduce_spread.cu",
+      "cuda/shape.cu",
+      "cuda/tensor_terms.cu"
       "cuda/sampling_plane.cu",
       "cuda/sampling_points.cu",
       "cuda/semi_lagrangian.cu",

@@ -6,7 +6,7 @@
 // Bytes from memory: 8 an element forward and for gx, 8 for gw, where the taps meet in L1.
 #pragma once
 
-#include "gemm_divide.cuh"
+#include "divide.cuh"
 #include "gemm_epilogue.cuh"
 #include "machine.cuh"
 
@@ -18,14 +18,14 @@ inline constexpr int kDepthwiseAnyPixels = 4;  // of a thread
 
 struct DepthwiseAxis {
   int in, out, taps, stride, padding, dilation;
-  GemmDivider by_stride;
+  Divisor by_stride;
 };
 
 struct DepthwiseShapes {
   int64_t images, channels;
   int multiplier;  // outputs of a channel
   DepthwiseAxis h, w;
-  GemmDivider by_in_width, by_out_width;
+  Divisor by_in_width, by_out_width;
   int64_t in_plane, out_plane, chunks;  // chunks of pixels of the planes that are written
 };
 
@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(kDepthwiseAnyThreads)
     const uint32_t i = s.by_out_width.quotient(static_cast<uint32_t>(pixel));
     const int row = static_cast<int>(i) * s.h.stride - s.h.padding;
     const int column =
-        static_cast<int>(static_cast<uint32_t>(pixel) - i * s.by_out_width.divisor) * s.w.stride -
+        static_cast<int>(static_cast<uint32_t>(pixel) - i * s.by_out_width.by) * s.w.stride -
         s.w.padding;
     T sum = epilogue.bias ? epilogue.bias[output] : T(0);
     for (int a = 0; a < s.h.taps; ++a) {
@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(kDepthwiseAnyThreads)
     const uint32_t i = s.by_in_width.quotient(static_cast<uint32_t>(pixel));
     const int row = static_cast<int>(i) + s.h.padding;
     const int column =
-        static_cast<int>(static_cast<uint32_t>(pixel) - i * s.by_in_width.divisor) + s.w.padding;
+        static_cast<int>(static_cast<uint32_t>(pixel) - i * s.by_in_width.by) + s.w.padding;
     T sum = bias ? bias[channel] : T(0);
     for (int a = 0; a < s.h.taps; ++a) {
       const int r = depthwise_reader(s.h, row - a * s.h.dilation);
@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(kDepthwiseAnyThreads)
       const uint32_t i = s.by_out_width.quotient(static_cast<uint32_t>(pixel));
       const int row = static_cast<int>(i) * s.h.stride - s.h.padding;
       const int column =
-          static_cast<int>(static_cast<uint32_t>(pixel) - i * s.by_out_width.divisor) * s.w.stride -
+          static_cast<int>(static_cast<uint32_t>(pixel) - i * s.by_out_width.by) * s.w.stride -
           s.w.padding;
       const T cotangent = g[(image * outputs + output) * s.out_plane + pixel];
       const T* from = x + (image * s.channels + output / s.multiplier) * s.in_plane;

@@ -169,7 +169,7 @@ DiffusionLines<T> diffusion_lines(const AdrStep2dParams& p, const Kernel& call, 
                           s.channels,
                           static_cast<int>(s.rows),
                           static_cast<int>(s.columns),
-                          FastDivide(s.columns),
+                          Divisor(s.columns),
                           static_cast<Wall>(p.diffusion_boundary),
                           call.scratch<T>(blocks * size),
                           size};

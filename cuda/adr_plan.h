@@ -2,7 +2,7 @@
 #pragma once
 
 #include "device/divide.cuh"
-#include "device/line_factors.cuh"
+#include "device/adr_line.cuh"
 #include "device/reaction.cuh"
 #include "ops/adr_step.h"
 #include "sampling.h"
@@ -20,7 +20,7 @@ template <class T>
 struct DiffusionLines {
   int64_t planes, channels;
   int rows, columns;
-  FastDivide by_columns;
+  Divisor by_columns;
   Wall wall;
   const T* tables;  // [channel][x, y][table]
   int64_t table_size;

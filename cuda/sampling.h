@@ -22,8 +22,8 @@ Sampling<T> sampling_of(const Shape& image, const Shape& points, const T* positi
     s.cells *= s.in[axis];
     s.points *= s.out[axis];
   }
-  s.by_x = FastDivide(s.out[0]);
-  s.by_y = FastDivide(s.out[1]);
+  s.by_x = Divisor(s.out[0]);
+  s.by_y = Divisor(s.out[1]);
   s.positions = positions;
   s.position_batch_stride = position_batch_stride;
   return s;

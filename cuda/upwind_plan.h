@@ -29,8 +29,8 @@ UpwindGrid<T> upwind_grid(const AdvectUpwindParams& p, const Shape& u) {
   }
   grid.cells = static_cast<int>(cells);
   grid.rows = grid.cells / grid.n[0];
-  grid.by_width = FastDivide(grid.n[0]);
-  grid.by_height = FastDivide(grid.n[1]);
+  grid.by_width = Divisor(grid.n[0]);
+  grid.by_height = Divisor(grid.n[1]);
   grid.periodic = p.boundary == Boundary::periodic;
   grid.conservative = p.form == UpwindForm::conservative;
   const bool zero = p.boundary == Boundary::dirichlet;

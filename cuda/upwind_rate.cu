@@ -16,7 +16,7 @@ namespace {
 template <class T>
 struct RateArgs {
   int dims, n[3], step[3], cells, tiles;
-  FastDivide by[3];
+  Divisor by[3];
   double inverse[3];
   bool conservative, periodic;
   const T* velocity;
@@ -88,7 +88,7 @@ void k_outflow_rate(const OutflowRateParams& p, const Kernel& call) {
     for (int k = 0; k < args.dims; ++k) {
       args.n[k] = static_cast<int>(shape[shape.ndim - 1 - k]);
       args.step[k] = static_cast<int>(cells);
-      args.by[k] = FastDivide(args.n[k]);
+      args.by[k] = Divisor(args.n[k]);
       args.inverse[k] = 1 / spacing[k];
       cells *= args.n[k];
     }

@@ -27,7 +27,7 @@ struct Sampling {
   bool grid, align_corners;  // positions are a grid in [-1, 1], else displacements in cells
   int64_t batch, channels;
   int in[3], out[3], cells, points;
-  FastDivide by_x, by_y;  // of the points
+  Divisor by_x, by_y;  // of the points
   const T* positions;
   int64_t position_batch_stride, position_channel_stride;
   const T* image;    // [batch, channels, cells], read at the positions

@@ -21,7 +21,7 @@ struct UpwindGrid {
   int step[3];       // between neighbours in a plane of global memory
   int pitch[3];      // and in one of shared memory
   int cells, rows;
-  FastDivide by_width, by_height;
+  Divisor by_width, by_height;
   T courant[3];      // time step over spacing
   Ghost field, cotangent;
   bool periodic, conservative;

@@ -107,6 +107,8 @@ inline constexpr int64_t kUpwindMembers = 8;
 inline constexpr int64_t kUpwindThreadsWanted = 512;
 //   Cells of a line that one thread of the second-order adjoint walks; 4 more are evaluated for them.
 inline constexpr int kUpwindSegment = 16;
+//   Threads of a plane's adjoint: more would leave too few registers for its limiters.
+inline constexpr int kUpwindPullThreads = 512;
 //   States of steps that the backward pass keeps in all; beyond, it computes them again from checkpoints.
 inline constexpr int64_t kUpwindStateBytes = int64_t{256} << 20;
 

@@ -163,8 +163,6 @@
       "cuda/reduce.cu",
       "cuda/reduce_extremum.cu",
       "cuda/reduce_spread.cu",
-      "cuda/shape.cu",
-      "cuda/tensor_terms.cu"
       "cuda/sampling_plane.cu",
       "cuda/sampling_points.cu",
       "cuda/semi_lagrangian.cu",
@@ -173,6 +171,7 @@
       "cuda/softmax.cu",
       "cuda/spectral_diffusion.cu",
       "cuda/spectral_passes.cu",
+      "cuda/tensor_terms.cu",
       "cuda/tridiagonal.cu",
       "cuda/upwind.cu",
       "cuda/upwind_plane_vjp.cu",

@@ -120,11 +120,15 @@
       "cuda/fft_plan.cu",
       "cuda/fourier.cu",
       "cuda/graph.cu",
+      "cuda/half_spectra.cu",
       "cuda/kernel_table.cu",
+      "cuda/mesh_free.cu",
+      "cuda/mesh_free_gradient.cu",
       "cuda/queue.cu",
       "cuda/shape.cu",
       "cuda/spectral_diffusion.cu",
-      "cuda/spectral_passes.cu"
+      "cuda/spectral_passes.cu",
+      "cuda/stencil_diffusion.cu"
     ],
     "fluxion_cuda_host_sources": [
       "test/native/cuda/host_machine.cpp",

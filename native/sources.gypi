@@ -158,6 +158,10 @@
       "cuda/permutation.cu",
       "cuda/plane_index.cu",
       "cuda/pooling.cu",
+      "cuda/half_spectra.cu",
+      "cuda/kernel_table.cu",
+      "cuda/mesh_free.cu",
+      "cuda/mesh_free_gradient.cu",
       "cuda/queue.cu",
       "cuda/random.cu",
       "cuda/reduce.cu",
@@ -182,6 +186,7 @@
       "cuda/variable_faces.cu",
       "cuda/variable_sweep.cu",
       "cuda/variance.cu"
+      "cuda/stencil_diffusion.cu"
     ],
     "fluxion_cuda_host_sources": [
       "test/native/cuda/host_machine.cpp",

@@ -216,7 +216,7 @@ void Engine::run_update(OpId op, const void* params, std::span<const Operand> in
     const bool own = tensor->storage()->references == 1 && views[i].data == tensor->view().data;
     if (own) {
       views.push_back(TensorView(views[i]));
-    } else if (device_.capturing()) {
+    } else if (device_.pinned()) {
       fail(ErrorCode::Unsupported, infer.op(),
            format(
                "argument %zu must have memory of its own in a captured step: it is a view, or the "

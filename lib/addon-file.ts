@@ -1,33 +1,60 @@
+import path from 'node:path';
 import { FluxionError } from './errors';
 import { packageRoot } from './manifest';
 
-/** What a source build needs, and the command; ends every message about a missing or unfit binary. */
+/** Platforms whose binary is a package of its own, so that nobody downloads those of others. */
+const PACKAGES: Readonly<Record<string, string>> = { 'linux-arm64': 'fluxion-linux-arm64' };
+
 const REMEDY =
   'build it from source with `npx fluxion build`, which needs CMake and a C++20 compiler';
 
-/** The platform as binaries are chosen: linux-x64 with glibc 2.36, darwin-arm64. */
-export function platformName(): string {
-  const name = `${process.platform}-${process.arch}`;
-  if (process.platform !== 'linux') return name;
+const platform = `${process.platform}-${process.arch}`;
+
+/** The platform as binaries are chosen: 'linux-x64 with glibc 2.36', 'darwin-arm64'. */
+function platformName(): string {
+  if (process.platform !== 'linux') return platform;
   const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
-  return `${name} with ${header.glibcVersionRuntime ? `glibc ${header.glibcVersionRuntime}` : 'musl'}`;
+  const libc = header.glibcVersionRuntime ? `glibc ${header.glibcVersionRuntime}` : 'musl';
+  return `${platform} with ${libc}`;
 }
 
 function failure(cause: Error & { code?: string }): FluxionError {
-  const detail = cause.message.startsWith('No native build was found')
-    ? `this package has no binary for ${platformName()}; ${REMEDY}`
+  const package_ = PACKAGES[platform];
+  const missing = cause.message.startsWith('No native build was found');
+  const detail = missing
+    ? `there is no binary for ${platformName()}; ${package_ ? `run \`npm install ${package_}\`, or ` : ''}${REMEDY}`
     : cause.code === 'ERR_DLOPEN_DISABLED'
-      ? 'native addons are disabled; start Node.js with --allow-addons'
-      : `the binary cannot be loaded on ${platformName()} (${cause.message}); ${REMEDY}`;
+      ? 'native addons are disabled; start Node.js with --allow-addons (or without --no-addons)'
+      : `the binary cannot be loaded on ${platformName()} (${cause.message.trim()}); ${REMEDY}`;
   return new FluxionError('FLUXION_BACKEND_FAILURE', 'fluxion', detail, { cause });
 }
 
-/** Loads the addon: a local build (build/Release), else the binary in prebuilds/ that fits the platform. */
-export function loadAddon(): unknown {
+/** Folders that may hold build/Release or prebuilds/, the first choice first. */
+function* roots(): Generator<string> {
+  yield packageRoot;
+  const package_ = PACKAGES[platform];
+  if (!package_) return;
   try {
-    // eslint-disable-next-line @typescript-eslint/no-require-imports
-    return (require('node-gyp-build') as (root: string) => unknown)(packageRoot);
-  } catch (cause) {
-    throw failure(cause as Error);
+    yield path.dirname(require.resolve(`${package_}/package.json`));
+  } catch {
+    // it is not installed
   }
+}
+
+/**
+ * Loads the addon: a local build (build/Release), else the binary that fits the platform, of this package or of the
+ * platform's own.
+ */
+export function loadAddon(): unknown {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const load = require('node-gyp-build') as (root: string) => unknown;
+  let reason: unknown;
+  for (const root of roots()) {
+    try {
+      return load(root);
+    } catch (error) {
+      reason = error;
+    }
+  }
+  throw failure(reason as Error);
 }

@@ -4,7 +4,15 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -64,7 +72,10 @@ before(() => {
   mkdirSync(bin);
   mkdirSync(app);
   for (const tool of ['node', 'npm', 'npx', 'sh', 'env']) {
-    symlinkSync(realpathSync(tool === 'node' ? process.execPath : which(tool)), path.join(bin, tool));
+    symlinkSync(
+      realpathSync(tool === 'node' ? process.execPath : which(tool)),
+      path.join(bin, tool),
+    );
   }
   const tarball = pack(root);
   const start = performance.now();
@@ -98,34 +109,51 @@ test('import and require give the same objects', () => {
 test('a worker thread', () => assert.deepEqual(run('node', ['worker.cjs']), { sum: 6, code: 0 }));
 
 test('npx fluxion info', () => {
-  const { status, stdout } = spawnSync('npx', ['fluxion', 'info'], { cwd: app, env, encoding: 'utf8' });
+  const { status, stdout } = spawnSync('npx', ['fluxion', 'info'], {
+    cwd: app,
+    env,
+    encoding: 'utf8',
+  });
   assert.equal(status, 0);
   assert.match(stdout, /^device cpu/m);
 });
 
 test('npx fluxion build says what it needs', () => {
-  const { status, stderr } = spawnSync('npx', ['fluxion', 'build'], { cwd: app, env, encoding: 'utf8' });
+  const { status, stderr } = spawnSync('npx', ['fluxion', 'build'], {
+    cwd: app,
+    env,
+    encoding: 'utf8',
+  });
   assert.equal(status, 1);
   assert.match(stderr, /install CMake 3\.19 or newer and a C\+\+20 compiler/);
 });
 
-test('npx fluxion build compiles the sources of the tarball', { skip: !process.env.FLUXION_TEST_BUILD && 'minutes of compiling: set FLUXION_TEST_BUILD=1' }, () => {
-  const { status, stderr } = spawnSync('npx', ['fluxion', 'build'], {
-    cwd: app,
-    env: { ...process.env },
-    encoding: 'utf8',
-  });
-  assert.equal(status, 0, stderr);
-  assert.ok(existsSync(path.join(app, 'node_modules/fluxion/build/Release/fluxion.node')));
-  assert.ok(descends(run('node', ['train.cjs']).losses));
-});
+test(
+  'npx fluxion build compiles the sources of the tarball',
+  { skip: !process.env.FLUXION_TEST_BUILD && 'minutes of compiling: set FLUXION_TEST_BUILD=1' },
+  () => {
+    const { status, stderr } = spawnSync('npx', ['fluxion', 'build'], {
+      cwd: app,
+      env: { ...process.env },
+      encoding: 'utf8',
+    });
+    assert.equal(status, 0, stderr);
+    assert.ok(existsSync(path.join(app, 'node_modules/fluxion/build/Release/fluxion.node')));
+    assert.ok(descends(run('node', ['train.cjs']).losses));
+  },
+);
 
 /** A binary of Node.js from its npm package, or the reason why there is none. */
 function fetchNode(platform, arch, version) {
   const at = path.join(folder, `node-${arch}-${version}`);
   mkdirSync(at);
   const name = `node-${platform}-${arch}`;
-  const { status, stderr } = npm(at, ['install', '--ignore-scripts', '--force', `${name}@${version}`]);
+  const { status, stderr } = npm(at, [
+    'install',
+    '--ignore-scripts',
+    '--force',
+    `${name}@${version}`,
+  ]);
   if (status !== 0) return { reason: `${name}@${version}: ${stderr.trim().split('\n').at(-1)}` };
   return { node: path.join(at, 'node_modules', name, 'bin/node') };
 }
@@ -151,7 +179,10 @@ test('linux-arm64 trains to the same losses, under qemu', (t) => {
   }
   const { node, reason } = fetchNode('linux', 'arm64', '20');
   if (!node) return t.skip(reason);
-  execFileSync('npm', ['run', '--silent', 'pack:platform', '--', 'linux-arm64'], { cwd: root, stdio: 'ignore' });
+  execFileSync('npm', ['run', '--silent', 'pack:platform', '--', 'linux-arm64'], {
+    cwd: root,
+    stdio: 'ignore',
+  });
   cpSync(
     path.join(root, 'build/packages/fluxion-linux-arm64'),
     path.join(app, 'node_modules/fluxion-linux-arm64'),

@@ -40,7 +40,13 @@ same<typeof x, Tensor>(true);
 same<typeof x.dtype, DType>(true);
 same<ReturnType<Tensor['item']>, number>(true);
 same<Parameters<typeof matmul>, [a: Tensor, b: Tensor]>(true);
-tensor([[1, 2], [3, 4]], { dtype: 'int32' });
+tensor(
+  [
+    [1, 2],
+    [3, 4],
+  ],
+  { dtype: 'int32' },
+);
 tensor(new Float32Array(4), { shape: [2, 2] });
 
 // @ts-expect-error a dtype that there is not

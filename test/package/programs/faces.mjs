@@ -6,4 +6,6 @@ const cjs = createRequire(import.meta.url)('fluxion');
 const names = Object.keys(cjs);
 const other = names.filter((name) => esm[name] !== cjs[name]);
 const extra = Object.keys(esm).filter((name) => !names.includes(name));
-console.log(JSON.stringify({ count: names.length, other, extra, sum: esm.tensor([1, 2]).sum().item() }));
+console.log(
+  JSON.stringify({ count: names.length, other, extra, sum: esm.tensor([1, 2]).sum().item() }),
+);

@@ -15,4 +15,6 @@ const losses = Array.from({ length: 5 }, () => {
   return loss.item();
 });
 const { arch, version } = process;
-console.log(JSON.stringify({ losses, arch, node: version, instructionSet: config().instructionSet }));
+console.log(
+  JSON.stringify({ losses, arch, node: version, instructionSet: config().instructionSet }),
+);

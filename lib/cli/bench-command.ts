@@ -27,7 +27,7 @@ interface Measure {
   /** Work of a call in 10^9 of `unit`; none for a step whose work nobody counted. */
   work?: { amount: number; unit: string };
   /** Makes the inputs and gives the call. */
-  prepare(): () => unknown;
+  prepare: () => () => unknown;
 }
 
 const floats = (count: number) => ({ amount: (4 * count) / 1e9, unit: 'GB/s' });

@@ -117,7 +117,7 @@ test('the CUDA plug-in is the library of its package', () => {
   const name = `fluxion-cuda-${process.platform}-${process.arch}`;
   const at = path.join(folder, 'node_modules', name);
   mkdirSync(at, { recursive: true });
-  for (const file of ['index.js', 'package.json'])
+  for (const file of ['index.cjs', 'package.json'])
     cpSync(path.join(root, 'cuda', file), path.join(at, file));
   const program = `console.log(require(${JSON.stringify(path.join(root, 'dist/index.js'))}).devices()[1].reason)`;
   const env = { ...process.env };

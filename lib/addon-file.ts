@@ -18,15 +18,19 @@ function platformName(): string {
   return `${platform} with ${libc}`;
 }
 
-function failure(cause: Error & { code?: string }): FluxionError {
-  const package_ = PACKAGES[platform];
-  const missing = cause.message.startsWith('No native build was found');
-  const detail = missing
-    ? `there is no binary for ${platformName()}; ${package_ ? `run \`npm install ${package_}\`, or ` : ''}${REMEDY}`
-    : cause.code === 'ERR_DLOPEN_DISABLED'
-      ? 'native addons are disabled; start Node.js with --allow-addons (or without --no-addons)'
-      : `the binary cannot be loaded on ${platformName()} (${cause.message.trim()}); ${REMEDY}`;
-  return new FluxionError('FLUXION_BACKEND_FAILURE', 'fluxion', detail, { cause });
+function explain({ code, message }: Error & { code?: string }): string {
+  if (message.startsWith('No native build was found')) {
+    const package_ = PACKAGES[platform];
+    const install = package_ ? `run \`npm install ${package_}\`, or ` : '';
+    return `there is no binary for ${platformName()}; ${install}${REMEDY}`;
+  }
+  if (code === 'ERR_DLOPEN_DISABLED') {
+    return 'native addons are disabled; start Node.js with --allow-addons (or without --no-addons)';
+  }
+  if (code === 'ERR_DLOPEN_FAILED') {
+    return `the binary cannot be loaded on ${platformName()} (${message.trim()}); ${REMEDY}`;
+  }
+  return `the native addon cannot be loaded: ${message}`; // a setting in the environment that it refuses
 }
 
 /** Folders that may hold build/Release or prebuilds/, the first choice first. */
@@ -56,5 +60,7 @@ export function loadAddon(): unknown {
       reason = error;
     }
   }
-  throw failure(reason as Error);
+  throw new FluxionError('FLUXION_BACKEND_FAILURE', 'fluxion', explain(reason as Error), {
+    cause: reason,
+  });
 }

@@ -36,7 +36,7 @@ try {
   if (megabytes >= LIMIT_MB) failures.push(`the tarball has ${LIMIT_MB} MB or more`);
   run('publint', [tarball, '--strict']);
   run('attw', [tarball]);
-  run('tsc', ['-p', 'tsconfig.types.json']);
+  run('tsc', ['-p', 'tsconfig.consumer.json']);
 } finally {
   rmSync(folder, { recursive: true });
 }

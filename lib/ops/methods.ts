@@ -105,3 +105,6 @@ for (const [name, run] of Object.entries(methods)) {
     writable: true,
   });
 }
+
+// Without an export of a value the bundler takes this file for CommonJS and wraps all that it imports.
+export {};

@@ -5,13 +5,11 @@
 //     a b = a dup(re b) + swap(a) dup(im b) (-1, 1, ...),
 // two shuffles and a fused multiply-add more than a real product; all are bound by memory, 24 bytes an
 // element of complex64. Quotients are scaled by max(|re b|, |im b|), so that |b|^2 neither overflows nor vanishes.
-#include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <limits>
 #include <type_traits>
 #include <utility>
 
+#include "cpu/far_modulus.h"
 #include "cpu/kernel.h"
 #include "ops/complex.h"
 #include "ops/elementwise.h"
@@ -210,23 +208,7 @@ void divide(const Kernel& k) {
   for_chunks(k, 0, 2, nullptr, pairs_binary<Divide, T>);
 }
 
-// sqrt(re^2 + im^2) where the squares leave the range: in double, or of parts scaled by a power of two, which is exact.
-// As in C, infinity wins over NaN. Not std::hypot, whose symbol would raise the glibc floor from 2.34 to 2.35.
-double far_modulus(float re, float im) {
-  if (std::isinf(re) || std::isinf(im)) return std::numeric_limits<double>::infinity();
-  const double x = re, y = im;
-  return std::sqrt(x * x + y * y);
-}
-double far_modulus(double re, double im) {
-  if (std::isinf(re) || std::isinf(im)) return std::numeric_limits<double>::infinity();
-  const double larger = std::max(std::fabs(re), std::fabs(im));
-  if (!(larger > 0)) return std::fabs(re + im);  // zero or NaN
-  const int power = std::ilogb(larger);
-  const double x = std::scalbn(re, -power), y = std::scalbn(im, -power);
-  return std::scalbn(std::sqrt(x * x + y * y), power);
-}
-
-// sqrt(re^2 + im^2).
+// sqrt(re^2 + im^2); far_modulus where the squares leave the range.
 template <class T>
 void modulus_chunk(const void*, void* out, const void* const* in, int64_t n) {
   constexpr T kTiny = std::is_same_v<T, float> ? T(1e-30) : T(1e-290),

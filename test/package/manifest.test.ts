@@ -72,3 +72,14 @@ test('the tarball holds what users need and nothing else', () => {
     files.filter((file) => /\.(so|o|map|tgz)$/.test(file) && file !== 'native/exports.map'),
   ).toEqual([]);
 });
+
+test('the bundle keeps the names of classes: errors and summaries show them', () => {
+  const program = `const fluxion = require(${JSON.stringify(path.join(root, 'dist/index.js'))});
+    const isClass = (value) => typeof value === 'function' && /^class\\b/.test(String(value));
+    const found = [fluxion, fluxion.nn, fluxion.optim, fluxion.models, fluxion.data, fluxion.train]
+      .flatMap((part) => Object.entries(part).filter(([, value]) => isClass(value)));
+    const renamed = found.filter(([name, value]) => value.name !== name).map(([name]) => name);
+    console.log(JSON.stringify({ many: found.length > 60, renamed }));`;
+  const stdout = execFileSync(process.execPath, ['-e', program], { encoding: 'utf8' });
+  expect(JSON.parse(stdout)).toEqual({ many: true, renamed: [] });
+});

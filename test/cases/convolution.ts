@@ -232,14 +232,11 @@ const CONV: Case[] = [
   ...convCase([1, 2, 9, 40], [2, 1, 7, 7], { padding: 3, groups: 2 }),
   ...convCase([2, 2, 5, 36], [4, 1, 3, 3], { padding: 1, groups: 2, stride: [1, 2] }),
   ...convCase([1, 2, 7, 20], [2, 1, 3, 3], { padding: 2, groups: 2, dilation: 2 }),
-<<<<<<< HEAD
   ...convCase([1, 2, 35, 68], [2, 1, 3, 3], { padding: [0, 2], groups: 2 }),
   ...convCase([9, 3, 4, 5], [3, 1, 5, 5], { padding: [2, 4], groups: 3 }),
-=======
   // both gradients at once: rows wider than a table of strips, other paddings, an even number of rows
   ...convCase([1, 2, 3, 1043], [2, 1, 3, 3], { padding: 1, groups: 2 }),
   ...convCase([2, 3, 4, 18], [3, 1, 3, 3], { padding: [2, 0], groups: 3 }),
->>>>>>> wt-dense
 ];
 
 const LINES: Case[] = (

@@ -152,8 +152,6 @@
       "cuda/pooling.cu",
       "cuda/queue.cu",
       "cuda/random.cu",
-      "cuda/shape.cu",
-      "cuda/tensor_terms.cu"
       "cuda/sampling_plane.cu",
       "cuda/sampling_points.cu",
       "cuda/semi_lagrangian.cu",
@@ -161,6 +159,7 @@
       "cuda/shape_index.cu",
       "cuda/spectral_diffusion.cu",
       "cuda/spectral_passes.cu",
+      "cuda/tensor_terms.cu",
       "cuda/tridiagonal.cu",
       "cuda/upwind.cu",
       "cuda/upwind_plane_vjp.cu",

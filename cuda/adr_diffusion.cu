@@ -67,7 +67,8 @@ template <class T, class Field>
 __device__ void transport_plane(const LinePlane<T, Field>& plane, const Sampling<T>& s, T* to) {
   const int64_t index = blockIdx.x;
   const T* image = s.image + index * s.cells;
-  const T* positions = s.positions_of(index / s.channels, index % s.channels);
+  const Split at = split(index, s.channels);
+  const T* positions = s.positions_of(at.whole, at.rest);
   for (int p = threadIdx.x; p < s.points; p += blockDim.x) {
     Taps<T, 2, 2, false> taps;
     find_taps(s, positions, p, taps);

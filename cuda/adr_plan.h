@@ -26,7 +26,7 @@ struct DiffusionLines {
   int64_t table_size;
 
   __device__ LineTable<T> along(int64_t plane, int axis) const {
-    return LineTable<T>::at(tables + (plane % channels * 2 + axis) * table_size,
+    return LineTable<T>::at(tables + (int64_t{split(plane, channels).rest} * 2 + axis) * table_size,
                             axis == 0 ? columns : rows, wall);
   }
 };

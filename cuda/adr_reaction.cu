@@ -28,9 +28,10 @@ struct TilePlace {
 template <class T>
 __device__ __forceinline__ TilePlace place_of(const ReactionArgs<T>& args, int64_t tile) {
   const AdrSizes& s = args.reaction.size;
-  const int64_t pixels = s.rows * s.columns, pixel = tile % args.tiles * args.tile;
+  const Split at = split(tile, args.tiles);
+  const int64_t pixels = s.rows * s.columns, pixel = int64_t{at.rest} * args.tile;
   const int64_t left = pixels - pixel;
-  return {tile / args.tiles * s.channels * pixels + pixel,
+  return {at.whole * s.channels * pixels + pixel,
           static_cast<int>(left < args.tile ? left : args.tile)};
 }
 
@@ -41,7 +42,8 @@ __device__ void load_tile(const ReactionArgs<T>& args, const T* field, const Til
   const AdrSizes& s = args.reaction.size;
   const int64_t pixels = s.rows * s.columns;
   for (int i = threadIdx.x; i < s.channels * args.tile; i += blockDim.x) {
-    const int channel = i / args.tile, p = i % args.tile;
+    const Split at = split(i, args.tile);
+    const int channel = static_cast<int>(at.whole), p = at.rest;
     to[channel * args.pitch + p] =
         p < place.valid ? field[place.first + channel * pixels + p] : T(0);
   }

@@ -72,7 +72,8 @@ __global__ void __launch_bounds__(kFftThreads)
     fft_line(plan, line, [&](int j) { return line(j); });
   }
   __syncthreads();
-  for (int e = static_cast<int>(threadIdx.x); e < count * map.to; e += static_cast<int>(blockDim.x)) {
+  for (int e = static_cast<int>(threadIdx.x); e < count * map.to;
+       e += static_cast<int>(blockDim.x)) {
     const int slow = tile.across_out ? by_lines.of(e) : tile.by_results.of(e);
     const int fast = e - slow * (tile.across_out ? count : map.to);
     const int l = tile.across_out ? fast : slow, k = tile.across_out ? slow : fast;
@@ -136,8 +137,20 @@ __global__ void long_scatter(LineMap<T> map, LineSpace space, int64_t first, int
 template <class T>
 LineMap<T> plain_map(int64_t n) {
   const int size = static_cast<int>(n);
-  return {LineKind::complex_line, false, size, size, 0,       size,    size,
-          T(1),                   T(1),  T(1), T(1), nullptr, nullptr, nullptr};
+  return {LineKind::complex_line,
+          false,
+          size,
+          size,
+          0,
+          size,
+          size,
+          T(1),
+          T(1),
+          T(1),
+          T(1),
+          nullptr,
+          nullptr,
+          nullptr};
 }
 
 template <class T>
@@ -147,17 +160,18 @@ void launch_tiles(const Kernel& call, const LineMap<T>& map, const LineSpace& sp
   const int threads = std::max(kFftBlock, plan.group), groups = threads / plan.group;
   const size_t line_bytes = static_cast<size_t>(plan.pitch) * sizeof(Point<T>) + 16;
   const auto fitting = static_cast<int>((call.shared_limit() - 64) / line_bytes);
-  Tile tile{std::min(groups, fitting), space.inner > 1 && space.in_inner < space.in_step,
-            space.inner > 1 && space.out_inner < space.out_step, Divisor(map.points),
-            Divisor(std::max(map.to, 1))};
+  Tile tile{std::min(groups, fitting),
+            space.inner > 1 && space.in_inner<space.in_step, space.inner> 1 &&
+                space.out_inner < space.out_step,
+            Divisor(map.points), Divisor(std::max(map.to, 1))};
   if (tile.across_in || tile.across_out) {
     const int run = kFftRunBytes / static_cast<int>(sizeof(Point<T>));
     tile.lines = std::min(std::max(groups, run), fitting);
   }
   const size_t shared = shared_bytes<Point<T>>(int64_t{tile.lines} * plan.pitch) +
                         2 * shared_bytes<int64_t>(tile.lines);
-  call.launch(fft_tile<T>, {blocks_of(space.lines(), tile.lines), threads, shared}, plan, map, space,
-              twist, tile, in, out);
+  call.launch(fft_tile<T>, {blocks_of(space.lines(), tile.lines), threads, shared}, plan, map,
+              space, twist, tile, in, out);
 }
 
 // n = n1 n2, both held by blocks, n1 as near to the root as possible; 0: there are none.
@@ -172,7 +186,8 @@ int64_t split(const Kernel& call, int64_t n, size_t element) {
 
 // `lines` lines of n points in a, transformed into b; a is used.
 template <class T>
-void four_steps(const Kernel& call, int64_t n, int64_t n1, int64_t lines, Point<T>* a, Point<T>* b) {
+void four_steps(const Kernel& call, int64_t n, int64_t n1, int64_t lines, Point<T>* a,
+                Point<T>* b) {
   const int64_t n2 = n / n1;
   const Twist<T> twist{root_table<T>(call, n, 1, std::min(kTwistLow, n)),
                        root_table<T>(call, n, kTwistLow, blocks_of(n, kTwistLow))};
@@ -194,8 +209,7 @@ void long_lines(const Kernel& call, const LineMap<T>& map, const LineSpace& spac
     n1 = split(call, length, sizeof(T));
   }
   const Point<T>* chirp = convolution ? chirp_table<T>(call, map.points) : nullptr;
-  const Point<T>* spectrum =
-      convolution ? chirp_spectrum<T>(call, map.points, length) : nullptr;
+  const Point<T>* spectrum = convolution ? chirp_spectrum<T>(call, map.points, length) : nullptr;
   const int64_t bytes = 2 * length * static_cast<int64_t>(sizeof(Point<T>));
   const int64_t chunk = std::clamp<int64_t>(kFftScratchBytes / bytes, 1, space.lines());
   auto* a = call.scratch<Point<T>>(chunk * length);
@@ -246,9 +260,14 @@ void fill_rotations(int64_t n, Point<T>* to) {
 
 LineSpace line_space(int64_t outer, int64_t inner, int64_t from, int64_t to, int from_parts,
                      int to_parts) {
-  return {outer,        inner,
-          from * inner * from_parts, from_parts, inner * from_parts,
-          to * inner * to_parts,     to_parts,   inner * to_parts};
+  return {outer,
+          inner,
+          from * inner * from_parts,
+          from_parts,
+          inner * from_parts,
+          to * inner * to_parts,
+          to_parts,
+          inner * to_parts};
 }
 
 template <class T>
@@ -294,9 +313,10 @@ void transform_lines(const Kernel& call, const LineMap<T>& map, const LineSpace&
   }
 }
 
-#define FLUXION_FFT_LINES(T)                                                                      \
-  template LineMap<T> line_map<T>(const Kernel&, LineKind, bool, int64_t, int64_t, int64_t);      \
-  template void transform_lines<T>(const Kernel&, const LineMap<T>&, const LineSpace&, const T*, T*);
+#define FLUXION_FFT_LINES(T)                                                                     \
+  template LineMap<T> line_map<T>(const Kernel&, LineKind, bool, int64_t, int64_t, int64_t);     \
+  template void transform_lines<T>(const Kernel&, const LineMap<T>&, const LineSpace&, const T*, \
+                                   T*);
 FLUXION_FFT_LINES(float)
 FLUXION_FFT_LINES(double)
 #undef FLUXION_FFT_LINES

@@ -179,10 +179,10 @@ FftPlan<T> fft_plan(const Kernel& call, int64_t n) {
   return plan;
 }
 
-#define FLUXION_FFT_PLAN(T)                                                                     \
-  template const Point<T>* root_table<T>(const Kernel&, int64_t, int64_t, int64_t);             \
-  template const Point<T>* chirp_table<T>(const Kernel&, int64_t);                              \
-  template const Point<T>* chirp_spectrum<T>(const Kernel&, int64_t, int64_t);                  \
+#define FLUXION_FFT_PLAN(T)                                                         \
+  template const Point<T>* root_table<T>(const Kernel&, int64_t, int64_t, int64_t); \
+  template const Point<T>* chirp_table<T>(const Kernel&, int64_t);                  \
+  template const Point<T>* chirp_spectrum<T>(const Kernel&, int64_t, int64_t);      \
   template FftPlan<T> fft_plan<T>(const Kernel&, int64_t);
 FLUXION_FFT_PLAN(float)
 FLUXION_FFT_PLAN(double)

@@ -28,15 +28,15 @@ void transform(const FourierParams& p, FourierKind kind, const Kernel& call) {
     if (!last && !buffers[i % 2]) buffers[i % 2] = call.scratch<T>(schedule.buffer * blocks);
     T* to = last ? call.out(0).as<T>() : buffers[i % 2];
     if (!to) return;
-    LineMap<T> map = line_map<T>(call, line_kind(s.kind), s.kind == FourierKind::inverse, s.n,
-                                 s.from, s.to);
+    LineMap<T> map =
+        line_map<T>(call, line_kind(s.kind), s.kind == FourierKind::inverse, s.n, s.from, s.to);
     map.scale = last ? static_cast<T>(p.scale) : T(1);
     map.mirrored = static_cast<T>(p.mirrored);
     const int from_parts = s.kind == FourierKind::to_half ? 1 : 2;
     const int to_parts = s.kind == FourierKind::from_half ? 1 : 2;
-    transform_lines<T>(
-        call, map, line_space(s.outer * blocks, s.inner, s.from, s.to, from_parts, to_parts), from,
-        to);
+    transform_lines<T>(call, map,
+                       line_space(s.outer * blocks, s.inner, s.from, s.to, from_parts, to_parts),
+                       from, to);
     from = to;
   }
 }
@@ -77,8 +77,8 @@ void k_trigonometric(const TrigonometricParams& params, const Kernel& call) {
     int64_t outer = 1, inner = 1;
     for (int d = 0; d < dim; ++d) outer *= shape[d];
     for (int d = dim + 1; d < shape.ndim; ++d) inner *= shape[d];
-    LineMap<T> map = line_map<T>(call, line_kind(params.kind), false, params.length, shape[dim],
-                                 params.size);
+    LineMap<T> map =
+        line_map<T>(call, line_kind(params.kind), false, params.length, shape[dim], params.size);
     map.scale = static_cast<T>(params.scale);
     map.end_in = static_cast<T>(params.end_in);
     map.end_out = static_cast<T>(params.end_out);

@@ -81,9 +81,12 @@ bool Queue::update(Graph* graph, int index, const void* params) {
   Graph::Captured& captured = graph->launches[static_cast<size_t>(index)];
   std::memcpy(captured.params.data(), params, captured.params.size());
   updating_ = graph;
+  updated_lists_ = &captured.lists;
+  list_at_ = 0;
   update_at_ = captured.first_kernel;
   run(captured.args(), graph->arena);
   updating_ = nullptr;
+  updated_lists_ = nullptr;
   return update_at_ == captured.first_kernel + captured.kernels && !failed_.load();
 }
 

@@ -13,7 +13,8 @@ class Graph {
     OpId op;
     std::vector<unsigned char> params;
     std::vector<TensorView> inputs, outputs;
-    std::vector<double> numbers;  // of scalar inputs, two for each input
+    std::vector<double> numbers;     // of scalar inputs, two for each input
+    std::vector<const void*> lists;  // that its kernels read, in their order
     size_t first_kernel;
     size_t kernels;
 

@@ -409,8 +409,14 @@ const void* Queue::table(const std::string& key, size_t bytes,
 }
 
 const void* Queue::list(const void* values, size_t bytes) {
-  if (updating_) return scratch(bytes);  // the graph has its own
-  if (capturing_) return permanent(values, bytes);
+  if (updating_) {  // the inputs are those of the capture, and so is what is made of them
+    return list_at_ < updated_lists_->size() ? (*updated_lists_)[list_at_++] : nullptr;
+  }
+  if (capturing_) {
+    const void* kept = permanent(values, bytes);
+    capturing_->launches.back().lists.push_back(kept);
+    return kept;
+  }
   void* memory = scratch(bytes);
   if (memory) upload(memory, values, bytes);
   return memory;

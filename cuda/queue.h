@@ -135,6 +135,8 @@ class Queue {
   std::unique_ptr<Graph> capturing_;
   Graph* updating_ = nullptr;
   size_t update_at_ = 0;
+  const std::vector<const void*>* updated_lists_ = nullptr;  // of the launch that is being updated
+  size_t list_at_ = 0;
 };
 
 }  // namespace fluxion::cuda

@@ -20,7 +20,8 @@ template <class T, int K>
 __global__ void __launch_bounds__(kSampleThreads) gather_plane(Sampling<T> s, int group,
                                                                int64_t groups) {
   SharedMemory memory;
-  const int64_t field = blockIdx.x / groups, first = blockIdx.x % groups * group;
+  const Split block = split(blockIdx.x, groups);
+  const int64_t field = block.whole, first = int64_t{block.rest} * group;
   const int count = static_cast<int>(s.channels - first < group ? s.channels - first : group);
   const int64_t channel = field * s.channels + first;
   Shared<T> planes = memory.take<T>(group * s.cells);
@@ -51,7 +52,8 @@ __global__ void __launch_bounds__(1024) scatter_plane(Sampling<T> s) {
   const SharedSink<T> sink{memory.take<Word>(s.cells), memory.take<Word>(s.cells),
                            memory.take<unsigned>(words)};
   const Shared<Bits> room = memory.take<Bits>(1024 / kWarp);
-  const int64_t plane = blockIdx.x, field = plane / s.channels, channel = plane % s.channels;
+  const int64_t plane = blockIdx.x;
+  const Split at = split(plane, s.channels);
   const T* carried = s.carried + plane * s.points;
   for (int i = threadIdx.x; i < s.cells; i += blockDim.x) sink.low[i] = sink.high[i] = 0;
   for (int i = threadIdx.x; i < words; i += blockDim.x) sink.marks[i] = 0;
@@ -62,7 +64,7 @@ __global__ void __launch_bounds__(1024) scatter_plane(Sampling<T> s) {
     if (bits > largest && finite_value(value)) largest = bits;
   }
   const FixedScale<T> scale = FixedScale<T>::of(block_max(largest, room), s.points);
-  const T* positions = s.positions_of(field, channel);
+  const T* positions = s.positions_of(at.whole, at.rest);
   for (int p = threadIdx.x; p < s.points; p += blockDim.x) {
     Taps<T, K, 2, SLOPES> taps;
     find_taps(s, positions, p, taps);

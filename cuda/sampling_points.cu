@@ -25,12 +25,11 @@ struct GatherPoints {
 template <class T, int K, int AXES, bool SLOPES>
 __global__ void __launch_bounds__(kSamplePointThreads) gather_point(GatherPoints<T> args) {
   const Sampling<T>& s = args.s;
-  const int64_t item = static_cast<int64_t>(blockIdx.x) / args.tiles;
-  const int64_t point =
-      static_cast<int64_t>(blockIdx.x) % args.tiles * blockDim.x + threadIdx.x;
+  const Split block = split(blockIdx.x, args.tiles), at = split(block.whole, args.chunks);
+  const int64_t item = block.whole, point = int64_t{block.rest} * blockDim.x + threadIdx.x;
   if (point >= s.points) return;
   const int p = static_cast<int>(point);
-  const int64_t field = item / args.chunks, first = item % args.chunks * args.chunk;
+  const int64_t field = at.whole, first = at.rest * args.chunk;
   const int64_t last = first + args.chunk < s.channels ? first + args.chunk : s.channels;
   Taps<T, K, AXES, SLOPES> taps;
   find_taps(s, s.positions_of(field, first), p, taps);
@@ -81,9 +80,9 @@ __global__ void __launch_bounds__(kSamplePointThreads) find_largest(ScatterPoint
   using Bits = typename FixedPoint<T>::Bits;
   SharedMemory memory;
   const Shared<Bits> room = memory.take<Bits>(kSamplePointThreads / kWarp);
-  const int64_t plane = static_cast<int64_t>(blockIdx.x) / args.tiles;
+  const Split block = split(blockIdx.x, args.tiles);
+  const int64_t plane = block.whole, p = int64_t{block.rest} * blockDim.x + threadIdx.x;
   const T* carried = args.s.carried + (args.first + plane) * args.s.points;
-  const int64_t p = static_cast<int64_t>(blockIdx.x) % args.tiles * blockDim.x + threadIdx.x;
   Bits largest = 0;
   if (p < args.s.points && finite_value(carried[p])) largest = FixedPoint<T>::bits_of(carried[p]);
   largest = block_max(largest, room);
@@ -108,13 +107,14 @@ template <class T, int K, int AXES>
 __global__ void __launch_bounds__(kSamplePointThreads) scatter_point(ScatterPoints<T> args) {
   using Word = typename FixedPoint<T>::Word;
   const Sampling<T>& s = args.s;
-  const int64_t here = static_cast<int64_t>(blockIdx.x) / args.tiles, plane = args.first + here;
-  const int64_t point =
-      static_cast<int64_t>(blockIdx.x) % args.tiles * blockDim.x + threadIdx.x;
+  const Split block = split(blockIdx.x, args.tiles);
+  const int64_t here = block.whole, plane = args.first + here;
+  const int64_t point = int64_t{block.rest} * blockDim.x + threadIdx.x;
   if (point >= s.points) return;
   const int p = static_cast<int>(point);
   Taps<T, K, AXES, false> taps;
-  find_taps(s, s.positions_of(plane / s.channels, plane % s.channels), p, taps);
+  const Split at = split(plane, s.channels);
+  find_taps(s, s.positions_of(at.whole, at.rest), p, taps);
   const FixedScale<T> scale = FixedScale<T>::of(args.largest[here], s.points);
   const T carried = scale.scaled(s.carried[plane * s.points + p]);
   unsigned* marks = args.marks + here * args.words;
@@ -131,8 +131,8 @@ __global__ void __launch_bounds__(kSamplePointThreads) scatter_point(ScatterPoin
 template <class T>
 __global__ void finish_sums(ScatterPoints<T> args) {
   using Word = typename FixedPoint<T>::Word;
-  const int64_t here = static_cast<int64_t>(blockIdx.x) / args.tiles;
-  const int64_t at = static_cast<int64_t>(blockIdx.x) % args.tiles * blockDim.x + threadIdx.x;
+  const Split block = split(blockIdx.x, args.tiles);
+  const int64_t here = block.whole, at = int64_t{block.rest} * blockDim.x + threadIdx.x;
   if (at >= args.s.cells) return;
   const int cell = static_cast<int>(at);
   const int64_t i = here * args.s.cells + cell;

@@ -84,7 +84,8 @@ class Step {
   void forward(const T* u, T* out) {
     const int fused = fused_axes();
     if (!fused) return diffuse_long<T>(p_, call_, grid_, nullptr, u, out, nullptr);
-    for (int axis = grid_.dims - 1; axis >= fused; --axis, u = out) column_pass(axis, true, true, u, out);
+    for (int axis = grid_.dims - 1; axis >= fused; --axis, u = out)
+      column_pass(axis, true, true, u, out);
     SpectralBox<T> s = rows_box(fused);
     call_.launch(spectral_step<T>, box_grid(s), s, u, out);
     for (int axis = fused; axis < grid_.dims; ++axis) column_pass(axis, false, false, out, out);
@@ -198,7 +199,8 @@ class Step {
   int fused_axes() const {
     for (int fused = grid_.dims; fused > 0; --fused) {
       if (!possible(fused)) continue;
-      const int64_t cells = grid_.n[0] * (fused > 1 ? grid_.n[1] : 1) * (fused > 2 ? grid_.n[2] : 1);
+      const int64_t cells =
+          grid_.n[0] * (fused > 1 ? grid_.n[1] : 1) * (fused > 2 ? grid_.n[2] : 1);
       if (cells * boxes_ * static_cast<int64_t>(sizeof(T)) > int64_t{1} << 20) continue;
       if (shared_of(rows_box(fused), boxes_) <= call_.shared_limit()) return fused;
     }
@@ -225,7 +227,6 @@ class Step {
     s.chunks = blocks_of(s.inner, width);
     s.height = axis == 1 ? s.rows : 1;
     s.depth = axis == 2 ? s.rows : 1;
-    if (axis == 2) s.pitch = s.width;  // rows of a volume with planes of one row
     s.wide = s.inner % kWide == 0 && s.width % kWide == 0 && s.pitch % kWide == 0 && aligned_;
     finish(s, axis, axis + 1);
     return s;
@@ -238,8 +239,8 @@ class Step {
     }
     SpectralBox<T> s = columns_box(axis, width);
     s.scaled = scaled;
-    s.phases = analyse ? (axis == 1 ? kAnalyseY : kAnalyseZ)
-                       : (axis == 1 ? kSynthesiseY : kSynthesiseZ);
+    s.phases =
+        analyse ? (axis == 1 ? kAnalyseY : kAnalyseZ) : (axis == 1 ? kSynthesiseY : kSynthesiseZ);
     const int64_t outer = grid_.batch * grid_.channels * grid_.cells / (s.rows * s.inner);
     call_.launch(spectral_step<T>, {outer * s.chunks, threads_, shared_of(s, 1)}, s, from, to);
   }

@@ -180,11 +180,11 @@ void diffuse_long(const SpectralDiffusionParams& p, const Kernel& call, const Sp
   }
 }
 
-#define FLUXION_SPECTRAL(T)                                                                        \
-  template DiffusionSymbol<T> diffusion_symbol<T>(const SpectralDiffusionParams&, const Kernel&,   \
-                                                  const SpectralGrid&);                            \
-  template void diffuse_long<T>(const SpectralDiffusionParams&, const Kernel&, const SpectralGrid&, \
-                                const T*, const T*, T*, double*);
+#define FLUXION_SPECTRAL(T)                                                                      \
+  template DiffusionSymbol<T> diffusion_symbol<T>(const SpectralDiffusionParams&, const Kernel&, \
+                                                  const SpectralGrid&);                          \
+  template void diffuse_long<T>(const SpectralDiffusionParams&, const Kernel&,                   \
+                                const SpectralGrid&, const T*, const T*, T*, double*);
 FLUXION_SPECTRAL(float)
 FLUXION_SPECTRAL(double)
 #undef FLUXION_SPECTRAL

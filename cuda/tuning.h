@@ -69,6 +69,34 @@ inline constexpr int kConvPointsPlane = 256;
 inline constexpr int kDepthwiseColumnsLog = 6;
 inline constexpr int kDepthwiseBlocks = 4;
 
+// Reductions (device/fold.cuh). Blocks of 256 threads; about eight of them on each of the 132 multiprocessors of
+// an H200 are wanted, so that fewer outputs are cut into slices, of no fewer elements than pay for the second
+// launch. The order of the additions follows from these numbers and the shape. Not tuned.
+inline constexpr int kFoldThreads = 256;
+inline constexpr int kFoldBlocks = 1056;
+inline constexpr int kFoldSliceElements = 8192;
+inline constexpr int kFoldShortRun = 32;    // shorter runs of several are folded element by element
+inline constexpr int kFoldBlockRun = 4096;  // from here on a block folds an output, below a warp
+
+// Lines in registers (device/line.cuh): elements of a thread, and the threads of a block of short lines. Eight
+// elements of float32 are two loads of 16 bytes under way in each thread. Not tuned.
+inline constexpr int kLineElements = 8;
+inline constexpr int kLineThreads = 256;
+inline constexpr int kLongLineThreads = 512;  // of a line that is read in loops
+
+// Normalisation: threads of a pass over planes; which groups one block normalises; blocks that share the rows of
+// a layer's gradients, two for each multiprocessor of an H200. Not tuned.
+inline constexpr int kNormThreads = 256;
+inline constexpr int kNormNearElements = 8192;  // groups up to here stay in shared memory however few there are,
+inline constexpr int kNormNearBlocks = 66;      // larger ones where they are for half of the multiprocessors
+inline constexpr int kNormSlices = 264;
+
+// Running sums: elements of a chunk that pays for another visit, by a block or, where lines lie side by side, by
+// a thread, which then adds up to kScanChunks totals itself. Not tuned.
+inline constexpr int kScanThreads = 256;
+inline constexpr int kScanElements = 4096;
+inline constexpr int kScanColumn = 256;
+inline constexpr int kScanChunks = 64;
 // Resampling: elements that an output reads at most in one pass over all axes; two cubic windows are 16, three
 // linear ones 8. Not tuned.
 inline constexpr int64_t kFusedWindow = 64;
@@ -81,6 +109,8 @@ inline constexpr int64_t kUpwindMembers = 8;
 inline constexpr int64_t kUpwindThreadsWanted = 512;
 //   Cells of a line that one thread of the second-order adjoint walks; 4 more are evaluated for them.
 inline constexpr int kUpwindSegment = 16;
+//   Threads of a plane's adjoint: more would leave too few registers for its limiters.
+inline constexpr int kUpwindPullThreads = 512;
 //   States of steps that the backward pass keeps in all; beyond, it computes them again from checkpoints.
 inline constexpr int64_t kUpwindStateBytes = int64_t{256} << 20;
 
@@ -105,5 +135,10 @@ inline constexpr int kFftRunBytes = 128;
 inline constexpr int64_t kSpectralCells = 4096;
 // Scratch of transforms of lines beyond a block's memory: as many lines at a time as fit in it (one at least).
 inline constexpr int64_t kFftScratchBytes = int64_t{256} << 20;
+
+// Mesh-free convolutions: threads (bins) of a block of the sums over channels, and bytes of spectra that are worked
+// on together: two thirds of the 60 MB of L2 of an H200. Not tuned on a GPU.
+inline constexpr int kMeshFreeThreads = 128;
+inline constexpr int64_t kMeshFreeSpectra = int64_t{40} << 20;
 
 }  // namespace fluxion::cuda

@@ -31,13 +31,11 @@ struct DirectStep {
 template <class T, int V, int kDims, bool kConservative>
 __global__ void __launch_bounds__(kUpwindThreads) direct_step(DirectStep<T> args) {
   const UpwindGrid<T>& grid = args.grid;
-  const int64_t block = blockIdx.x;
-  const int tile = static_cast<int>(block % args.tiles);
-  const int64_t item = block / args.tiles, group = item / args.chunks;
-  const int64_t first = item % args.chunks * args.members;
+  const Split block = split(blockIdx.x, args.tiles), item = split(block.whole, args.chunks);
+  const int64_t group = item.whole, first = item.rest * args.members;
   const int64_t last = first + args.members < args.groups.members ? first + args.members
                                                                   : args.groups.members;
-  const int64_t vector = static_cast<int64_t>(tile) * blockDim.x + threadIdx.x;
+  const int64_t vector = int64_t{block.rest} * blockDim.x + threadIdx.x;
   if (vector * V >= grid.cells) return;
   const UpwindCell c = cell_of(grid, static_cast<int>(vector * V), grid.step);
   const Flow<T> flow = args.flow.of(group);
@@ -47,7 +45,7 @@ __global__ void __launch_bounds__(kUpwindThreads) direct_step(DirectStep<T> args
   for (int k = 0; k < kDims; ++k) {
 #pragma unroll
     for (int i = 0; i < V; ++i) {
-      const int number = c.number + i, at = k == 0 ? c.at[0] + i : c.at[k];
+      const int number = c.number + i, at = k == 0 ? c.x + i : c.at(k);
       if constexpr (kConservative) {
         above[k][i] = face_velocity(grid, flow, k, number, at) * (grid.courant[k] / 2);
         below[k][i] = k == 0 && i > 0
@@ -175,8 +173,8 @@ struct GlobalStage {
 template <class T, Reconstruction R>
 __global__ void __launch_bounds__(kUpwindThreads) global_stage(GlobalStage<T> args) {
   const UpwindGrid<T>& grid = args.grid;
-  const int64_t block = blockIdx.x, plane = block / args.tiles;
-  const int64_t i = block % args.tiles * blockDim.x + threadIdx.x;
+  const Split block = split(blockIdx.x, args.tiles);
+  const int64_t plane = block.whole, i = int64_t{block.rest} * blockDim.x + threadIdx.x;
   if (i >= grid.cells) return;
   const Flow<T> flow = args.flow.of(args.groups.group_of(plane));
   const UpwindCell c = cell_of(grid, static_cast<int>(i), grid.step);

@@ -48,7 +48,11 @@ inline int64_t cells_of(const Shape& u) {
 }
 
 inline PlaneGroups plane_groups(const VelocityGroups& groups) {
-  return {groups.channels, groups.per_batch, groups.per_channel, groups.groups, groups.members};
+  const int64_t channels = groups.channels;
+  const int64_t group_step = groups.per_channel ? 1 : groups.per_batch ? channels : 0;
+  const int64_t member_step = groups.per_channel ? channels : 1;
+  return {groups.groups, groups.members, group_step, member_step, channels, groups.per_batch,
+          groups.per_channel};
 }
 
 // The velocities of all groups: that of group i begins at data + i * stride.

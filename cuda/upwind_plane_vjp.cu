@@ -30,12 +30,13 @@ class PlaneBlock {
         a_(memory.take<T>(work.room)),
         b_(memory.take<T>(work.room)),
         c_(memory.take<T>(work.room)),
-        sums_(memory.take<double>(1024 / kWarp)),
+        sums_(memory.take<double>(kUpwindPullThreads / kWarp)),
         states_(work.memory + blockIdx.x * work.states.slots() * work.op.grid.cells) {}
 
   __device__ void run(int64_t item) {
     const VelocitySums<T>& to = work_.op.velocity;
-    const int64_t group = item / to.chunks, first = item % to.chunks * to.members;
+    const Split chunk = split(item, to.chunks);
+    const int64_t group = chunk.whole, first = chunk.rest * to.members;
     const int64_t last = to.last_member(first, work_.op.groups.members);
     flow_ = work_.op.flow.of(group);
     item_ = item;
@@ -101,8 +102,7 @@ class PlaneBlock {
   __device__ void pull_plane(int64_t plane);
   __device__ void pull_first(int64_t step, bool with_velocity);
   __device__ void pull_second(int64_t step);
-  __device__ void pull_axes(const Shared<T>& u, const Shared<T>& g, const Shared<T>& base,
-                            const Shared<T>& to, bool average);
+  __device__ void pull_axis(int k, int pass);
 
   const PlaneWork<T>& work_;
   const UpwindGrid<T>& grid_;
@@ -174,46 +174,46 @@ __device__ void PlaneBlock<T, R>::pull_second(int64_t step) {
   __syncthreads();
   stage(b_, a_);
   __syncthreads();
-  pull_axes(a_, c_, c_, b_, false);
-  load(state, a_);
-  __syncthreads();
-  add_ = true;
-  pull_axes(a_, b_, b_, c_, true);
-}
-
-// to = base + A(u) g, or the mean of to and that. Ends with a barrier.
-template <class T, Reconstruction R>
-__device__ void PlaneBlock<T, R>::pull_axes(const Shared<T>& u, const Shared<T>& g,
-                                            const Shared<T>& base, const Shared<T>& to,
-                                            bool average) {
-  const bool with_velocity = work_.op.velocity.wanted();
-  for (int k = 0; k < grid_.dims; ++k) {
-    const int lines = grid_.cells / grid_.n[k];
-    const int segments = (grid_.n[k] + kUpwindSegment - 1) / kUpwindSegment;
-    for (int i = threadIdx.x; i < lines * segments; i += blockDim.x) {
-      const int begin = i / lines * kUpwindSegment;
-      const int end = begin + kUpwindSegment < grid_.n[k] ? begin + kUpwindSegment : grid_.n[k];
-      pull_segment<R>(
-          grid_, flow_, u, g, k, grid_.pitch, line_of(grid_, k, i % lines, grid_.pitch), begin,
-          end,
-          [&](int, int place, T sum) {
-            if (average) {
-              to[place] = k == 0 ? (to[place] + base[place] + sum) * T(0.5)
-                                 : to[place] + sum * T(0.5);
-            } else {
-              to[place] = (k == 0 ? base[place] : to[place]) + sum;
-            }
-          },
-          [&](int number, T gradient) {
-            if (with_velocity) give_velocity(k, number, gradient * T(0.5));
-          });
+  for (int pass = 0; pass < 2; ++pass) {
+    if (pass == 1) {
+      load(state, a_);
+      __syncthreads();
     }
-    __syncthreads();
+    for (int k = 0; k < grid_.dims; ++k) pull_axis(k, pass);
+    add_ = true;
   }
 }
 
+// Along axis k; a is v in pass 0 and the state in pass 1. Ends with a barrier.
 template <class T, Reconstruction R>
-__global__ void __launch_bounds__(1024) plane_pull(PlaneWork<T> work) {
+__device__ void PlaneBlock<T, R>::pull_axis(int k, int pass) {
+  const bool with_velocity = work_.op.velocity.wanted();
+  const Shared<T> from = pass == 0 ? c_ : b_, to = pass == 0 ? b_ : c_;
+  const int lines = grid_.cells / grid_.n[k];
+  const int segments = (grid_.n[k] + kUpwindSegment - 1) / kUpwindSegment;
+  for (int i = threadIdx.x; i < lines * segments; i += blockDim.x) {
+    const int begin = i / lines * kUpwindSegment;
+    const int end = begin + kUpwindSegment < grid_.n[k] ? begin + kUpwindSegment : grid_.n[k];
+    pull_segment<R>(
+        grid_, flow_, a_, from, k, grid_.pitch, line_of(grid_, k, i % lines, grid_.pitch), begin,
+        end,
+        [&](int, int place, T sum) {
+          if (pass == 1) {
+            to[place] = k == 0 ? (to[place] + from[place] + sum) * T(0.5)
+                               : to[place] + sum * T(0.5);
+          } else {
+            to[place] = (k == 0 ? from[place] : to[place]) + sum;
+          }
+        },
+        [&](int number, T gradient) {
+          if (with_velocity) give_velocity(k, number, gradient * T(0.5));
+        });
+  }
+  __syncthreads();
+}
+
+template <class T, Reconstruction R>
+__global__ void __launch_bounds__(kUpwindPullThreads) plane_pull(PlaneWork<T> work) {
   SharedMemory memory;
   PlaneBlock<T, R> block(work, memory);
   for (int64_t item = blockIdx.x; item < work.items; item += gridDim.x) block.run(item);
@@ -228,7 +228,7 @@ int64_t plane_room(const AdvectUpwindParams& p, const UpwindGrid<T>& grid) {
 
 template <class T>
 size_t pull_shared(const AdvectUpwindParams& p, const UpwindGrid<T>& grid) {
-  return 3 * shared_bytes<T>(plane_room(p, grid)) + shared_bytes<double>(1024 / kWarp);
+  return 3 * shared_bytes<T>(plane_room(p, grid)) + shared_bytes<double>(kUpwindPullThreads / kWarp);
 }
 
 }  // namespace
@@ -245,7 +245,7 @@ void launch_plane_pull(const Kernel& call, const AdvectUpwindParams& p, const Pl
   const int64_t room = plane_room(p, grid);
   grid.pitch[1] = static_cast<int>(room / grid.rows);
   grid.pitch[2] = grid.pitch[1] * grid.n[1];
-  const int threads = plane_threads(grid.cells);
+  const int threads = std::min(plane_threads(grid.cells), kUpwindPullThreads);
   const int64_t items = args.groups.groups * args.velocity.chunks;
   // As many blocks as are under way at a time; each keeps states of its own.
   const int64_t resident = std::max<int64_t>(

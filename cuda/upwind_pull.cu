@@ -14,9 +14,9 @@ template <class T, int V, int kDims, bool kConservative>
 __global__ void __launch_bounds__(kUpwindThreads) pull_step(PullStep<T> args) {
   const UpwindGrid<T>& grid = args.grid;
   const VelocitySums<T>& to = args.velocity;
-  const int tile = static_cast<int>(static_cast<int64_t>(blockIdx.x) % args.tiles);
-  const int64_t item = static_cast<int64_t>(blockIdx.x) / args.tiles, group = item / to.chunks;
-  const int64_t first = item % to.chunks * to.members;
+  const Split block = split(blockIdx.x, args.tiles), chunk = split(block.whole, to.chunks);
+  const int64_t item = block.whole, group = chunk.whole, first = chunk.rest * to.members;
+  const int tile = block.rest;
   const int64_t last = to.last_member(first, args.groups.members);
   const int64_t vector = static_cast<int64_t>(tile) * blockDim.x + threadIdx.x;
   const bool inside = vector * V < grid.cells, with_velocity = to.wanted();
@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(kUpwindThreads) pull_step(PullStep<T> args) {
     for (int k = 0; k < kDims; ++k) {
 #pragma unroll
       for (int i = 0; i < V; ++i) {
-        const int number = c.number + i, at = k == 0 ? c.at[0] + i : c.at[k];
+        const int number = c.number + i, at = k == 0 ? c.x + i : c.at(k);
         if constexpr (kConservative) {
           above_a[k][i] = face_velocity(grid, flow, k, number, at) * (grid.courant[k] / 2);
           below_a[k][i] = face_below(grid, flow, k, number, at) * (grid.courant[k] / 2);

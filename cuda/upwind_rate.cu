@@ -46,14 +46,16 @@ template <class T>
 __global__ void __launch_bounds__(kUpwindThreads) largest_rate(RateArgs<T> s) {
   SharedMemory memory;
   Shared<unsigned long long> room = memory.take<unsigned long long>(kUpwindThreads / kWarp);
-  const int64_t field = static_cast<int64_t>(blockIdx.x) / s.tiles;
-  const int tile = static_cast<int>(static_cast<int64_t>(blockIdx.x) % s.tiles);
+  const Split block = split(blockIdx.x, s.tiles);
+  const int64_t field = block.whole;
   unsigned long long most = 0;
-  for (int64_t i = static_cast<int64_t>(tile) * blockDim.x + threadIdx.x; i < s.cells;
+  for (int64_t i = int64_t{block.rest} * blockDim.x + threadIdx.x; i < s.cells;
        i += static_cast<int64_t>(s.tiles) * blockDim.x) {
     double rate = 0;
     int rest = static_cast<int>(i);
-    for (int k = 0; k < s.dims; ++k) {
+#pragma unroll
+    for (int k = 0; k < 3; ++k) {
+      if (k >= s.dims) break;
       int at = rest;
       rest = s.by[k].split(at);
       const T* cell = s.velocity + (field * s.dims + k) * s.cells + i;

@@ -58,15 +58,16 @@ __global__ void __launch_bounds__(kUpwindThreads) pull_axis(PullAxis<T> args) {
   const UpwindGrid<T>& grid = args.grid;
   const VelocitySums<T>& sums = args.velocity;
   const int k = args.axis;
-  const int tile = static_cast<int>(static_cast<int64_t>(blockIdx.x) % args.tiles);
-  const int64_t item = static_cast<int64_t>(blockIdx.x) / args.tiles, group = item / sums.chunks;
-  const int64_t first = item % sums.chunks * sums.members;
+  const Split block = split(blockIdx.x, args.tiles), chunk = split(block.whole, sums.chunks);
+  const int64_t item = block.whole, group = chunk.whole, first = chunk.rest * sums.members;
+  const int tile = block.rest;
   const int64_t last = sums.last_member(first, args.groups.members);
   const int64_t thread = static_cast<int64_t>(tile) * blockDim.x + threadIdx.x;
   const bool inside = thread < static_cast<int64_t>(args.lines) * args.segments;
   // Neighbouring threads: segments of a row, or the same segment of neighbouring lines.
   const int by = k == 0 ? args.segments : args.lines;
-  const int slow = static_cast<int>(thread / by), fast = static_cast<int>(thread % by);
+  const Split at_line = split(thread, by);
+  const int slow = static_cast<int>(at_line.whole), fast = at_line.rest;
   const int begin = (k == 0 ? fast : slow) * kUpwindSegment;
   const int end = begin + kUpwindSegment < grid.n[k] ? begin + kUpwindSegment : grid.n[k];
   const UpwindLine line = line_of(grid, k, inside ? (k == 0 ? slow : fast) : 0, grid.step);

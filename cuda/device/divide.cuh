@@ -29,4 +29,15 @@ struct Divisor {
   }
 };
 
+// An index in parts of `by`, both below 2^32: 64-bit divisions are many instructions.
+struct Split {
+  int64_t whole;
+  int rest;
+};
+__device__ __forceinline__ Split split(int64_t index, int64_t by) {
+  const unsigned given = static_cast<unsigned>(index), divisor = static_cast<unsigned>(by);
+  const unsigned quotient = given / divisor;
+  return {quotient, static_cast<int>(given - quotient * divisor)};
+}
+
 }  // namespace fluxion::cuda

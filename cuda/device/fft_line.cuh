@@ -15,7 +15,7 @@
 namespace fluxion::cuda {
 
 inline constexpr int kMaxFftPasses = 16;
-inline constexpr int kLargestDeviceRadix = 13;
+inline constexpr int kLargestDeviceRadix = 31;
 
 // Points that a thread holds in a pass, in 16 or (float64) 32 registers.
 inline constexpr int kFftPoints = 8;
@@ -30,8 +30,8 @@ struct FftPlan {
   int n;       // points
   int length;  // of the passes: n, or the padded length of a convolution
   int passes;
-  int group;  // threads of a line
-  int pitch;  // points between lines in shared memory
+  int group;                 // threads of a line
+  int pitch;                 // points between lines in shared memory
   const Point<T>* roots;     // e^(-2 pi i k / length)
   const Point<T>* chirp;     // convolutions: e^(-pi i j^2 / n), j < n; else null
   const Point<T>* spectrum;  // transform of the conjugate chirp over `length`, over `length`
@@ -114,7 +114,8 @@ __device__ __forceinline__ void fft_pass(const FftPlan<T>& plan, const FftPass& 
   meet_group(plan.group);
 }
 
-// A pass of any radix: a thread computes single points of the result, each from its `radix` inputs.
+// A pass of any odd radix: a thread computes single points of the result, each from its `radix` inputs, of which
+// j and radix - j go together: x_0 + sum_j cos (x_j + x_(r-j)) - i sin (x_j - x_(r-j)).
 template <class T>
 __device__ __forceinline__ void fft_pass_any(const FftPlan<T>& plan, const FftPass& pass,
                                              const FftLine<T>& line) {
@@ -127,12 +128,17 @@ __device__ __forceinline__ void fft_pass_any(const FftPlan<T>& plan, const FftPa
     if (!line.active || at >= plan.length) continue;
     const int row = pass.by_span.of(at), p = row / r, k = row - p * r;
     const int t = at - row * pass.span + p * pass.span;
+    Point<T> odd{T(0), T(0)};
     sum[b] = line(t);
-    for (int j = 1, angle = k; j < r; ++j) {
-      sum[b] = sum[b] + line(t + count * j) * fetch(plan.roots + angle * turn);
+    for (int j = 1, angle = k; 2 * j < r; ++j) {
+      const Point<T> w = fetch(plan.roots + angle * turn);
+      const Point<T> lower = line(t + count * j), upper = line(t + count * (r - j));
+      sum[b] = sum[b] + w.re * (lower + upper);
+      odd = odd + w.im * (lower - upper);
       angle += k;
       if (angle >= r) angle -= r;
     }
+    sum[b] = sum[b] - turned(odd);
     if (pass.groups > 1) sum[b] = sum[b] * fetch(plan.roots + p * pass.span * k);
   }
   meet_group(plan.group);

@@ -26,8 +26,8 @@ enum class LineKind : int {
   sin2,
   sin3,
   sin4,
-  waves,       // a real line to 2 Re V_k (k <= n/2; its own mirror: Re V_k) and 2 Im V_(n-k) (beyond)
-  from_waves   // sum_k V_k e^(2 pi i j k / n) for V_k = y_k + i y_(n-k), real where it is its own mirror
+  waves,  // a real line to 2 Re V_k (k <= n/2; its own mirror: Re V_k) and 2 Im V_(n-k) (beyond)
+  from_waves  // sum_k V_k e^(2 pi i j k / n) for V_k = y_k + i y_(n-k), real where it is its own mirror
 };
 
 template <class T>

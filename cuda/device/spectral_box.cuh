@@ -107,10 +107,10 @@ __device__ __forceinline__ BoxLines box_lines(const SpectralBox<T>& s, const Box
     const int planes = at.rows / s.height;
     return {planes * at.width, at.width, s.height * s.pitch, 1, s.pitch, Divisor(at.width)};
   }
-  // Along z: the columns of each volume follow each other as (y, x); y and x together are the inner axis of a
-  // box whose pitch is its width (the planner sees to that).
-  const int plane = s.height * s.pitch, volumes = at.rows / (s.height * s.depth);
-  return {volumes * plane, plane, plane * s.depth, 1, plane, Divisor(plane)};
+  // Along z, (y, x) is one axis: planes have one row, or rows follow each other (the planner sees to that).
+  const int inner = s.height * at.width, plane = s.height * s.pitch;
+  const int volumes = at.rows / (s.height * s.depth);
+  return {volumes * inner, inner, plane * s.depth, 1, plane, Divisor(inner)};
 }
 
 // The threads of a group, for an axis.
@@ -142,7 +142,8 @@ __device__ __forceinline__ void for_pairs(const SpectralBox<T>& s, const BoxPlac
 
 // Sums over a group for both lines of a pair, the same order always; lane 0 holds them.
 template <class T>
-__device__ __forceinline__ double group_sum(T value, int size, int lane, const Shared<double>& sums) {
+__device__ __forceinline__ double group_sum(T value, int size, int lane,
+                                            const Shared<double>& sums) {
   double total = static_cast<double>(value);
   const int width = size < kWarp ? size : kWarp;
   for (int step = width / 2; step > 0; step /= 2) {
@@ -174,10 +175,10 @@ __device__ __forceinline__ void analyse_axis(const SpectralBox<T>& s, const BoxP
   const LineBasis<T>& basis = s.basis[axis];
   for_pairs(s, at, axis, box, staging,
             [&](const FftLine<T>& line, const LinePair<T>& pair, int, int) {
-    analyse_lines(basis, line, pair, [&](int k, Point<T> z) {
-      pair.put(k, scaled ? line_scale(basis, k) * z : z);
-    });
-  });
+              analyse_lines(basis, line, pair, [&](int k, Point<T> z) {
+                pair.put(k, scaled ? line_scale(basis, k) * z : z);
+              });
+            });
 }
 
 // Analysis along x of the cotangent (or the input of a step): coefficients times factors.
@@ -190,41 +191,41 @@ __device__ __forceinline__ void multiply_rows(const SpectralBox<T>& s, const Box
   const DiffusionSymbol<T>& symbol = s.symbol;
   for_pairs(s, at, 0, box, staging,
             [&](const FftLine<T>& line, const LinePair<T>& pair, int first, int second) {
-    const int64_t row_a = at.first_row + (line.active ? first : 0);
-    const int64_t row_b = at.first_row + (pair.has_b ? second : 0);
-    const RowSymbol<T> a = row_symbol(symbol, row_a), b = row_symbol(symbol, row_b);
-    ModeSums<T> sums_a, sums_b;
-    analyse_lines(basis, line, pair, [&](int k, Point<T> z) {
-      const T scale = line_scale(basis, k);
-      const ModeFactor<T> fa = mode_factor<T, kGradient>(symbol, a, k);
-      const ModeFactor<T> fb = mode_factor<T, kGradient>(symbol, b, k);
-      if constexpr (kGradient) {
-        const T lambda = symbol.lambda[0][k];
-        const T pa = scale * fa.slope * saved[pair.a + k] * z.re;
-        const T pb = pair.has_b ? scale * fb.slope * saved[pair.b + k] * z.im : T(0);
-        sums_a.plain += pa;
-        sums_a.along += lambda * pa;
-        sums_b.plain += pb;
-        sums_b.along += lambda * pb;
-      }
-      pair.put(k, Point<T>{scale * fa.value * z.re, scale * fb.value * z.im});
-    });
-    if constexpr (kGradient) {
-      const int size = basis.fft.group;
-      const double plain_a = group_sum(sums_a.plain, size, line.lane, warp_sums);
-      const double plain_b = group_sum(sums_b.plain, size, line.lane, warp_sums);
-      const double along_a = group_sum(sums_a.along, size, line.lane, warp_sums);
-      const double along_b = group_sum(sums_b.along, size, line.lane, warp_sums);
-      if (line.active && line.lane == 0) {
-        partials[2 * row_a] = plain_a;
-        partials[2 * row_a + 1] = along_a;
-        if (pair.has_b) {
-          partials[2 * row_b] = plain_b;
-          partials[2 * row_b + 1] = along_b;
-        }
-      }
-    }
-  });
+              const int64_t row_a = at.first_row + (line.active ? first : 0);
+              const int64_t row_b = at.first_row + (pair.has_b ? second : 0);
+              const RowSymbol<T> a = row_symbol(symbol, row_a), b = row_symbol(symbol, row_b);
+              ModeSums<T> sums_a, sums_b;
+              analyse_lines(basis, line, pair, [&](int k, Point<T> z) {
+                const T scale = line_scale(basis, k);
+                const ModeFactor<T> fa = mode_factor<T, kGradient>(symbol, a, k);
+                const ModeFactor<T> fb = mode_factor<T, kGradient>(symbol, b, k);
+                if constexpr (kGradient) {
+                  const T lambda = symbol.lambda[0][k];
+                  const T pa = scale * fa.slope * saved[pair.a + k] * z.re;
+                  const T pb = pair.has_b ? scale * fb.slope * saved[pair.b + k] * z.im : T(0);
+                  sums_a.plain += pa;
+                  sums_a.along += lambda * pa;
+                  sums_b.plain += pb;
+                  sums_b.along += lambda * pb;
+                }
+                pair.put(k, Point<T>{scale * fa.value * z.re, scale * fb.value * z.im});
+              });
+              if constexpr (kGradient) {
+                const int size = basis.fft.group;
+                const double plain_a = group_sum(sums_a.plain, size, line.lane, warp_sums);
+                const double plain_b = group_sum(sums_b.plain, size, line.lane, warp_sums);
+                const double along_a = group_sum(sums_a.along, size, line.lane, warp_sums);
+                const double along_b = group_sum(sums_b.along, size, line.lane, warp_sums);
+                if (line.active && line.lane == 0) {
+                  partials[2 * row_a] = plain_a;
+                  partials[2 * row_a + 1] = along_a;
+                  if (pair.has_b) {
+                    partials[2 * row_b] = plain_b;
+                    partials[2 * row_b + 1] = along_b;
+                  }
+                }
+              }
+            });
 }
 
 // out = the step of in; backward: in is the cotangent, `saved` the input of the step, partials [row][2] the sums
@@ -260,8 +261,8 @@ __device__ __forceinline__ void run_box(const SpectralBox<T>& s, const T* saved_
     if (!(s.phases & (kSynthesiseX << axis))) continue;
     for_pairs(s, at, axis, box, staging,
               [&](const FftLine<T>& line, const LinePair<T>& pair, int, int) {
-      synthesise_lines(s.basis[axis], line, pair);
-    });
+                synthesise_lines(s.basis[axis], line, pair);
+              });
   }
   __syncthreads();
   store_box(s, at, box, out);

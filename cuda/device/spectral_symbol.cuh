@@ -42,11 +42,18 @@ __device__ __forceinline__ T axis_rate(const DiffusionSymbol<T>& s, const T* k, 
   return static_cast<T>(pow(static_cast<double>(given), 1 / static_cast<double>(s.power)));
 }
 
+// a / by, in 32 bits where a has no more.
+__device__ __forceinline__ int64_t quotient(int64_t a, int64_t by) {
+  if ((a | by) >> 32) return a / by;
+  return static_cast<uint32_t>(a) / static_cast<uint32_t>(by);
+}
+
 // Rows are numbered through all planes: [N, C, D, H].
 template <class T>
 __device__ __forceinline__ RowSymbol<T> row_symbol(const DiffusionSymbol<T>& s, int64_t row) {
-  const int64_t plane = row / s.n[1], volume = plane / s.n[2];
-  const T* k = s.diffusivity + volume % s.channels * s.channel_stride;
+  const int64_t plane = quotient(row, s.n[1]), volume = quotient(plane, s.n[2]);
+  const int64_t channel = volume - quotient(volume, s.channels) * s.channels;
+  const T* k = s.diffusivity + channel * s.channel_stride;
   RowSymbol<T> r;
   r.lambda[0] = s.dims > 1 ? s.lambda[1][row - plane * s.n[1]] : T(0);
   r.lambda[1] = s.dims > 2 ? s.lambda[2][plane - volume * s.n[2]] : T(0);
@@ -63,9 +70,13 @@ __device__ __forceinline__ double power_of(double x, double p) { return pow(x, p
 __device__ __forceinline__ float exponential_of(float x) { return expf(x); }
 __device__ __forceinline__ double exponential_of(double x) { return exp(x); }
 __device__ __forceinline__ constexpr float largest_power(float) { return 3.4028234e38f / 4; }
-__device__ __forceinline__ constexpr double largest_power(double) { return 1.7976931348623157e308 / 4; }
+__device__ __forceinline__ constexpr double largest_power(double) {
+  return 1.7976931348623157e308 / 4;
+}
 __device__ __forceinline__ constexpr float smallest_base(float) { return 1.17549435e-38f; }
-__device__ __forceinline__ constexpr double smallest_base(double) { return 2.2250738585072014e-308; }
+__device__ __forceinline__ constexpr double smallest_base(double) {
+  return 2.2250738585072014e-308;
+}
 
 // x^p for x >= 0, kept finite: a factor that has vanished times it is 0, not NaN.
 template <class T>

@@ -40,26 +40,25 @@ struct Flow {
 
 // Which planes a velocity field moves: its group has `members`, as VelocityGroups says on the host.
 struct PlaneGroups {
+  int64_t groups, members;
+  int64_t group_step, member_step;  // in planes
   int64_t channels;
   bool per_batch, per_channel;
-  int64_t groups, members;
 
   __device__ __forceinline__ int64_t plane(int64_t group, int64_t m) const {
-    const int64_t n = per_batch ? (per_channel ? group / channels : group)
-                                : (per_channel ? m : m / channels);
-    const int64_t c = per_channel ? group % channels : m % channels;
-    return n * channels + c;
+    return group * group_step + m * member_step;
   }
   __device__ __forceinline__ int64_t group_of(int64_t plane) const {
-    const int64_t n = plane / channels, c = plane % channels;
-    return (per_batch ? n : 0) * (per_channel ? channels : 1) + (per_channel ? c : 0);
+    const Split at = split(plane, channels);
+    return (per_batch ? at.whole : 0) * (per_channel ? channels : 1) + (per_channel ? at.rest : 0);
   }
 };
 
 // A cell: its number in the plane, where it stands in a field, and its coordinates.
 struct UpwindCell {
   int number, place;
-  int at[3];
+  int x, y, z;
+  __device__ __forceinline__ int at(int k) const { return k == 0 ? x : k == 1 ? y : z; }
 };
 
 template <class T>
@@ -67,11 +66,10 @@ __device__ __forceinline__ UpwindCell cell_of(const UpwindGrid<T>& grid, int num
                                               const int (&step)[3]) {
   UpwindCell c;
   c.number = number;
-  c.at[0] = number;
-  int row = grid.by_width.split(c.at[0]);
-  c.at[1] = row;
-  c.at[2] = grid.dims > 2 ? grid.by_height.split(c.at[1]) : 0;
-  c.place = c.at[0] + c.at[1] * step[1] + c.at[2] * step[2];
+  c.x = number;
+  c.y = grid.by_width.split(c.x);
+  c.z = grid.dims > 2 ? grid.by_height.split(c.y) : 0;
+  c.place = c.x + c.y * step[1] + c.z * step[2];
   return c;
 }
 
@@ -203,7 +201,7 @@ __device__ __forceinline__ T transport(const UpwindGrid<T>& grid, const Flow<T>&
                                        const Field& u, const UpwindCell& c, int k,
                                        const int (&step)[3]) {
   constexpr bool kFirst = R == Reconstruction::first_order;
-  const int at = c.at[k], n = grid.n[k];
+  const int at = c.at(k), n = grid.n[k];
   const auto near = [&](int q) {
     return value_at<T>(u, c.place, at, n, step[k], q, grid.field);
   };
@@ -239,7 +237,7 @@ template <class T, class Field>
 __device__ __forceinline__ T pulled_first(const UpwindGrid<T>& grid, const Flow<T>& flow,
                                           const Field& u, const Field& g, const UpwindCell& c,
                                           int k, const int (&step)[3], bool with_velocity, T& ga) {
-  const int at = c.at[k], n = grid.n[k];
+  const int at = c.at(k), n = grid.n[k];
   const auto cotangent = [&](int q) {
     return value_at<T>(g, c.place, at, n, step[k], q, grid.cotangent);
   };

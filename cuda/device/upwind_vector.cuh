@@ -19,7 +19,7 @@ __device__ __forceinline__ Beside<kDims> beside(const UpwindGrid<T>& grid, const
   Beside<kDims> near;
 #pragma unroll
   for (int k = 0; k < kDims; ++k) {
-    const int n = grid.n[k], at = c.at[k], step = grid.step[k], size = k == 0 ? V : 1;
+    const int n = grid.n[k], at = c.at(k), step = grid.step[k], size = k == 0 ? V : 1;
     const bool first = at == 0, last = at + size == n;
     const int far = (n - 1) * step;
     near.below[k] = !first ? -step : ghost == Ghost::wrap ? far : 0;

@@ -101,8 +101,8 @@ void launch_phases(const ConvCall<T>& c, const ConvLines& lines, const ConvLine*
 template <class T>
 void convolve(const ConvCall<T>& c, bool transposed, const T* in, T* out) {
   const ConvGeometry& g = c.g;
-  const int64_t results = transposed ? g.channels * g.in[0] * g.in_plane()
-                                     : g.outputs * g.out(0) * g.out_plane();
+  const int64_t results =
+      transposed ? g.channels * g.in[0] * g.in_plane() : g.outputs * g.out(0) * g.out_plane();
   if (g.images == 0 || results == 0 || !fits_convolution(*c.call, g)) return;
   bool points = g.taps() == 1;
   for (int a = 0; a < 3; ++a) points = points && g.stride[a] == 1 && g.padding[a] == 0;

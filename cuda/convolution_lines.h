@@ -40,9 +40,9 @@ inline ConvPhase conv_phase(const ConvAxes& axes, int64_t images, int64_t first_
   ConvPhase phase{};
   phase.pixels = axes.pixels();
   phase.columns = images * phase.pixels;
-  phase.by_pixels = GemmDivider(phase.pixels);
-  phase.by_plane = GemmDivider(axes.axis[1].out * axes.axis[2].out);
-  phase.by_width = GemmDivider(axes.axis[2].out);
+  phase.by_pixels = Divisor(phase.pixels);
+  phase.by_plane = Divisor(axes.axis[1].out * axes.axis[2].out);
+  phase.by_width = Divisor(axes.axis[2].out);
   phase.first_line = static_cast<int32_t>(first_line);
   phase.lines = static_cast<int32_t>(lines);
   for (int a = 0; a < 3; ++a) {
@@ -58,9 +58,9 @@ inline ConvPhase conv_phase(const ConvAxes& axes, int64_t images, int64_t first_
 // Lines of all phases, one phase after the other: channels slowest, then the taps.
 struct ConvLines {
   std::vector<ConvAxes> phases;
-  int64_t channels;                      // that are summed over (or, for the weights, of a group)
-  int64_t in_size[3];                    // of the planes that are read
-  int64_t weight_channel;                // distance of channels in the weights
+  int64_t channels;        // that are summed over (or, for the weights, of a group)
+  int64_t in_size[3];      // of the planes that are read
+  int64_t weight_channel;  // distance of channels in the weights
   int64_t kernel[3];
 
   int64_t count() const {
@@ -100,8 +100,11 @@ struct ConvLines {
                                       kernel[2] +
                                   w.first_kernel + k * w.kernel_step;
               *to++ = {c * in_size[0] * plane + depth * plane + height * in_size[2] + width,
-                       static_cast<int32_t>(height), static_cast<int32_t>(width),
-                       c * weight_channel + tap, static_cast<int32_t>(depth), 0};
+                       static_cast<int32_t>(height),
+                       static_cast<int32_t>(width),
+                       c * weight_channel + tap,
+                       static_cast<int32_t>(depth),
+                       0};
             }
           }
         }

@@ -15,7 +15,7 @@ namespace {
 
 template <class T>
 ConvPlanes<T> planes_of(const T* data, int64_t channels, int64_t groups, int64_t plane) {
-  return {data, channels * plane, channels / groups * plane, plane, GemmDivider(plane)};
+  return {data, channels * plane, channels / groups * plane, plane, Divisor(plane)};
 }
 
 template <class T, class Params>

@@ -60,7 +60,8 @@ DepthwiseTile tile_of(int64_t k, int64_t images, int64_t height, int64_t width) 
   t.strips_log = std::min(log_of(blocks_of(height, kStripRows)), all - t.columns_log);
   t.images = 1 << (all - t.columns_log - t.strips_log);
   t.rows = t.height() + static_cast<int>(k) - 1;
-  t.pitch = static_cast<int>(blocks_of(t.columns() + k - 1 + kVector<T> - 1, kVector<T>)) * kVector<T>;
+  t.pitch =
+      static_cast<int>(blocks_of(t.columns() + k - 1 + kVector<T> - 1, kVector<T>)) * kVector<T>;
   t.tiles_x = blocks_of(width, t.columns());
   t.tiles_y = blocks_of(height, t.height());
   t.chunks = blocks_of(images, t.images);
@@ -79,10 +80,13 @@ DepthwisePlanes<T> planes_of(const T* data, int64_t images, int64_t channels, in
 }
 
 DepthwiseAxis axis_of(const ConvGeometry& g, int a) {
-  return {static_cast<int>(g.in[a]),      static_cast<int>(g.out(a)),
-          static_cast<int>(g.kernel[a]),  static_cast<int>(g.stride[a]),
-          static_cast<int>(g.padding[a]), static_cast<int>(g.dilation[a]),
-          GemmDivider(g.stride[a])};
+  return {static_cast<int>(g.in[a]),
+          static_cast<int>(g.out(a)),
+          static_cast<int>(g.kernel[a]),
+          static_cast<int>(g.stride[a]),
+          static_cast<int>(g.padding[a]),
+          static_cast<int>(g.dilation[a]),
+          Divisor(g.stride[a])};
 }
 
 // `pixels` of the planes that are written.
@@ -94,8 +98,8 @@ DepthwiseShapes shapes_of(const Depthwise<T>& c, int64_t pixels) {
           static_cast<int>(c.multiplier()),
           axis_of(g, 1),
           axis_of(g, 2),
-          GemmDivider(std::max<int64_t>(1, g.in[2])),
-          GemmDivider(g.out(2)),
+          Divisor(std::max<int64_t>(1, g.in[2])),
+          Divisor(g.out(2)),
           g.in_plane(),
           g.out_plane(),
           blocks_of(pixels, kDepthwiseAnyThreads * kDepthwiseAnyPixels)};
@@ -133,8 +137,8 @@ void correlate_dense(const Depthwise<T>& c, bool turned, const T* in, T* out,
 
 template <class T>
 void add_slices(const Kernel& call, const T* partial, int64_t slices, int64_t n, T* sums) {
-  call.launch(depthwise_add_slices<T>, {blocks_of(n, kDepthwiseThreads), kDepthwiseThreads}, partial,
-              slices, n, sums);
+  call.launch(depthwise_add_slices<T>, {blocks_of(n, kDepthwiseThreads), kDepthwiseThreads},
+              partial, slices, n, sums);
 }
 
 // gw, and gx where it is not null, in one pass.
@@ -143,8 +147,8 @@ void vjp_dense(const Depthwise<T>& c, const T* g, const T* x, T* gx, T* gw) {
   const ConvGeometry& s = c.g;
   with_kernel(s.kernel[1], [&](auto k) {
     constexpr int K = decltype(k)::value;
-    const DepthwiseTile tile = tile_of<T>(K, s.images, std::max(s.in[1], s.out(1)),
-                                          std::max(s.in[2], s.out(2)));
+    const DepthwiseTile tile =
+        tile_of<T>(K, s.images, std::max(s.in[1], s.out(1)), std::max(s.in[2], s.out(2)));
     const int64_t wanted = blocks_of(c.call->multiprocessors() * kDepthwiseBlocks, s.channels);
     const int64_t slices = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, tile.items()));
     T* partial = c.call->template scratch<T>(slices * s.channels * K * K);
@@ -170,8 +174,8 @@ void vjp_dense(const Depthwise<T>& c, const T* g, const T* x, T* gx, T* gw) {
 template <class T>
 void input_any(const Depthwise<T>& c, const T* g, T* gx) {
   const DepthwiseShapes s = shapes_of(c, c.g.in_plane());
-  c.call->launch(depthwise_any_input<T>, {s.chunks * s.images * s.channels, kDepthwiseAnyThreads}, s,
-                 g, c.weights, gx, c.bias);
+  c.call->launch(depthwise_any_input<T>, {s.chunks * s.images * s.channels, kDepthwiseAnyThreads},
+                 s, g, c.weights, gx, c.bias);
 }
 
 template <class T>
@@ -208,8 +212,8 @@ void vjp(const Depthwise<T>& c, const T* g, const T* x, T* gx, T* gw) {
 void depthwise_conv2d(const Conv2dParams& params, Activation activation, const Kernel& call) {
   dispatch_floating(call.out(0).dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const Depthwise<T> c{&call, {params, call.in(0).shape, call.in(1).shape}, call.in(1).as<T>(),
-                         nullptr};
+    const Depthwise<T> c{
+        &call, {params, call.in(0).shape, call.in(1).shape}, call.in(1).as<T>(), nullptr};
     const T* x = call.in(0).as<T>();
     T* y = call.out(0).as<T>();
     const GemmEpilogue<T> epilogue = gemm_epilogue<T>(call, activation, false, 1);
@@ -226,8 +230,8 @@ void depthwise_input_vjp(const Conv2dParams& params, const Shape& input, const K
     using T = typename decltype(tag)::type;
     const T* bias = call.n_inputs > 2 && call.in(2).present ? call.in(2).as<T>() : nullptr;
     if (call.out(0).size() == 0) return;
-    vjp<T>({&call, {params, input, call.in(1).shape}, call.in(1).as<T>(), bias},
-           call.in(0).as<T>(), nullptr, call.out(0).as<T>(), nullptr);
+    vjp<T>({&call, {params, input, call.in(1).shape}, call.in(1).as<T>(), bias}, call.in(0).as<T>(),
+           nullptr, call.out(0).as<T>(), nullptr);
   });
 }
 

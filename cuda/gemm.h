@@ -2,13 +2,19 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
+#include "device/gemm_tensor.cuh"
 #include "device/gemm_tile.cuh"
 #include "kernel.h"
 #include "ops/activation.h"
 #include "tuning.h"
 
 namespace fluxion::cuda {
+
+// Terms of a product of float32 on tensor cores (device/gemm_tensor.cuh), as FLUXION_CUDA_TF32 says when the
+// first product is launched: 1 is TF32, 3 nearly float32; 0, the default, is the exact product elsewhere.
+int tensor_terms();
 
 // act(sum + bias + residual) from inputs 2 and 3 of the op, where it has them.
 template <class T>
@@ -64,46 +70,57 @@ int gemm_tile(const Kernel& call, const GemmSizes& s, const GemmNumbers (&tiles)
   return best;
 }
 
-template <class T, int kTile, class A, class B, class Output>
-void launch_gemm(const Kernel& call, const GemmSizes& s, const A& a, const B& b,
-                 const Output& output, const GemmEpilogue<T>& epilogue) {
-  constexpr GemmNumbers kNumbers = gemm_numbers<T>(kTile);
-  using Tile = GemmTile<T, kNumbers.m, kNumbers.n, kNumbers.thread_m, kNumbers.thread_n,
-                        kNumbers.blocks>;
+// `numbers` are those of the tile.
+template <class Tile, class T, class A, class B, class Output>
+void launch_gemm(const Kernel& call, const GemmSizes& s, const GemmNumbers& numbers, const A& a,
+                 const B& b, const Output& output, const GemmEpilogue<T>& epilogue) {
   using Problem = GemmProblem<Tile, A, B, Output>;
-  const int64_t cut = gemm_slices(call, s, kNumbers);
-  const int64_t slice = blocks_of(blocks_of(std::max<int64_t>(1, s.depth), cut), kGemmStep) * kGemmStep;
+  const int64_t cut = gemm_slices(call, s, numbers);
+  const int64_t slice =
+      blocks_of(blocks_of(std::max<int64_t>(1, s.depth), cut), kGemmStep) * kGemmStep;
   const int64_t slices = std::max<int64_t>(1, blocks_of(s.depth, slice));
-  const GemmShape shape{s.rows,    s.columns, s.depth, s.batch, blocks_of(s.rows, Tile::kM),
-                        blocks_of(s.columns, Tile::kN), slices,  slice};
-  Problem problem{shape, a, b, output, epilogue, nullptr};
-  if (slices > 1) problem.partial = call.scratch<T>(slices * s.batch * s.rows * s.columns);
+  const GemmShape shape{s.rows,
+                        s.columns,
+                        s.depth,
+                        s.batch,
+                        blocks_of(s.rows, Tile::kM),
+                        blocks_of(s.columns, Tile::kN),
+                        slices,
+                        slice};
+  Problem problem{shape, a, b, output, epilogue, nullptr, tensor_terms()};
+  const int64_t sums = s.batch * s.rows * s.columns;
+  if (slices > 1) problem.partial = call.scratch<T>(slices * sums);
   call.launch(gemm_kernel<Problem>,
               {shape.tiles_m * shape.tiles_n * slices * s.batch, Tile::kThreads, Tile::shared()},
               problem);
   if (slices == 1) return;
-  call.launch(gemm_finish<Problem>,
-              {blocks_of(s.batch * s.rows * s.columns, kGemmFinishThreads), kGemmFinishThreads},
-              problem);
+  call.launch(gemm_finish<T, B, Output>, {blocks_of(sums, kGemmFinishThreads), kGemmFinishThreads},
+              GemmSlices<T, B, Output>{shape, b, output, epilogue, problem.partial});
 }
 
 // Some of rows, columns and batch are not zero; the depth may be.
 template <class T, class A, class B, class Output>
 void multiply(const Kernel& call, const GemmSizes& s, const A& a, const B& b, const Output& output,
               const GemmEpilogue<T>& epilogue) {
+  const auto with = [&](auto index) {
+    constexpr GemmNumbers kNumbers = gemm_numbers<T>(decltype(index)::value);
+    using Tile =
+        GemmTile<T, kNumbers.m, kNumbers.n, kNumbers.thread_m, kNumbers.thread_n, kNumbers.blocks>;
+    launch_gemm<Tile>(call, s, kNumbers, a, b, output, epilogue);
+  };
   if constexpr (sizeof(T) == 8) {
-    if (gemm_tile(call, s, kGemmTilesF64) == 0)
-      return launch_gemm<T, 0>(call, s, a, b, output, epilogue);
-    launch_gemm<T, 1>(call, s, a, b, output, epilogue);
+    if (gemm_tile(call, s, kGemmTilesF64) == 0) return with(std::integral_constant<int, 0>{});
+    with(std::integral_constant<int, 1>{});
   } else {
-    switch (gemm_tile(call, s, kGemmTilesF32)) {
-      case 0:
-        return launch_gemm<T, 0>(call, s, a, b, output, epilogue);
-      case 1:
-        return launch_gemm<T, 1>(call, s, a, b, output, epilogue);
-      default:
-        return launch_gemm<T, 2>(call, s, a, b, output, epilogue);
+    const int tile = gemm_tile(call, s, kGemmTilesF32);
+    if (tile == 2) return with(std::integral_constant<int, 2>{});
+    if (tensor_terms() != 0) {
+      constexpr GemmNumbers kNumbers = kGemmTensorTile;
+      using Tile = TensorTile<kNumbers.m, kNumbers.n, kNumbers.blocks>;
+      return launch_gemm<Tile>(call, s, kNumbers, a, b, output, epilogue);
     }
+    if (tile == 0) return with(std::integral_constant<int, 0>{});
+    with(std::integral_constant<int, 1>{});
   }
 }
 

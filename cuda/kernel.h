@@ -77,6 +77,8 @@ struct Kernel {
 
   // Fills device memory with a byte.
   void fill(void* memory, int byte, size_t bytes) const;
+  // Copies device memory; the two do not overlap.
+  void copy(void* to, const void* from, size_t bytes) const;
 
   // Enqueues a kernel. Nothing happens for an empty grid.
   template <class... P, class... A>

@@ -124,9 +124,11 @@ void map_operands(const Kernel& call, const Op& op, const Shape& shape, Out* out
   }
   for_pieces(space, [&](const StridedSpace<kTensors>& piece, int64_t first, const int64_t* offset) {
     const int64_t size = elements_of(piece);
+    RowSpace<kTensors> rows = row_space(piece, kCount);
+    rows.whole_packs &= first % kCount == 0;  // else the packs of the output would not be aligned
     call.launch(map_rows<Op, Out, In...>,
-                {blocks_of(size, int64_t{kElementThreads} * kCount), kElementThreads}, op,
-                row_space(piece, kCount), static_cast<uint32_t>(size), out + first,
+                {blocks_of(size, int64_t{kElementThreads} * kCount), kElementThreads}, op, rows,
+                static_cast<uint32_t>(size), out + first,
                 moved(operands, offset[I])...);
   });
 }

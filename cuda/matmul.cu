@@ -35,9 +35,9 @@ bool whole_vectors(const StridedSpace<2>& batches, int which) {
 template <class T>
 StridedOperand<T> operand(const T* data, int64_t rows, int64_t row_stride, int64_t depth_stride,
                           const StridedSpace<2>& batches, int which) {
-  const bool vectors = row_stride == 1 && depth_stride % kVector<T> == 0 && rows % kVector<T> == 0 &&
-                       aligned(data) && whole_vectors<T>(batches, which);
-  const GemmOrder order = vectors ? GemmOrder::row_vectors
+  const bool vectors = row_stride == 1 && depth_stride % kVector<T> == 0 &&
+                       rows % kVector<T> == 0 && aligned(data) && whole_vectors<T>(batches, which);
+  const GemmOrder order = vectors                                  ? GemmOrder::row_vectors
                           : rows > 1 && row_stride <= depth_stride ? GemmOrder::rows
                                                                    : GemmOrder::depths;
   return {data, row_stride, depth_stride, order, batches};
@@ -146,10 +146,10 @@ void matmul(const Kernel& call) {
 template <class T>
 void linear(const LinearParams& params, const Kernel& call) {
   const TensorView &x = call.in(0), &weight = call.in(1), &y = call.out(0);
-  multiply_any<T>(call, {y.shape[0], y.shape[1], x.shape[1], 1, x.as<T>(), x.strides[0],
-                         x.strides[1], weight.as<T>(), weight.strides[1], weight.strides[0],
-                         StridedSpace<2>{}, y.as<T>(),
-                         gemm_epilogue<T>(call, params.activation, true, 1)});
+  multiply_any<T>(
+      call, {y.shape[0], y.shape[1], x.shape[1], 1, x.as<T>(), x.strides[0], x.strides[1],
+             weight.as<T>(), weight.strides[1], weight.strides[0], StridedSpace<2>{}, y.as<T>(),
+             gemm_epilogue<T>(call, params.activation, true, 1)});
 }
 
 }  // namespace

@@ -427,6 +427,12 @@ void Queue::fill(void* memory, int byte, size_t bytes) {
   check(cudaMemsetAsync(memory, byte, bytes, stream_), kOps[static_cast<int>(op_)].name);
 }
 
+void Queue::copy(void* to, const void* from, size_t bytes) {
+  if (op_failed_ || updating_ || bytes == 0) return;
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream_),
+        kOps[static_cast<int>(op_)].name);
+}
+
 // --- what kernel.h declares
 
 FaultSite Kernel::fault_site(ErrorCode code, const char* pattern) const {
@@ -435,6 +441,7 @@ FaultSite Kernel::fault_site(ErrorCode code, const char* pattern) const {
 int Kernel::multiprocessors() const { return queue->multiprocessors(); }
 size_t Kernel::shared_limit() const { return queue->shared_limit(); }
 void Kernel::fill(void* memory, int byte, size_t bytes) const { queue->fill(memory, byte, bytes); }
+void Kernel::copy(void* to, const void* from, size_t bytes) const { queue->copy(to, from, bytes); }
 void* Kernel::scratch_bytes(size_t bytes) const { return queue->scratch(bytes); }
 const void* Kernel::table_bytes(const std::string& key, size_t bytes,
                                 const std::function<void(void*)>& fill_table) const {

@@ -68,6 +68,7 @@ class Queue {
   const void* table(const std::string& key, size_t bytes, const std::function<void(void*)>& fill);
   const void* list(const void* values, size_t bytes);
   void fill(void* memory, int byte, size_t bytes);
+  void copy(void* to, const void* from, size_t bytes);
 #if defined(__CUDACC__)
   void enqueue(const Grid& grid, const void* kernel, void** args);
 #else

@@ -48,3 +48,12 @@ for (let schedule = 0; schedule <= Number(values.schedules); schedule++) {
     FLUXION_CUDA_SCHEDULE: String(schedule),
   });
 }
+
+// Matrix products in TF32 and, with the accuracy that parity asks for, in three terms of it.
+run('npx', ['jest', 'test/cuda/tf32'], { FLUXION_CUDA_PLUGIN: plugin, FLUXION_CUDA_TF32: '1' });
+if (!values.only) {
+  run('npx', ['jest', 'test/cuda/tf32', 'test/ops/parity', '-t', 'matmul|linear|conv|products'], {
+    FLUXION_CUDA_PLUGIN: plugin,
+    FLUXION_CUDA_TF32: '3',
+  });
+}

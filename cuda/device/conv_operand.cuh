@@ -11,15 +11,15 @@
 // `line`: its offset in an image and the distance from a pixel's first position come from a table.
 #pragma once
 
-#include "gemm_divide.cuh"
+#include "divide.cuh"
 #include "gemm_operand.cuh"
 
 namespace fluxion::cuda {
 
 struct alignas(16) ConvLine {
-  int64_t offset;        // in a group's part of an image, from a pixel's first position
+  int64_t offset;         // in a group's part of an image, from a pixel's first position
   int32_t height, width;  // distance from that position
-  int64_t weight;        // in a row of the weights
+  int64_t weight;         // in a row of the weights
   int32_t depth, unused;
 };
 
@@ -27,11 +27,11 @@ inline constexpr int kConvPhases = 8;  // of one launch
 
 // The outputs of one phase; a forward pass has one. Axes are depth, height, width.
 struct ConvPhase {
-  int64_t columns;  // images * pixels
-  int64_t pixels;   // of a plane; the product of three sizes below 2^31
-  GemmDivider by_pixels, by_plane, by_width;  // pixels; height * width; width
+  int64_t columns;                        // images * pixels
+  int64_t pixels;                         // of a plane; the product of three sizes below 2^31
+  Divisor by_pixels, by_plane, by_width;  // pixels; height * width; width
   int32_t first_line, lines;
-  int32_t step[3], offset[3];    // position of the first tap: output * step + offset
+  int32_t step[3], offset[3];   // position of the first tap: output * step + offset
   int32_t first[3], stride[3];  // place among all outputs: first + output * stride
 };
 
@@ -46,17 +46,17 @@ __device__ __forceinline__ ConvPlace conv_place(const ConvPhase& phase, int64_t 
   if (column < (int64_t{1} << 31)) {
     const uint32_t c = static_cast<uint32_t>(column), image = phase.by_pixels.quotient(c);
     place.image = image;
-    pixel = c - image * phase.by_pixels.divisor;
+    pixel = c - image * phase.by_pixels.by;
   } else {
     place.image = column / phase.pixels;
     pixel = static_cast<uint32_t>(column - place.image * phase.pixels);
   }
   const uint32_t depth = phase.by_plane.quotient(pixel);
-  const uint32_t rest = pixel - depth * phase.by_plane.divisor;
+  const uint32_t rest = pixel - depth * phase.by_plane.by;
   const uint32_t height = phase.by_width.quotient(rest);
   place.at[0] = static_cast<int32_t>(depth);
   place.at[1] = static_cast<int32_t>(height);
-  place.at[2] = static_cast<int32_t>(rest - height * phase.by_width.divisor);
+  place.at[2] = static_cast<int32_t>(rest - height * phase.by_width.by);
   return place;
 }
 
@@ -173,7 +173,8 @@ struct ConvWeights {
       rows = static_cast<int>(left < kRows ? left : kRows);
       depth = static_cast<int>(block.depths - block.depth);
       at = o.data + block.batch % o.groups * o.group_stride + (block.row + row) * o.row_stride;
-      this->lines = o.lines ? o.lines + o.first_line[block.batch / o.groups] + block.depth : nullptr;
+      this->lines =
+          o.lines ? o.lines + o.first_line[block.batch / o.groups] + block.depth : nullptr;
       if (!o.lines) at += block.depth;
     }
 
@@ -223,7 +224,7 @@ template <class T>
 struct ConvPlanes {
   const T* data;
   int64_t image_stride, group_stride, plane;
-  GemmDivider by_plane;
+  Divisor by_plane;
 
   __device__ void narrow(GemmBlock&) const {}
 
@@ -251,7 +252,7 @@ struct ConvPlanes {
       const Lanes lanes(true);
       const uint32_t k = pixel + static_cast<uint32_t>(first_k);
       const uint32_t image = o.by_plane.quotient(k);
-      const T* from = at + image * o.image_stride + (k - image * o.by_plane.divisor);
+      const T* from = at + image * o.image_stride + (k - image * o.by_plane.by);
       const bool exists = first_k + lanes.k < depth;
       GemmCopies<T, Lanes::kCount, 1> copies;
 #pragma unroll
@@ -293,8 +294,8 @@ struct ConvPatches : ConvInput<T> {
       const Lanes lanes(true);
       const bool exists = first_k + lanes.k < depth;
       const ConvPhase& phase = o.phases[0];
-      const ConvStart start =
-          conv_start(phase, conv_place(phase, exists ? first + first_k : 0), o.size, o.image_stride);
+      const ConvStart start = conv_start(phase, conv_place(phase, exists ? first + first_k : 0),
+                                         o.size, o.image_stride);
       const T* from = at + start.offset;
       GemmCopies<T, Lanes::kCount, 1> copies;
 #pragma unroll

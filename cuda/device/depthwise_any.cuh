@@ -6,7 +6,7 @@
 // Bytes from memory: 8 an element forward and for gx, 8 for gw, where the taps meet in L1.
 #pragma once
 
-#include "gemm_divide.cuh"
+#include "divide.cuh"
 #include "gemm_epilogue.cuh"
 #include "machine.cuh"
 
@@ -18,14 +18,14 @@ inline constexpr int kDepthwiseAnyPixels = 4;  // of a thread
 
 struct DepthwiseAxis {
   int in, out, taps, stride, padding, dilation;
-  GemmDivider by_stride;
+  Divisor by_stride;
 };
 
 struct DepthwiseShapes {
   int64_t images, channels;
   int multiplier;  // outputs of a channel
   DepthwiseAxis h, w;
-  GemmDivider by_in_width, by_out_width;
+  Divisor by_in_width, by_out_width;
   int64_t in_plane, out_plane, chunks;  // chunks of pixels of the planes that are written
 };
 
@@ -37,7 +37,8 @@ __global__ void __launch_bounds__(kDepthwiseAnyThreads)
   const int64_t output = plane - image * outputs;
   const T* from = x + (image * s.channels + output / s.multiplier) * s.in_plane;
   const T* w = weights + output * s.h.taps * s.w.taps;
-  const int64_t first = (blockIdx.x - plane * s.chunks) * kDepthwiseAnyThreads * kDepthwiseAnyPixels;
+  const int64_t first =
+      (blockIdx.x - plane * s.chunks) * kDepthwiseAnyThreads * kDepthwiseAnyPixels;
 #pragma unroll 1
   for (int e = 0; e < kDepthwiseAnyPixels; ++e) {
     const int64_t pixel = first + e * kDepthwiseAnyThreads + threadIdx.x;
@@ -45,7 +46,7 @@ __global__ void __launch_bounds__(kDepthwiseAnyThreads)
     const uint32_t i = s.by_out_width.quotient(static_cast<uint32_t>(pixel));
     const int row = static_cast<int>(i) * s.h.stride - s.h.padding;
     const int column =
-        static_cast<int>(static_cast<uint32_t>(pixel) - i * s.by_out_width.divisor) * s.w.stride -
+        static_cast<int>(static_cast<uint32_t>(pixel) - i * s.by_out_width.by) * s.w.stride -
         s.w.padding;
     T sum = epilogue.bias ? epilogue.bias[output] : T(0);
     for (int a = 0; a < s.h.taps; ++a) {
@@ -75,7 +76,8 @@ __global__ void __launch_bounds__(kDepthwiseAnyThreads)
     depthwise_any_input(DepthwiseShapes s, const T* g, const T* weights, T* gx, const T* bias) {
   const int64_t plane = blockIdx.x / s.chunks;  // image, channel
   const int64_t channel = plane % s.channels;
-  const int64_t first = (blockIdx.x - plane * s.chunks) * kDepthwiseAnyThreads * kDepthwiseAnyPixels;
+  const int64_t first =
+      (blockIdx.x - plane * s.chunks) * kDepthwiseAnyThreads * kDepthwiseAnyPixels;
 #pragma unroll 1
   for (int e = 0; e < kDepthwiseAnyPixels; ++e) {
     const int64_t pixel = first + e * kDepthwiseAnyThreads + threadIdx.x;
@@ -83,7 +85,7 @@ __global__ void __launch_bounds__(kDepthwiseAnyThreads)
     const uint32_t i = s.by_in_width.quotient(static_cast<uint32_t>(pixel));
     const int row = static_cast<int>(i) + s.h.padding;
     const int column =
-        static_cast<int>(static_cast<uint32_t>(pixel) - i * s.by_in_width.divisor) + s.w.padding;
+        static_cast<int>(static_cast<uint32_t>(pixel) - i * s.by_in_width.by) + s.w.padding;
     T sum = bias ? bias[channel] : T(0);
     for (int a = 0; a < s.h.taps; ++a) {
       const int r = depthwise_reader(s.h, row - a * s.h.dilation);
@@ -93,8 +95,7 @@ __global__ void __launch_bounds__(kDepthwiseAnyThreads)
         if (c < 0) continue;
         for (int m = 0; m < s.multiplier; ++m) {
           const T* from = g + (plane * s.multiplier + m) * s.out_plane;
-          const T weight =
-              weights[((channel * s.multiplier + m) * s.h.taps + a) * s.w.taps + b];
+          const T weight = weights[((channel * s.multiplier + m) * s.h.taps + a) * s.w.taps + b];
           sum += weight * from[static_cast<int64_t>(r) * s.w.out + c];
         }
       }
@@ -122,7 +123,7 @@ __global__ void __launch_bounds__(kDepthwiseAnyThreads)
       const uint32_t i = s.by_out_width.quotient(static_cast<uint32_t>(pixel));
       const int row = static_cast<int>(i) * s.h.stride - s.h.padding;
       const int column =
-          static_cast<int>(static_cast<uint32_t>(pixel) - i * s.by_out_width.divisor) * s.w.stride -
+          static_cast<int>(static_cast<uint32_t>(pixel) - i * s.by_out_width.by) * s.w.stride -
           s.w.padding;
       const T cotangent = g[(image * outputs + output) * s.out_plane + pixel];
       const T* from = x + (image * s.channels + output / s.multiplier) * s.in_plane;

@@ -67,11 +67,12 @@ __device__ inline int load_window(const Shared<T>& tile, const DepthwiseTile& t,
         for (int e = 0; e < kBatch; ++e) {
           const int row = first + e * kWarps, image = row / t.rows;
           const int y = top + row - image * t.rows;
-          const bool exists = in_row && y >= 0 && y < from.height && first_image + image < from.images;
+          const bool exists =
+              in_row && y >= 0 && y < from.height && first_image + image < from.images;
           const T* at = from.data;
           if (exists) {
-            at += (first_image + image) * from.image_stride +
-                  static_cast<int64_t>(y) * from.width + x;
+            at += (first_image + image) * from.image_stride + static_cast<int64_t>(y) * from.width +
+                  x;
           }
           if (row < t.images * t.rows) copies.copy(e, &tile[row * t.pitch + column], at, exists);
         }
@@ -191,10 +192,12 @@ __global__ void __launch_bounds__(kDepthwiseThreads, 2) depthwise_dense(Depthwis
   const T bias = p.epilogue.bias ? p.epilogue.bias[channel] : T(0);
 #pragma unroll
   for (int i = 0; i < kStripRows; ++i) sums[i] = bias;
-  correlate<T, K>(tile, (strip.image * p.tile.rows + strip.row) * p.tile.pitch + strip.column + shift,
+  correlate<T, K>(tile,
+                  (strip.image * p.tile.rows + strip.row) * p.tile.pitch + strip.column + shift,
                   p.tile.pitch, weights, sums);
   const int64_t offset =
-      (((item.image + strip.image) * p.channels + channel) * p.out_height + row) * p.out_width + column;
+      (((item.image + strip.image) * p.channels + channel) * p.out_height + row) * p.out_width +
+      column;
   store_strip(sums, p.out, offset, p.out_height - row, p.out_width, p.epilogue);
 }
 
@@ -211,8 +214,8 @@ struct DepthwiseVjp {
 
 // sums[a, b] += products of the strip's cotangents with its window of x.
 template <class T, int K>
-__device__ __forceinline__ void add_products(const Shared<T>& x, int at, const Shared<T>& g, int at_g,
-                                             int pitch, T (&sums)[K * K]) {
+__device__ __forceinline__ void add_products(const Shared<T>& x, int at, const Shared<T>& g,
+                                             int at_g, int pitch, T (&sums)[K * K]) {
   T cotangent[kStripRows];
 #pragma unroll
   for (int i = 0; i < kStripRows; ++i) cotangent[i] = g[at_g + i * pitch];
@@ -252,13 +255,15 @@ __global__ void __launch_bounds__(kDepthwiseThreads, K <= 5 ? 2 : 1)
   const int64_t items = p.tile.items(), last = items * (slice + 1) / p.slices;
   for (int64_t i = items * slice / p.slices; i < last; ++i) {
     const DepthwiseItem item(p.tile, i);
-    const int shift_g = load_window(tile_g, p.tile, g, item.image, item.row - top, item.column - left);
+    const int shift_g =
+        load_window(tile_g, p.tile, g, item.image, item.row - top, item.column - left);
     const int shift_x =
         load_window(tile_x, p.tile, x, item.image, item.row - p.top, item.column - p.left);
     copy_async_wait<0>();
     __syncthreads();
     // Cotangents outside of their planes are zeros.
-    add_products<T, K>(tile_x, at + shift_x, tile_g, at + top * pitch + left + shift_g, pitch, sums);
+    add_products<T, K>(tile_x, at + shift_x, tile_g, at + top * pitch + left + shift_g, pitch,
+                       sums);
     const int column = item.column + strip.column, row = item.row + strip.row;
     const int64_t image = item.image + strip.image;
     if (p.gx && column < x.width && row < x.height && image < x.images) {

@@ -7,22 +7,12 @@
 
 #include <cmath>
 
-#include "machine.cuh"
+#include "functions.cuh"
 
 namespace fluxion::cuda {
 
 // The numbers of fluxion::Activation.
-enum class EpilogueKind : int {
-  none,
-  relu,
-  leaky_relu,
-  elu,
-  gelu,
-  silu,
-  softplus,
-  tanh,
-  sigmoid
-};
+enum class EpilogueKind : int { none, relu, leaky_relu, elu, gelu, silu, softplus, tanh, sigmoid };
 
 template <class T>
 struct GemmEpilogue {
@@ -30,11 +20,16 @@ struct GemmEpilogue {
   const T* residual;  // laid out as the output
   EpilogueKind activation;
   bool bias_of_columns;
-  int bias_batches;  // the rows' biases of product b begin at (b mod bias_batches) * rows
+  int bias_batches;  // products with biases of their own: product b has those of b mod bias_batches
 
   __host__ __device__ bool smooth() const {
     return activation != EpilogueKind::none && activation != EpilogueKind::relu &&
            activation != EpilogueKind::leaky_relu;
+  }
+
+  // The biases of one product of `rows` x `columns`.
+  __device__ __forceinline__ const T* biases(int64_t batch, int64_t rows, int64_t columns) const {
+    return bias ? bias + batch % bias_batches * (bias_of_columns ? columns : rows) : nullptr;
   }
 
   // The comparisons; a NaN stays.
@@ -45,33 +40,21 @@ struct GemmEpilogue {
   }
 };
 
-// The normal distribution's cdf; the C library's erfc would lose the digits that x / sqrt 2 rounds away.
-__device__ inline float epilogue_normal_cdf(float x) {
-#if defined(__CUDA_ARCH__)
-  return normcdff(x);
-#else
-  return static_cast<float>(0.5 * std::erfc(static_cast<double>(x) * -0.70710678118654752440));
-#endif
-}
-__device__ inline double epilogue_normal_cdf(double x) {
-  return 0.5 * std::erfc(x * -0.70710678118654752440);
-}
-
 template <class T>
 __device__ inline T epilogue_activation(EpilogueKind kind, T y) {
   switch (kind) {
     case EpilogueKind::elu:
       return y > T(0) ? y : std::expm1(y);
     case EpilogueKind::gelu:
-      return y * epilogue_normal_cdf(y);
+      return gelu(y);
     case EpilogueKind::silu:
-      return y / (T(1) + std::exp(-y));
+      return silu(y);
     case EpilogueKind::softplus:
-      return (y > T(0) ? y : T(0)) + std::log1p(std::exp(-std::fabs(y)));
+      return softplus(y);
     case EpilogueKind::tanh:
       return std::tanh(y);
     case EpilogueKind::sigmoid:
-      return T(1) / (T(1) + std::exp(-y));
+      return sigmoid(y);
     case EpilogueKind::relu:
       return y < T(0) ? T(0) : y;
     case EpilogueKind::leaky_relu:

@@ -108,7 +108,9 @@ template <class Tile>
 struct GemmSums {
   using T = typename Tile::T;
   static constexpr int kVector = Tile::kVector;
-  T at[Tile::kThreadM][Tile::kThreadN];
+  static constexpr int kRows = Tile::kThreadM, kColumns = Tile::kThreadN;
+  static constexpr int kRun = kVector;  // columns that are neighbours
+  T sums[kRows][kColumns];
   int row, column;  // of the first one in the tile
 
   __device__ __forceinline__ GemmSums() {
@@ -120,10 +122,11 @@ struct GemmSums {
 #pragma unroll
     for (int i = 0; i < Tile::kThreadM; ++i)
 #pragma unroll
-      for (int j = 0; j < Tile::kThreadN; ++j) at[i][j] = T(0);
+      for (int j = 0; j < Tile::kThreadN; ++j) sums[i][j] = T(0);
   }
 
-  // Row and column in the tile of at[i][j].
+  __device__ __forceinline__ T at(int i, int j) const { return sums[i][j]; }
+  // Row and column in the tile of at(i, j).
   __device__ __forceinline__ int row_of(int i) const {
     return row + i / kVector * (Tile::kLanesM * kVector) + i % kVector;
   }
@@ -131,7 +134,7 @@ struct GemmSums {
     return column + j / kVector * (Tile::kLanesN * kVector) + j % kVector;
   }
 
-  __device__ __forceinline__ void add_step(const Shared<T>& a, const Shared<T>& b, int stage) {
+  __device__ __forceinline__ void add_step(const Shared<T>& a, const Shared<T>& b, int stage, int) {
 #pragma unroll
     for (int k = 0; k < kGemmStep; ++k) {
       GemmVector<T> left[Tile::kThreadM / kVector], right[Tile::kThreadN / kVector];
@@ -140,77 +143,89 @@ struct GemmSums {
         left[i] = gemm_load(a, stage * Tile::kBufferM + k * Tile::kPitchM + row_of(i * kVector));
 #pragma unroll
       for (int j = 0; j < Tile::kThreadN / kVector; ++j)
-        right[j] = gemm_load(b, stage * Tile::kBufferN + k * Tile::kPitchN + column_of(j * kVector));
+        right[j] =
+            gemm_load(b, stage * Tile::kBufferN + k * Tile::kPitchN + column_of(j * kVector));
 #pragma unroll
       for (int i = 0; i < Tile::kThreadM; ++i)
 #pragma unroll
         for (int j = 0; j < Tile::kThreadN; ++j)
-          at[i][j] += left[i / kVector].at[i % kVector] * right[j / kVector].at[j % kVector];
+          sums[i][j] += left[i / kVector].at[i % kVector] * right[j / kVector].at[j % kVector];
     }
   }
 };
 
-// Writes the sums of a thread: to the output with what follows them, or as they are to scratch memory.
-// Output: base(block), row_offset(row), column_offset(block, column), vectors: kVector columns from a multiple
+template <class Tile>
+struct GemmSumsOf {
+  using type = GemmSums<Tile>;
+};
+
+// Neighbouring values, by one access.
+template <class T, int kCount>
+struct alignas(kCount * sizeof(T)) GemmRun {
+  T at[kCount];
+};
+
+// Writes the sums of a thread with what follows them.
+// Output: base(block), row_offset(row), column_offset(block, column); `vectors`: kVector columns from a multiple
 // of it on are one aligned piece.
-template <class Tile, class Output>
-__device__ __forceinline__ void store_sums(const GemmSums<Tile>& sums, const GemmBlock& at,
-                                           const Output& output,
-                                           const GemmEpilogue<typename Tile::T>& epilogue) {
-  using T = typename Tile::T;
-  constexpr int kVector = Tile::kVector;
+template <class Sums, class Output, class T>
+__device__ __forceinline__ void store_sums(const Sums& sums, const GemmBlock& at,
+                                           const Output& output, const GemmEpilogue<T>& epilogue) {
+  constexpr int kRun = Sums::kRun;
   T* to = output.data + output.base(at);
   const T* residual = epilogue.residual ? epilogue.residual + output.base(at) : nullptr;
-  const T* bias = epilogue.bias;
-  if (bias && !epilogue.bias_of_columns) bias += at.batch % epilogue.bias_batches * at.rows;
-  const bool vectors = output.vectors;
-  int64_t columns[Tile::kThreadN];
+  const T* bias = epilogue.biases(at.batch, at.rows, at.columns);
 #pragma unroll
-  for (int j = 0; j < Tile::kThreadN; ++j) {
-    const int64_t column = at.column + sums.column_of(j);
-    columns[j] = column >= at.columns              ? -1
-                 : vectors && j % kVector != 0     ? columns[j - j % kVector] + j % kVector
-                                                   : output.column_offset(at, column);
-  }
+  for (int j = 0; j < Sums::kColumns; j += kRun) {
+    const int64_t first = at.column + sums.column_of(j);
+    if (first >= at.columns) break;
+    int64_t columns[kRun];
+    T column_bias[kRun];
 #pragma unroll
-  for (int i = 0; i < Tile::kThreadM; ++i) {
-    const int64_t row = at.row + sums.row_of(i);
-    if (row >= at.rows) continue;
-    const int64_t offset = output.row_offset(row);
-    const T row_bias = bias && !epilogue.bias_of_columns ? bias[row] : T(0);
+    for (int l = 0; l < kRun; ++l) {
+      const bool exists = first + l < at.columns;
+      columns[l] = !exists                   ? -1
+                   : output.vectors && l > 0 ? columns[0] + l
+                                             : output.column_offset(at, first + l);
+      column_bias[l] = exists && bias && epilogue.bias_of_columns ? bias[first + l] : T(0);
+    }
 #pragma unroll
-    for (int j = 0; j < Tile::kThreadN; j += kVector) {
-      GemmVector<T> v, before;
+    for (int i = 0; i < Sums::kRows; ++i) {
+      const int64_t row = at.row + sums.row_of(i);
+      if (row >= at.rows) break;
+      const int64_t offset = output.row_offset(row);
+      const T row_bias = bias && !epilogue.bias_of_columns ? bias[row] : T(0);
+      GemmRun<T, kRun> v;
 #pragma unroll
-      for (int l = 0; l < kVector; ++l) before.at[l] = T(0);
-      if (vectors && columns[j] >= 0 && residual)
-        before = *reinterpret_cast<const GemmVector<T>*>(residual + offset + columns[j]);
+      for (int l = 0; l < kRun; ++l) v.at[l] = sums.at(i, j + l) + (row_bias + column_bias[l]);
+      if (output.vectors) {
+        if (residual) {
+          const auto more =
+              *reinterpret_cast<const GemmRun<T, kRun>*>(residual + offset + columns[0]);
 #pragma unroll
-      for (int l = 0; l < kVector; ++l) {
-        T sum = sums.at[i][j + l] + row_bias;
-        if (!vectors && columns[j + l] >= 0 && residual)
-          before.at[l] = residual[offset + columns[j + l]];
-        if (bias && epilogue.bias_of_columns && columns[j + l] >= 0)
-          sum += bias[at.column + sums.column_of(j + l)];
-        v.at[l] = epilogue.clip(sum + before.at[l]);
+          for (int l = 0; l < kRun; ++l) v.at[l] += more.at[l];
+        }
+#pragma unroll
+        for (int l = 0; l < kRun; ++l) v.at[l] = epilogue.clip(v.at[l]);
+        *reinterpret_cast<GemmRun<T, kRun>*>(to + offset + columns[0]) = v;
+        continue;
       }
-      if (vectors) {
-        if (columns[j] >= 0) *reinterpret_cast<GemmVector<T>*>(to + offset + columns[j]) = v;
-      } else {
 #pragma unroll
-        for (int l = 0; l < kVector; ++l)
-          if (columns[j + l] >= 0) to[offset + columns[j + l]] = v.at[l];
+      for (int l = 0; l < kRun; ++l) {
+        if (columns[l] < 0) continue;
+        if (residual) v.at[l] += residual[offset + columns[l]];
+        to[offset + columns[l]] = epilogue.clip(v.at[l]);
       }
     }
   }
   if (!epilogue.smooth()) return;
 #pragma unroll 1
-  for (int i = 0; i < Tile::kThreadM; ++i) {
+  for (int i = 0; i < Sums::kRows; ++i) {
     const int64_t row = at.row + sums.row_of(i);
     if (row >= at.rows) break;
     T* line = to + output.row_offset(row);
 #pragma unroll 1
-    for (int j = 0; j < Tile::kThreadN; ++j) {
+    for (int j = 0; j < Sums::kColumns; ++j) {
       const int64_t column = at.column + sums.column_of(j);
       if (column >= at.columns) break;
       T* y = line + output.column_offset(at, column);
@@ -232,6 +247,7 @@ struct GemmProblem {
   Output output;
   GemmEpilogue<T> epilogue;
   T* partial;  // null: one slice
+  int terms;   // on tensor cores, of a product: 1 or 3
 };
 
 // Sums of a slice as they are.
@@ -270,7 +286,7 @@ __global__ void __launch_bounds__(Problem::Tile::kThreads, Problem::Tile::kBlock
     }
     copy_async_commit();
   }
-  GemmSums<Tile> sums;
+  typename GemmSumsOf<Tile>::type sums;
 #pragma unroll 1
   for (int s = 0; s < steps; ++s) {
     copy_async_wait<kGemmStages - 2>();
@@ -281,21 +297,29 @@ __global__ void __launch_bounds__(Problem::Tile::kThreads, Problem::Tile::kBlock
       b.fetch(p.b, right, stage * Tile::kBufferN, ahead * kGemmStep);
     }
     copy_async_commit();
-    sums.add_step(left, right, s % kGemmStages);
+    sums.add_step(left, right, s % kGemmStages, p.terms);
   }
   if (p.partial) {
     const GemmScratch<T> scratch{p.partial, p.shape.batch, p.shape.rows, p.shape.columns,
                                  p.shape.columns % Tile::kVector == 0};
-    store_sums<Tile>(sums, at, scratch, GemmEpilogue<T>{});
+    store_sums(sums, at, scratch, GemmEpilogue<T>{});
   } else {
-    store_sums<Tile>(sums, at, p.output, p.epilogue);
+    store_sums(sums, at, p.output, p.epilogue);
   }
 }
 
 // Second stage: one thread for each sum adds its slices in order.
-template <class Problem>
-__global__ void gemm_finish(Problem p) {
-  using T = typename Problem::T;
+template <class T, class B, class Output>
+struct GemmSlices {
+  GemmShape shape;
+  B b;
+  Output output;
+  GemmEpilogue<T> epilogue;
+  const T* partial;
+};
+
+template <class T, class B, class Output>
+__global__ void gemm_finish(GemmSlices<T, B, Output> p) {
   const int64_t plane = p.shape.rows * p.shape.columns, n = p.shape.batch * plane;
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= n) return;
@@ -312,7 +336,8 @@ __global__ void gemm_finish(Problem p) {
   T sum = T(0);
   for (int64_t slice = 0; slice < p.shape.slices; ++slice) sum += p.partial[slice * n + i];
   const GemmEpilogue<T>& e = p.epilogue;
-  if (e.bias) sum += e.bias[e.bias_of_columns ? column : at.batch % e.bias_batches * at.rows + row];
+  const T* bias = e.biases(at.batch, at.rows, at.columns);
+  if (bias) sum += bias[e.bias_of_columns ? column : row];
   const int64_t offset =
       p.output.base(at) + p.output.row_offset(row) + p.output.column_offset(at, column);
   if (e.residual) sum += e.residual[offset];

@@ -25,14 +25,15 @@ template <class T>
 __device__ inline void finish_vector(const VectorProduct<T>& p, int64_t batch, int64_t row, T sum) {
   const GemmEpilogue<T>& e = p.epilogue;
   const int64_t at = batch * p.rows + row;
-  if (e.bias) sum += e.bias[e.bias_of_columns ? 0 : batch % e.bias_batches * p.rows + row];
+  const int64_t product = batch % e.bias_batches;  // with biases of its own
+  if (e.bias) sum += e.bias[e.bias_of_columns ? product : product * p.rows + row];
   if (e.residual) sum += e.residual[at];
   p.y[at] = epilogue_activation(e.activation, sum);
 }
 
 // Blocks: batch, then kVectorWarps rows.
 template <class T>
-__global__ void __launch_bounds__(kWarp * kVectorWarps) vector_by_rows(VectorProduct<T> p) {
+__global__ void __launch_bounds__(kWarp* kVectorWarps) vector_by_rows(VectorProduct<T> p) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t blocks = (p.rows + kVectorWarps - 1) / kVectorWarps;
   const int64_t batch = blockIdx.x / blocks;
@@ -66,7 +67,7 @@ __global__ void __launch_bounds__(kWarp * kVectorWarps) vector_by_rows(VectorPro
 
 // Blocks: batch, then 32 rows.
 template <class T>
-__global__ void __launch_bounds__(kWarp * kVectorWarps) vector_by_depths(VectorProduct<T> p) {
+__global__ void __launch_bounds__(kWarp* kVectorWarps) vector_by_depths(VectorProduct<T> p) {
   SharedMemory memory;
   const Shared<T> parts = memory.take<T>(kWarp * kVectorWarps);
   const int lane = static_cast<int>(threadIdx.x) % kWarp;

@@ -85,8 +85,10 @@ inline constexpr int kLongLineThreads = 512;  // of a line that is read in loops
 // Normalisation: threads of a pass over planes; which groups one block normalises; blocks that share the rows of
 // a layer's gradients, two for each multiprocessor of an H200. Not tuned.
 inline constexpr int kNormThreads = 256;
-inline constexpr int kNormNearElements = 8192;  // groups up to here stay in shared memory however few there are,
-inline constexpr int kNormNearBlocks = 66;      // larger ones where they are for half of the multiprocessors
+inline constexpr int kNormNearElements =
+    8192;  // groups up to here stay in shared memory however few there are,
+inline constexpr int kNormNearBlocks =
+    66;  // larger ones where they are for half of the multiprocessors
 inline constexpr int kNormSlices = 264;
 
 // Running sums: elements of a chunk that pays for another visit, by a block or, where lines lie side by side, by

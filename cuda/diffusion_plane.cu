@@ -135,7 +135,8 @@ bool planes_fit(const DiffusionBatch<T>& b) {
 template <class T>
 void step_planes(const DiffusionBatch<T>& b, const T* from, T* to) {
   const Cells& n = b.cells;
-  PlaneStep<T> p{from, to, b.rates(0), b.rates(1), {}, {}, kPlain, b.step.times(0), b.step.times(1)};
+  PlaneStep<T> p{from, to,     b.rates(0),      b.rates(1),     {},
+                 {},   kPlain, b.step.times(0), b.step.times(1)};
   p.shape = tile_shape<T>(static_cast<int>(n.width), static_cast<int>(n.height), aligned(from));
   p.deal = plane_deal(n.plane(), b.samples, b.channels, n.depth,
                       kTileCells / (static_cast<int64_t>(p.shape.pitch) * n.height));

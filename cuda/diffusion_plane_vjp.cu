@@ -49,8 +49,7 @@ __device__ __forceinline__ ColumnPlace column_place(const AdjointBlock<T>& block
   const TileShape& shape = block.p.shape;
   const int plane = shape.by_width.of(at), x = at - plane * shape.width;
   const int top = plane * shape.height * shape.pitch + cell_place<T>(x);
-  return {at < block.columns() ? segments.valid : 0, top,
-          top + segments.s * kSegment * shape.pitch,
+  return {at < block.columns() ? segments.valid : 0, top, top + segments.s * kSegment * shape.pitch,
           block.run.offset + plane * block.run.stride + segments.s * kSegment * shape.row + x};
 }
 
@@ -147,8 +146,7 @@ __device__ __forceinline__ T reflected_columns(const AdjointBlock<T>& block) {
     for (int i = 0; i < kSegment; ++i) {
       if (i >= valid) continue;
       if (block.p.gu)
-        block.p.gu[place.memory + i * row] =
-            T(2) * a[i] - (T(2) * swept[i * pitch] - g[i * row]);
+        block.p.gu[place.memory + i * row] = T(2) * a[i] - (T(2) * swept[i * pitch] - g[i * row]);
       u[i * pitch] = T(2) * b[i] - u[i * pitch];
     }
   }
@@ -260,8 +258,8 @@ bool plane_adjoints_fit(const DiffusionBatch<T>& b) {
 template <class T>
 void plane_adjoints(const DiffusionBatch<T>& b, const T* g, const T* saved, T* gu, T* gk) {
   const Cells& n = b.cells;
-  PlaneAdjoint<T> p{g,  saved, gu, nullptr, b.rates(0), b.rates(1), {}, {}, b.step.times(0),
-                    b.step.times(1)};
+  PlaneAdjoint<T> p{g,          saved, gu, nullptr,         b.rates(0),
+                    b.rates(1), {},    {}, b.step.times(0), b.step.times(1)};
   p.shape = tile_shape<T>(static_cast<int>(n.width), static_cast<int>(n.height),
                           aligned(g) && aligned(saved));
   p.deal = plane_deal(n.plane(), b.samples, b.channels, n.depth,

@@ -122,7 +122,9 @@ template <class T>
 struct LineTable {
   static constexpr int kPitch = 2 * (kSegment + 1);
 
-  static constexpr __host__ __device__ int size(int segments) { return segments * (kPitch + 2) + 1; }
+  static constexpr __host__ __device__ int size(int segments) {
+    return segments * (kPitch + 2) + 1;
+  }
 
   Shared<T> at;
   int segments;

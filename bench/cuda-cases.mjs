@@ -150,7 +150,7 @@ function operators(shape) {
       shape,
       make: (f, grad) => ({
         u: random(f, shape, grad),
-        weight: random(f, [c, c, 8], grad),
+        weight: random(f, [c, c, 9], grad),
       }),
       forward: (f, { u, weight }) => f.meshFreeConv2d(u, weight),
       bytes: 2 * F32,

@@ -30,7 +30,7 @@ struct AdjointBlock {
   const PlaneAdjoint<T>& p;
   const PlaneRun& run;
   T *g, *saved;  // tiles
-  const LineTable<T>&x, &y;
+  const SegmentTable<T>&x, &y;
   const WarpScan<T>& scan;
 
   __device__ __forceinline__ int rows() const { return run.count * p.shape.height; }
@@ -178,8 +178,10 @@ __global__ void __launch_bounds__(kThreads) adjoint_planes(PlaneAdjoint<T> p) {
   const int cells = p.deal.per_block * p.shape.height * p.shape.pitch;
   T* g = memory.take<T>(cells).data();
   T* saved = memory.take<T>(cells).data();
-  const LineTable<T> x{memory.take<T>(LineTable<T>::size(p.shape.segments_x)), p.shape.segments_x};
-  const LineTable<T> y{memory.take<T>(LineTable<T>::size(p.shape.segments_y)), p.shape.segments_y};
+  const SegmentTable<T> x{memory.take<T>(SegmentTable<T>::size(p.shape.segments_x)),
+                          p.shape.segments_x};
+  const SegmentTable<T> y{memory.take<T>(SegmentTable<T>::size(p.shape.segments_y)),
+                          p.shape.segments_y};
   const WarpScan<T> scan{memory.take<T>(2 * static_cast<int>(blockDim.x))};
   const auto partial_x = memory.take<double>(kThreads / kWarp);
   const auto partial_y = memory.take<double>(kThreads / kWarp);
@@ -229,8 +231,8 @@ template <class T>
 size_t shared_of(const TileShape& shape, int planes, int threads) {
   const int warps = threads <= 256 ? 8 : 16;
   return 2 * shared_bytes<T>(static_cast<int64_t>(planes) * shape.height * shape.pitch) +
-         shared_bytes<T>(LineTable<T>::size(shape.segments_x)) +
-         shared_bytes<T>(LineTable<T>::size(shape.segments_y)) + shared_bytes<T>(2 * threads) +
+         shared_bytes<T>(SegmentTable<T>::size(shape.segments_x)) +
+         shared_bytes<T>(SegmentTable<T>::size(shape.segments_y)) + shared_bytes<T>(2 * threads) +
          2 * shared_bytes<double>(warps);
 }
 

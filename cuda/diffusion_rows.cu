@@ -20,7 +20,7 @@ struct RowSweep {
 // What the pieces of the rows of a block pass on.
 template <class T>
 __device__ __forceinline__ void pass_on(const RowSegments<T>& segments, const SweepJob<T>& job,
-                                        const LineTable<T>& table, int piece, int64_t line,
+                                        const SegmentTable<T>& table, int piece, int64_t line,
                                         bool present, T (&b)[kSegment]) {
   const int s = segments.s, lanes = segments.shape.lanes;
   const int64_t at = job.carries.at(piece, line);
@@ -61,7 +61,8 @@ __global__ void __launch_bounds__(256) solve_rows(RowSweep<T> p) {
   // lines are numbered as they lie in memory
   const int64_t line = run.offset / p.row, between = run.stride / p.row;
   run.offset += begin;
-  const LineTable<T> table{memory.take<T>(LineTable<T>::size(shape.segments_x)), shape.segments_x};
+  const SegmentTable<T> table{memory.take<T>(SegmentTable<T>::size(shape.segments_x)),
+                              shape.segments_x};
   const auto partial = memory.take<double>(256 / kWarp);
   T* other = job.other ? memory.take<T>(cells).data() : nullptr;
   fetch_planes(shape, run, job.from, tile);
@@ -148,7 +149,7 @@ SweepBlocks sweep_rows(const DiffusionBatch<T>& b, SweepJob<T> job, bool count_o
   b.call.launch(
       solve_rows<T>,
       {blocks.blocks, whole,
-       tile * (job.other ? 2 : 1) + shared_bytes<T>(LineTable<T>::size(p.shape.segments_x)) +
+       tile * (job.other ? 2 : 1) + shared_bytes<T>(SegmentTable<T>::size(p.shape.segments_x)) +
            shared_bytes<double>(256 / kWarp)},
       p);
   return blocks;

@@ -155,7 +155,7 @@ struct RowSegments {
   const T* m;  // in shared memory, for registers are scarce
   LaneScan<T> scan;
 
-  __device__ __forceinline__ RowSegments(const TileShape& tile, const LineTable<T>& table)
+  __device__ __forceinline__ RowSegments(const TileShape& tile, const SegmentTable<T>& table)
       : shape(tile) {
     s = static_cast<int>(threadIdx.x) & (shape.lanes - 1);
     valid = shape.width - s * kSegment;
@@ -256,11 +256,11 @@ struct ColumnSegments {
   int s, valid, group, groups;
   SegmentFactors<T> c;
   const T* m;
-  const LineTable<T>& table;
+  const SegmentTable<T>& table;
   const WarpScan<T>& scan;
 
   // `cells` of the line from the first segment of the table on.
-  __device__ __forceinline__ ColumnSegments(int64_t cells, const LineTable<T>& factors,
+  __device__ __forceinline__ ColumnSegments(int64_t cells, const SegmentTable<T>& factors,
                                             const WarpScan<T>& warps)
       : table(factors), scan(warps) {
     const int warp = static_cast<int>(threadIdx.x) / kWarp;

@@ -34,7 +34,7 @@ constexpr int64_t kTwistLow = 1024;
 struct Tile {
   int lines;
   bool across_in, across_out;  // neighbouring threads take neighbouring lines
-  SmallDivisor by_points, by_results;
+  PointDivisor by_points, by_results;
 };
 
 template <class T>
@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(kFftThreads, 1)
     out_base[l] = outer * space.out_outer + inner * space.out_inner;
   }
   __syncthreads();
-  const SmallDivisor by_lines(count);
+  const PointDivisor by_lines(count);
   for (int e = static_cast<int>(threadIdx.x); e < count * map.points;
        e += static_cast<int>(blockDim.x)) {
     const int slow = tile.across_in ? by_lines.of(e) : tile.by_points.of(e);
@@ -163,7 +163,7 @@ void launch_tiles(const Kernel& call, const LineMap<T>& map, const FftLines& spa
   Tile tile{std::min(groups, fitting),
             space.inner > 1 && space.in_inner<space.in_step, space.inner> 1 &&
                 space.out_inner < space.out_step,
-            SmallDivisor(map.points), SmallDivisor(std::max(map.to, 1))};
+            PointDivisor(map.points), PointDivisor(std::max(map.to, 1))};
   if (tile.across_in || tile.across_out) {
     const int run = kFftRunBytes / static_cast<int>(sizeof(Point<T>));
     tile.lines = std::min(std::max(groups, run), fitting);

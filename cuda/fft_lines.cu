@@ -38,7 +38,7 @@ struct Tile {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kFftThreads)
+__global__ void __launch_bounds__(kFftThreads, 1)
     fft_tile(const __grid_constant__ FftPlan<T> plan, LineMap<T> map, LineSpace space,
              Twist<T> twist, Tile tile, const T* in, T* out) {
   SharedMemory memory;

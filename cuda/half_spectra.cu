@@ -67,10 +67,10 @@ __global__ void __launch_bounds__(kFftThreads, 1)
 }
 
 // Rows to and from [kx][ky].
-LineSpace row_space(int64_t fields, int64_t height, int64_t width) {
+FftLines row_space(int64_t fields, int64_t height, int64_t width) {
   return {fields, height, height * width, width, 1, 2 * half_bins(height, width), 2, 2 * height};
 }
-LineSpace turned_round(const LineSpace& s) {
+FftLines turned_round(const FftLines& s) {
   return {s.outer,    s.inner,    s.out_outer, s.out_inner,
           s.out_step, s.in_outer, s.in_inner,  s.in_step};
 }

@@ -1,4 +1,4 @@
-import path from 'node:path';
+import { loadAddon } from './addon-file';
 import { FluxionError, type ErrorCode } from './errors';
 
 /** What the addon exports; native/bindings/ is the other side. */
@@ -83,37 +83,8 @@ export const Frame = {
   number: 2,
 } as const;
 
-function load(): Native {
-  const root = path.join(__dirname, '..');
-  try {
-    // eslint-disable-next-line @typescript-eslint/no-require-imports
-    const find = require('node-gyp-build') as (root: string) => Native;
-    return find(root);
-  } catch (cause) {
-    const { message } = cause as Error;
-    throw new FluxionError(
-      'FLUXION_BACKEND_FAILURE',
-      '',
-      message.startsWith('No native build')
-        ? `no native addon for ${process.platform}-${process.arch} was found. In a clone run ` +
-            '`npm run build:native`, which needs CMake and a C++20 compiler'
-        : `the native addon cannot be loaded: ${message}`,
-      { cause },
-    );
-  }
-}
-
 /** The addon of this JavaScript environment. */
-export const native: Native = load();
+export const native = loadAddon() as Native;
 native.setErrorClass(FluxionError);
-
-/** Path of a CUDA plug-in that lies beside the addon; empty where there is none. */
-export function cudaPluginPath(): string {
-  try {
-    return require.resolve('fluxion-cuda/libfluxion_cuda.so');
-  } catch {
-    return '';
-  }
-}
 
 export type { ErrorCode };

@@ -1,5 +1,5 @@
+import type { PNG } from 'pngjs';
 import { readFile } from 'node:fs/promises';
-import { PNG } from 'pngjs';
 import { FluxionError, requireArgument, show } from '../errors';
 import { isFloating } from '../tensor/dtype';
 import { upload } from '../tensor/handle';
@@ -7,6 +7,7 @@ import { Tensor, isTensor } from '../tensor/tensor';
 import { withDefaults } from '../ops/define';
 import { corruptFile } from './corrupt-file';
 import { replaceFile } from './file-bytes';
+import { pngCodec } from './png-codec';
 
 const PNG_SIGNATURE = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
 const JPEG_SIGNATURE = Buffer.from([0xff, 0xd8, 0xff]);
@@ -77,7 +78,7 @@ function decodePng(path: string, bytes: Buffer): Decoded {
   requireSize(path, bytes.readUInt32BE(16), bytes.readUInt32BE(20));
   try {
     // pngjs says what the file had, outside its published type.
-    const png = PNG.sync.read(bytes) as PNG & { color: boolean; alpha: boolean };
+    const png = pngCodec().sync.read(bytes) as PNG & { color: boolean; alpha: boolean };
     const { width, height, color, alpha } = png;
     return { rgba: png.data, width, height, color, alpha };
   } catch (error) {
@@ -193,7 +194,7 @@ export async function savePng(
   path: string,
   grey = false,
 ): Promise<void> {
-  const png = new PNG({ width, height });
+  const png = new (pngCodec())({ width, height });
   png.data = Buffer.from(rgba.buffer, rgba.byteOffset, rgba.byteLength);
-  await replaceFile(path, [PNG.sync.write(png, grey ? { colorType: 0 } : {})]);
+  await replaceFile(path, [pngCodec().sync.write(png, grey ? { colorType: 0 } : {})]);
 }

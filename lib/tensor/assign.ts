@@ -2,7 +2,7 @@ import { native } from '../native';
 import { FluxionError, show } from '../errors';
 import { type Handle, releaseHandle, retain, runMany, runOne } from './handle';
 import { opNumber } from './op-table';
-import { isRecording } from './recording';
+import { isPinned } from './recording';
 import { sameShape } from './shape';
 import type { Tensor } from './tensor';
 
@@ -25,7 +25,7 @@ export function assign(tensor: Tensor, fresh: Tensor): void {
 
 /** As {@link assign} for contents of another dtype: Module.to. */
 export function replaceHandle(tensor: Tensor, handle: Handle): void {
-  if (isRecording()) {
+  if (isPinned(handle.device)) {
     // A replay finds the tensor where it is: the new contents are written there.
     ownHandle(tensor);
     runMany(ASSIGN, [tensor.live('assign'), handle], undefined, 0, 0);

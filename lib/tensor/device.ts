@@ -1,5 +1,6 @@
-import { cudaPluginPath, native } from '../native';
+import { cudaPluginPath } from '../cuda-plugin';
 import { requireArgument, show } from '../errors';
+import { native } from '../native';
 
 const DEVICE_NAME = /^(?:cpu|cuda(?::(\d{1,3}))?)$/;
 

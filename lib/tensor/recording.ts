@@ -15,10 +15,16 @@ interface Recording {
 }
 
 let recording: Recording | null = null;
+/** Graphs that are there, by device. */
+const graphs = new Map<number, number>();
 
-/** Whether the operations that run now are recorded into a graph. */
-export function isRecording(): boolean {
-  return recording !== null;
+/** Whether tensors of a device must stay in their memory: a graph, made or being made, refers to it. */
+export function isPinned(device: number): boolean {
+  return recording?.device === device || (graphs.get(device) ?? 0) > 0;
+}
+
+function countGraph(device: number, by: 1 | -1): void {
+  graphs.set(device, (graphs.get(device) ?? 0) + by);
 }
 
 /** Throws where values of the device are asked for while a step is recorded: they do not exist yet. */
@@ -52,6 +58,7 @@ export function runRefreshed<P extends object, T>(
 export class Graph {
   private constructor(
     private readonly id: number,
+    private readonly device: number,
     private readonly refreshes: readonly Refresh[],
   ) {}
 
@@ -68,7 +75,9 @@ export class Graph {
     } finally {
       recording = null;
     }
-    return new Graph(native.captureEnd(device), refreshes);
+    const id = native.captureEnd(device);
+    countGraph(device, 1);
+    return new Graph(id, device, refreshes);
   }
 
   /** Runs the step once. `first`: directly after recording, with the parameters of then. */
@@ -83,5 +92,6 @@ export class Graph {
 
   dispose(): void {
     native.graphRelease(this.id);
+    countGraph(this.device, -1);
   }
 }

@@ -1,16 +1,11 @@
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
+import { cudaPluginPath } from '../cuda-plugin';
 import { FluxionError, requireArgument, show } from '../errors';
-import { type DeviceInfo, cudaPluginPath, native } from '../native';
+import { version } from '../manifest';
+import { type DeviceInfo, native } from '../native';
 import { requireDevice } from './device';
 import { type DType, carriesGradients, requireDType } from './dtype';
 
-/** Version of the package. */
-export const version: string = (
-  JSON.parse(readFileSync(path.join(__dirname, '../../package.json'), 'utf8')) as {
-    version: string;
-  }
-).version;
+export { version };
 
 /** What the library runs on. */
 export interface Config {

@@ -129,6 +129,7 @@ std::unique_ptr<CapturedGraph> Device::end_capture() {
     forget(*graph);
     fail(ErrorCode::BackendFailure, "capture", reason);
   }
+  ++graphs_;
   return graph;
 }
 
@@ -145,6 +146,7 @@ void Device::abandon_capture() {
 void Device::release(std::unique_ptr<CapturedGraph> graph) {
   drain();
   api_->release_graph(handle_, graph->graph);
+  --graphs_;
   forget(*graph);
 }
 

@@ -70,6 +70,8 @@ class Device {
   // --- graphs: what is launched between begin and end is recorded and not run.
   bool has_graphs() const { return api_->begin_capture != nullptr; }
   bool capturing() const { return capturing_ != nullptr; }
+  // Whether tensors must stay where they are: a graph, made or being made, refers to their memory.
+  bool pinned() const { return capturing_ != nullptr || graphs_ > 0; }
   void begin_capture();
   std::unique_ptr<CapturedGraph> end_capture();
   void abandon_capture();
@@ -100,6 +102,7 @@ class Device {
   MemoryFigures figures_;
   std::unordered_map<size_t, std::vector<void*>> cache_;  // by rounded size
   std::unique_ptr<CapturedGraph> capturing_;
+  int graphs_ = 0;
   std::unordered_map<void*, CapturedGraph*> graph_blocks_;
   bool checked_ = false;
 };

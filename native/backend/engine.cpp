@@ -216,12 +216,13 @@ void Engine::run_update(OpId op, const void* params, std::span<const Operand> in
     const bool own = tensor->storage()->references == 1 && views[i].data == tensor->view().data;
     if (own) {
       views.push_back(TensorView(views[i]));
-    } else if (device_.capturing()) {
-      fail(ErrorCode::Unsupported, infer.op(),
-           format(
-               "argument %zu must have memory of its own in a captured step: it is a view, or the "
-               "recorded computation still holds it",
-               i));
+    } else if (device_.pinned()) {
+      fail(
+          ErrorCode::Unsupported, infer.op(),
+          format(
+              "argument %zu must have memory of its own where a step is captured: it is a view, or "
+              "a copy or the recorded computation holds it too",
+              i));
     } else {
       fresh.push_back(empty(views[i].dtype, views[i].shape, infer.op()));
       moving.push_back(tensor);

@@ -3,6 +3,8 @@
 // then park on a condition variable, so that an idle program uses no processor.
 #include "core/thread_pool.h"
 
+#include "core/condition_variable.h"
+
 namespace fluxion {
 
 namespace {

@@ -6,13 +6,13 @@
 // switches, some 10 us, are saved. Only the thread that owns the device may call launch, write and read.
 #include "cpu/cpu_backend.h"
 
-#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <mutex>
 #include <thread>
 
+#include "core/condition_variable.h"
 #include "cpu/block_memory.h"
 #include "cpu/kernel_table.h"
 #include "cpu/profile.h"

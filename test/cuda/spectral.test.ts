@@ -158,6 +158,9 @@ function compare(c: Check, dtype: DType): void {
   });
 }
 
-describeOnCuda.each(['float64', 'float32'] as const)('spectral operators of large sizes, %s', (dtype) => {
-  test.each([...LINES, ...DIFFUSION, ...OTHERS])('$name', (c) => tidy(() => compare(c, dtype)));
-});
+describeOnCuda.each(['float64', 'float32'] as const)(
+  'spectral operators of large sizes, %s',
+  (dtype) => {
+    test.each([...LINES, ...DIFFUSION, ...OTHERS])('$name', (c) => tidy(() => compare(c, dtype)));
+  },
+);

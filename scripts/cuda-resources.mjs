@@ -3,6 +3,7 @@
 // Compares with cuda/resources.json: a kernel that spills more than is recorded there is an error, a kernel that is
 // gone or new only a line. --write records what was found.
 
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -17,14 +18,21 @@ const { values } = parseArgs({
   },
 });
 
-/** Short name of a mangled kernel: its own name and a tag of its template arguments. */
-function nameOf(mangled) {
-  const [, length] = /^_ZN7fluxion4cuda(?:12_GLOBAL__N_1|\d*_GLOBAL__N__[0-9a-f]+_[^E]*?)?(\d+)/.exec(mangled) ?? []; // prettier-ignore
-  if (length === undefined) return mangled;
-  const at = mangled.indexOf(length, 16) + length.length;
-  const name = mangled.slice(at, at + Number(length));
-  const rest = mangled.slice(at + Number(length)).replace(/N?7fluxion4cuda|_GLOBAL__N__[0-9a-f]+_\d+_[a-z_]+_cu_[0-9a-f]+(_\d+)?/g, ''); // prettier-ignore
-  return `${name} ${rest.slice(0, 60)}`;
+/** Kernels with their template arguments, from mangled names. */
+function namesOf(mangled) {
+  const { stdout, status } = spawnSync('c++filt', { input: mangled.join('\n'), encoding: 'utf8' });
+  if (status !== 0) throw new Error('c++filt, which comes with the compiler, could not be run');
+  return stdout
+    .trim()
+    .split('\n')
+    .map((name) =>
+      name
+        .replace(/^void /, '')
+        .replace(/_GLOBAL__N__\w+?::|\(anonymous namespace\)::|fluxion::cuda::/g, '')
+        .replace(/\(\w+(?:::\w+)*\)(?=\d)/g, '') // casts of enumerators
+        .replace(/\((?!.*>).*$/, '')
+        .replace(/>\(.*$/, '>'),
+    );
 }
 
 function readLog(text) {
@@ -32,7 +40,7 @@ function readLog(text) {
   let kernel, spills;
   for (const line of text.split('\n')) {
     const entry = /Compiling entry function '([^']+)' for 'sm_(\d+)'/.exec(line);
-    if (entry) kernel = entry[2] === '90' ? nameOf(entry[1]) : undefined;
+    if (entry) kernel = entry[2] === '90' ? entry[1] : undefined;
     const spill = /(\d+) bytes stack frame, (\d+) bytes spill stores/.exec(line);
     if (spill) spills = { stack: Number(spill[1]), spilled: Number(spill[2]) };
     const used = /Used (\d+) registers/.exec(line);
@@ -41,7 +49,8 @@ function readLog(text) {
       kernel = undefined;
     }
   }
-  return found;
+  const mangled = Object.keys(found);
+  return Object.fromEntries(namesOf(mangled).map((name, i) => [name, found[mangled[i]]]));
 }
 
 if (!existsSync(values.log)) {

@@ -107,8 +107,7 @@ function operators(shape) {
         weight: random(f, [c], grad),
         bias: random(f, [c], grad),
       }),
-      forward: (f, { x, weight, bias }) =>
-        f.batchNorm(x, { weight, bias, training: true }),
+      forward: (f, { x, weight, bias }) => f.batchNorm(x, { weight, bias, training: true }),
       bytes: 3 * F32,
       backward: 8 * F32,
     }),
@@ -151,7 +150,7 @@ function operators(shape) {
       shape,
       make: (f, grad) => ({
         u: random(f, shape, grad),
-        weight: random(f, [c, c, 8], grad),
+        weight: random(f, [c, c, 9], grad),
       }),
       forward: (f, { u, weight }) => f.meshFreeConv2d(u, weight),
       bytes: 2 * F32,
@@ -192,7 +191,10 @@ function trainingSteps(small) {
       const model = new f.models.RDNN({ channels: [32, 64], layersPerBlock: rdnn.layers });
       const labels = f.randint(0, 10, [rdnn.batch], { device: 'cuda' });
       const x = random(f, [rdnn.batch, 1, rdnn.side, rdnn.side]);
-      return { x, step: step(f, model.to('cuda'), (m, u) => f.crossEntropy(m.forward(u), labels), x) };
+      return {
+        x,
+        step: step(f, model.to('cuda'), (m, u) => f.crossEntropy(m.forward(u), labels), x),
+      };
     },
     adrnn: (f) => {
       const { channels: wide, layers } = adrnn;
@@ -210,7 +212,10 @@ function trainingSteps(small) {
       ...{ bytes: 0, flops: 0, inputBytes: Infinity },
       make: (f) => {
         const { x, step: run } = make(f);
-        return { x, call: mode === 'captured' ? f.capture(run) : (input) => f.tidy(() => void run(input)) };
+        return {
+          x,
+          call: mode === 'captured' ? f.capture(run) : (input) => f.tidy(() => void run(input)),
+        };
       },
       run: (f, { x, call }) => void call(x),
     })),

@@ -63,7 +63,12 @@ function peers(definitions) {
     const reason = probe.status === 3 ? 'PyTorch sees no GPU' : 'no Python with PyTorch was found';
     return { reason: values['no-peers'] ? 'not asked for' : reason, rows: {} };
   }
-  const asked = definitions.map(({ name, peer, shape, settings }) => ({ name, peer, shape, settings }));
+  const asked = definitions.map(({ name, peer, shape, settings }) => ({
+    name,
+    peer,
+    shape,
+    settings,
+  }));
   const output = execFileSync(python, [path.join(here, 'peers/torch_cuda.py')], {
     input: JSON.stringify({ cases: asked, samples: Number(values.samples) }),
     encoding: 'utf8',

@@ -26,8 +26,8 @@ __global__ void __launch_bounds__(128) factor_lines(FactorArgs<T> args) {
   SharedMemory memory;
   const int axis = blockIdx.x % 2, n = args.n[axis];
   const int most = args.n[0] > args.n[1] ? args.n[0] : args.n[1];
-  double* m = args.room ? args.room + int64_t{blockIdx.x} * 3 * most
-                        : memory.take<double>(3 * most).data();
+  double* m =
+      args.room ? args.room + int64_t{blockIdx.x} * 3 * most : memory.take<double>(3 * most).data();
   double *rm = m + n, *z = rm + n;
   const double r = static_cast<double>(args.diffusivity[blockIdx.x]) * args.rate[axis];
   factor_line(r, n, args.wall, m, rm, z);
@@ -82,8 +82,8 @@ __device__ void transport_plane(const LinePlane<T, Field>& plane, const Sampling
 }
 
 template <class T, bool kShared>
-__global__ void __launch_bounds__(kAdrThreads) transport(DiffusionLines<T> lines, Sampling<T> s,
-                                                         T* to) {
+__global__ void __launch_bounds__(kAdrThreads)
+    transport(DiffusionLines<T> lines, Sampling<T> s, T* to) {
   T* out = to + static_cast<int64_t>(blockIdx.x) * s.cells;
   if constexpr (kShared) {
     SharedMemory memory;
@@ -138,8 +138,8 @@ __device__ void pull_plane(const LinePlane<T, Field>& x, const LinePlane<T, Fiel
 }
 
 template <class T, bool kShared>
-__global__ void __launch_bounds__(kAdrThreads) diffusion_vjp(DiffusionLines<T> lines, const T* v,
-                                                             T* fields, double* sums, T* room) {
+__global__ void __launch_bounds__(kAdrThreads)
+    diffusion_vjp(DiffusionLines<T> lines, const T* v, T* fields, double* sums, T* room) {
   SharedMemory memory;
   const Shared<double> partial = memory.take<double>(kAdrThreads / kWarp);
   const int cells = lines.rows * lines.columns;
@@ -210,8 +210,8 @@ void launch_diffusion_vjp(const Kernel& call, const DiffusionLines<T>& lines, co
   const size_t shared = partial + (sums ? 2 : 1) * plane;
   T* room = nullptr;
   if (shared <= call.shared_limit()) {
-    return call.launch(diffusion_vjp<T, true>, {lines.planes, kAdrThreads, shared}, lines, v,
-                       field, sums, room);
+    return call.launch(diffusion_vjp<T, true>, {lines.planes, kAdrThreads, shared}, lines, v, field,
+                       sums, room);
   }
   if (sums) {
     room = call.scratch<T>(lines.planes * lines.rows * lines.columns);
@@ -229,8 +229,8 @@ template void launch_transport<float>(const Kernel&, const DiffusionLines<float>
                                       const Sampling<float>&, float*);
 template void launch_transport<double>(const Kernel&, const DiffusionLines<double>&,
                                        const Sampling<double>&, double*);
-template void launch_diffusion_vjp<float>(const Kernel&, const DiffusionLines<float>&,
-                                          const float*, float*, double*);
+template void launch_diffusion_vjp<float>(const Kernel&, const DiffusionLines<float>&, const float*,
+                                          float*, double*);
 template void launch_diffusion_vjp<double>(const Kernel&, const DiffusionLines<double>&,
                                            const double*, double*, double*);
 

@@ -198,8 +198,8 @@ void launch_reaction_vjp(const Kernel& call, const Reaction<T>& reaction, const 
   if (!cut_tiles(call, 2 * (s.channels + s.hidden), args)) return;
   const size_t shared =
       2 * (shared_bytes<T>(s.channels * args.pitch) + shared_bytes<T>(s.hidden * args.pitch));
-  const int64_t resident = std::clamp<int64_t>(
-      static_cast<int64_t>(call.shared_limit() / shared), 1, 2048 / kAdrThreads);
+  const int64_t resident = std::clamp<int64_t>(static_cast<int64_t>(call.shared_limit() / shared),
+                                               1, 2048 / kAdrThreads);
   const int64_t blocks = std::min(s.batch * args.tiles, resident * call.multiprocessors());
   if (parameters) {
     args.sums = call.scratch<T>(blocks * s.parameters());

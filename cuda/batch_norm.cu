@@ -98,8 +98,8 @@ void batch_norm(const BatchNormParams& p, const Kernel& call) {
     fold_view(call, reshaped(call.in(0), s.shape()), kOfChannels, fold);
   } else {
     call.launch(prepare_channels<T>, {blocks_of(s.channels, kNormThreads), kNormThreads},
-                s.channels, p.eps, weight, bias, call.in(3).as<const T>(),
-                call.in(4).as<const T>(), affine, nullptr);
+                s.channels, p.eps, weight, bias, call.in(3).as<const T>(), call.in(4).as<const T>(),
+                affine, nullptr);
   }
   if (T* const y = call.out(0).as<T>()) {
     normalize_all(call, norm_planes(s.images * s.channels, s.size, s.channels), p.activation,
@@ -114,7 +114,7 @@ void batch_norm_vjp(const BatchNormParams& p, const Kernel& call) {
   const T *g = call.in(0).as<const T>(), *x = call.in(1).as<const T>(),
           *weight = optional_input<T>(call, 2), *variance = call.in(5).as<const T>();
   T *const gx = call.out(0).as<T>(), *const gweight = call.out(1).as<T>(),
-    *const gbias = call.out(2).as<T>();
+           *const gbias = call.out(2).as<T>();
   auto* const affine = call.scratch<NormAffine<T>>(s.channels);
   auto* const gradient = call.scratch<NormGradient<T>>(s.channels);
   if (!affine || !gradient) return;
@@ -128,8 +128,7 @@ void batch_norm_vjp(const BatchNormParams& p, const Kernel& call) {
     fold.affine = affine;
     fold.activation = norm_activation(p.activation);
     fold.aligned = aligned_packs(g, x);
-    fold.count =
-        p.training ? static_cast<double>(std::max<int64_t>(1, s.images * s.size)) : 0.0;
+    fold.count = p.training ? static_cast<double>(std::max<int64_t>(1, s.images * s.size)) : 0.0;
     fold.eps = p.eps;
     fold.weight = weight;
     fold.variance = variance;

@@ -60,8 +60,8 @@ __device__ SumPair loss_of(const Entropy<T>& e, const LineSpace& s, const LineTh
   const T below = e.z[t.first + label * s.inner] - sum.top;
   double value = weight * (log_sum - static_cast<double>(below));
   if (e.smoothing != 0) {  // without it, infinite logits of other classes must not count
-    value = (1 - e.smoothing) * value + e.smoothing / static_cast<double>(s.n) *
-                                            (e.total_weight(s.n) * log_sum - total);
+    value = (1 - e.smoothing) * value +
+            e.smoothing / static_cast<double>(s.n) * (e.total_weight(s.n) * log_sum - total);
   }
   return {value, weight};
 }
@@ -84,7 +84,7 @@ __device__ __forceinline__ void put_position(const EntropyResults<T>& out, int64
 }
 
 template <class T>
-__global__ void __launch_bounds__(kLineBlock)
+__global__ void __launch_bounds__(kLineBlock, 1)
     entropy_near(LineSpace s, Entropy<T> e, EntropyResults<T> out) {
   SharedMemory memory;
   const ExpSumMemory<T> shared{memory.take<T>(line_shared(s)), memory.take<double>(line_shared(s))};
@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(kLineBlock)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kLongLineThreads)
+__global__ void __launch_bounds__(kLongLineThreads, 1)
     entropy_far(LineSpace s, Entropy<T> e, EntropyResults<T> out) {
   SharedMemory memory;
   const auto shared = memory.take<ExpSum<T>>(line_shared(s));
@@ -151,8 +151,8 @@ __global__ void likelihood(LineSpace s, Entropy<T> e, EntropyResults<T> out) {
     if (kind == Label::wrong) own.a = std::numeric_limits<double>::quiet_NaN();
     if (kind == Label::valid) {
       own.b = e.weight_of(label);
-      own.a = -own.b * static_cast<double>(
-                           e.z[(outer * s.n + label) * s.inner + (line - outer * s.inner)]);
+      own.a = -own.b *
+              static_cast<double>(e.z[(outer * s.n + label) * s.inner + (line - outer * s.inner)]);
     }
     if (out.losses != nullptr) out.losses[line] = static_cast<T>(own.a);
   }
@@ -185,13 +185,13 @@ __global__ void sum_weights(const T* weight, int64_t n, double* out) {
 }
 
 struct EntropyScale {
-  bool plain;     // of log probabilities
-  bool each;      // a cotangent for each position
-  bool mean;      // divided by the weight of all positions
+  bool plain;  // of log probabilities
+  bool each;   // a cotangent for each position
+  bool mean;   // divided by the weight of all positions
 };
 
 template <class T>
-__global__ void __launch_bounds__(kLineBlock)
+__global__ void __launch_bounds__(kLineBlock, 1)
     entropy_gradient(LineSpace s, Entropy<T> e, EntropyScale how, const T* g,
                      const T* __restrict__ statistics, T* __restrict__ gz) {
   const LineThread t = line_thread(s);
@@ -231,8 +231,7 @@ __global__ void __launch_bounds__(kLineBlock)
 
 // Inputs from `first` on: logits, target, weight.
 template <class T>
-Entropy<T> entropy_of(const CrossEntropyParams& p, const Kernel& call, int first,
-                      int64_t classes) {
+Entropy<T> entropy_of(const CrossEntropyParams& p, const Kernel& call, int first, int64_t classes) {
   const TensorView &target = call.in(first + 1), &weight = call.in(first + 2);
   Entropy<T> e{};
   e.z = call.in(first).as<const T>();
@@ -241,8 +240,7 @@ Entropy<T> entropy_of(const CrossEntropyParams& p, const Kernel& call, int first
   e.byte_labels = target.dtype == DType::u8 ? target.as<const uint8_t>() : nullptr;
   e.ignored = p.ignoreIndex;
   e.smoothing = p.labelSmoothing;
-  e.fault =
-      call.fault_site(ErrorCode::InvalidArgument, "target must be in [0, %lld), got %lld");
+  e.fault = call.fault_site(ErrorCode::InvalidArgument, "target must be in [0, %lld), got %lld");
   if (e.weight && p.labelSmoothing != 0) {
     double* const sum = call.scratch<double>(1);
     call.launch(sum_weights<T>, {1, kFoldThreads, shared_bytes<double>(kWarp)}, e.weight, classes,
@@ -273,7 +271,9 @@ void cross_entropy(const CrossEntropyParams& p, const Kernel& call) {
   SumPair* const partial = call.scratch<SumPair>(grid.blocks + 1);
   if (!partial) return;
   const EntropyResults<T> results{reduced ? nullptr : out, statistics, partial};
-  call.launch(p.logProbabilities ? likelihood<T> : plan.near ? entropy_near<T> : entropy_far<T>,
+  call.launch(p.logProbabilities ? likelihood<T>
+              : plan.near        ? entropy_near<T>
+                                 : entropy_far<T>,
               grid, plan.space, e, results);
   call.launch(finish_entropy<T>, {1, kFoldThreads, shared_bytes<SumPair>(kWarp)}, partial,
               grid.blocks, p.reduction == LossReduction::mean, reduced ? out : nullptr,

@@ -189,17 +189,17 @@ template <class From, class To>
 void rows(const Kernel& call, ScanSpace s, const From* from, To* to) {
   using Sums = Running<To>;
   constexpr int kPack = kScanPack<From>;
-  s.packs = s.n % kPack == 0 && sizeof(From) == sizeof(To) &&
-            reinterpret_cast<uintptr_t>(from) % 16 == 0;
+  s.packs =
+      s.n % kPack == 0 && sizeof(From) == sizeof(To) && reinterpret_cast<uintptr_t>(from) % 16 == 0;
   if (s.outer < kFoldBlocks && s.n > kScanElements) {
-    const int64_t chunks =
-        std::min(blocks_of(kFoldBlocks, s.outer), blocks_of(s.n, kScanElements));
+    const int64_t chunks = std::min(blocks_of(kFoldBlocks, s.outer), blocks_of(s.n, kScanElements));
     s.length = blocks_of(blocks_of(s.n, chunks), kScanElements) * kScanElements;
     s.chunks = blocks_of(s.n, s.length);
   }
-  s.team = s.n > 8 * kWarp * kPack
-               ? kScanThreads
-               : static_cast<int>(std::min<int64_t>(kWarp, power_of_two_from(blocks_of(s.n, kPack))));
+  s.team =
+      s.n > 8 * kWarp * kPack
+          ? kScanThreads
+          : static_cast<int>(std::min<int64_t>(kWarp, power_of_two_from(blocks_of(s.n, kPack))));
   const size_t shared = shared_bytes<Sums>(kWarp);
   Sums* totals = nullptr;
   if (s.chunks > 1) {
@@ -234,7 +234,8 @@ template <class From, class To>
 void cumsum(const CumsumParams& p, const Kernel& call) {
   const Shape& shape = call.in(0).shape;
   ScanSpace s{1, 1, parts_of(call.in(0).dtype), 0, 1, 1, p.reverse, false};
-  for (int i = 0; i < shape.ndim; ++i) (i < p.dim ? s.outer : i == p.dim ? s.n : s.inner) *= shape[i];
+  for (int i = 0; i < shape.ndim; ++i)
+    (i < p.dim ? s.outer : i == p.dim ? s.n : s.inner) *= shape[i];
   if (s.outer * s.n * s.inner == 0) return;
   s.length = s.n;
   const From* const from = call.in(0).as<const From>();

@@ -80,9 +80,12 @@ DepthwisePlanes<T> planes_of(const T* data, int64_t images, int64_t channels, in
 }
 
 DepthwiseAxis axis_of(const ConvGeometry& g, int a) {
-  return {static_cast<int>(g.in[a]),      static_cast<int>(g.out(a)),
-          static_cast<int>(g.kernel[a]),  static_cast<int>(g.stride[a]),
-          static_cast<int>(g.padding[a]), static_cast<int>(g.dilation[a]),
+  return {static_cast<int>(g.in[a]),
+          static_cast<int>(g.out(a)),
+          static_cast<int>(g.kernel[a]),
+          static_cast<int>(g.stride[a]),
+          static_cast<int>(g.padding[a]),
+          static_cast<int>(g.dilation[a]),
           Divisor(g.stride[a])};
 }
 

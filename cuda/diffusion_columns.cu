@@ -21,7 +21,7 @@ struct ColumnSweep {
 template <class T>
 __device__ __forceinline__ void pass_on(const ColumnSegments<T>& segments, const SweepJob<T>& job,
                                         int64_t at, bool present, T (&b)[kSegment]) {
-  const LineTable<T>& table = segments.table;
+  const SegmentTable<T>& table = segments.table;
   const int s = segments.s;
   if (job.mode == kForwardTotals) {
     const T total = forward_total<T>(segments.c, b);
@@ -48,7 +48,7 @@ __device__ __forceinline__ void pass_on(const ColumnSegments<T>& segments, const
 template <class T>
 __global__ void __launch_bounds__(512) solve_columns(ColumnSweep<T> p) {
   SharedMemory memory;
-  const LineTable<T> table{memory.take<T>(LineTable<T>::size(p.segments)), p.segments};
+  const SegmentTable<T> table{memory.take<T>(SegmentTable<T>::size(p.segments)), p.segments};
   const WarpScan<T> scan{memory.take<T>(2 * static_cast<int>(blockDim.x))};
   const auto partial = memory.take<double>(512 / kWarp);
   const SweepJob<T>& job = p.job;
@@ -134,7 +134,7 @@ SweepBlocks sweep_columns(const DiffusionBatch<T>& b, int axis, SweepJob<T> job,
   const int threads = used * p.segments * kWarp;
   b.call.launch(solve_columns<T>,
                 {blocks.blocks, threads,
-                 shared_bytes<T>(LineTable<T>::size(p.segments)) + shared_bytes<T>(2 * threads) +
+                 shared_bytes<T>(SegmentTable<T>::size(p.segments)) + shared_bytes<T>(2 * threads) +
                      shared_bytes<double>(512 / kWarp)},
                 p);
   return blocks;

@@ -24,7 +24,7 @@ struct PlaneStep {
 };
 
 template <class T>
-__device__ __forceinline__ void solve_tile_rows(const PlaneStep<T>& p, const LineTable<T>& table,
+__device__ __forceinline__ void solve_tile_rows(const PlaneStep<T>& p, const SegmentTable<T>& table,
                                                 int count, T* tile) {
   const RowSegments<T> segments(p.shape, table);
   const int rows = count * p.shape.height;
@@ -48,7 +48,7 @@ __device__ __forceinline__ void solve_tile_rows(const PlaneStep<T>& p, const Lin
 
 template <class T>
 __device__ __forceinline__ void solve_tile_columns(const PlaneStep<T>& p, const PlaneRun& run,
-                                                   const LineTable<T>& table,
+                                                   const SegmentTable<T>& table,
                                                    const WarpScan<T>& scan, T* tile) {
   const ColumnSegments<T> segments(p.shape.height, table, scan);
   const int columns = run.count * p.shape.width, pitch = p.shape.pitch;
@@ -89,8 +89,10 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 && kThreads <= 256 ? 
   SharedMemory memory;
   const int rows = p.deal.per_block * p.shape.height;
   T* tile = memory.take<T>(rows * p.shape.pitch).data();
-  const LineTable<T> x{memory.take<T>(LineTable<T>::size(p.shape.segments_x)), p.shape.segments_x};
-  const LineTable<T> y{memory.take<T>(LineTable<T>::size(p.shape.segments_y)), p.shape.segments_y};
+  const SegmentTable<T> x{memory.take<T>(SegmentTable<T>::size(p.shape.segments_x)),
+                          p.shape.segments_x};
+  const SegmentTable<T> y{memory.take<T>(SegmentTable<T>::size(p.shape.segments_y)),
+                          p.shape.segments_y};
   const WarpScan<T> scan{memory.take<T>(2 * static_cast<int>(blockDim.x))};
   const PlaneRun run = p.deal.run(blockIdx.x);
   fetch_planes(p.shape, run, p.u, tile);
@@ -117,8 +119,8 @@ int threads_of(const TileShape& shape, int planes) {
 template <class T>
 size_t shared_of(const TileShape& shape, int planes, int threads) {
   return shared_bytes<T>(static_cast<int64_t>(planes) * shape.height * shape.pitch) +
-         shared_bytes<T>(LineTable<T>::size(shape.segments_x)) +
-         shared_bytes<T>(LineTable<T>::size(shape.segments_y)) + shared_bytes<T>(2 * threads);
+         shared_bytes<T>(SegmentTable<T>::size(shape.segments_x)) +
+         shared_bytes<T>(SegmentTable<T>::size(shape.segments_y)) + shared_bytes<T>(2 * threads);
 }
 
 }  // namespace
@@ -135,7 +137,8 @@ bool planes_fit(const DiffusionBatch<T>& b) {
 template <class T>
 void step_planes(const DiffusionBatch<T>& b, const T* from, T* to) {
   const Cells& n = b.cells;
-  PlaneStep<T> p{from, to, b.rates(0), b.rates(1), {}, {}, kPlain, b.step.times(0), b.step.times(1)};
+  PlaneStep<T> p{from, to,     b.rates(0),      b.rates(1),     {},
+                 {},   kPlain, b.step.times(0), b.step.times(1)};
   p.shape = tile_shape<T>(static_cast<int>(n.width), static_cast<int>(n.height), aligned(from));
   p.deal = plane_deal(n.plane(), b.samples, b.channels, n.depth,
                       kTileCells / (static_cast<int64_t>(p.shape.pitch) * n.height));

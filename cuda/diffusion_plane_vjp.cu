@@ -30,7 +30,7 @@ struct AdjointBlock {
   const PlaneAdjoint<T>& p;
   const PlaneRun& run;
   T *g, *saved;  // tiles
-  const LineTable<T>&x, &y;
+  const SegmentTable<T>&x, &y;
   const WarpScan<T>& scan;
 
   __device__ __forceinline__ int rows() const { return run.count * p.shape.height; }
@@ -49,8 +49,7 @@ __device__ __forceinline__ ColumnPlace column_place(const AdjointBlock<T>& block
   const TileShape& shape = block.p.shape;
   const int plane = shape.by_width.of(at), x = at - plane * shape.width;
   const int top = plane * shape.height * shape.pitch + cell_place<T>(x);
-  return {at < block.columns() ? segments.valid : 0, top,
-          top + segments.s * kSegment * shape.pitch,
+  return {at < block.columns() ? segments.valid : 0, top, top + segments.s * kSegment * shape.pitch,
           block.run.offset + plane * block.run.stride + segments.s * kSegment * shape.row + x};
 }
 
@@ -147,8 +146,7 @@ __device__ __forceinline__ T reflected_columns(const AdjointBlock<T>& block) {
     for (int i = 0; i < kSegment; ++i) {
       if (i >= valid) continue;
       if (block.p.gu)
-        block.p.gu[place.memory + i * row] =
-            T(2) * a[i] - (T(2) * swept[i * pitch] - g[i * row]);
+        block.p.gu[place.memory + i * row] = T(2) * a[i] - (T(2) * swept[i * pitch] - g[i * row]);
       u[i * pitch] = T(2) * b[i] - u[i * pitch];
     }
   }
@@ -180,8 +178,10 @@ __global__ void __launch_bounds__(kThreads) adjoint_planes(PlaneAdjoint<T> p) {
   const int cells = p.deal.per_block * p.shape.height * p.shape.pitch;
   T* g = memory.take<T>(cells).data();
   T* saved = memory.take<T>(cells).data();
-  const LineTable<T> x{memory.take<T>(LineTable<T>::size(p.shape.segments_x)), p.shape.segments_x};
-  const LineTable<T> y{memory.take<T>(LineTable<T>::size(p.shape.segments_y)), p.shape.segments_y};
+  const SegmentTable<T> x{memory.take<T>(SegmentTable<T>::size(p.shape.segments_x)),
+                          p.shape.segments_x};
+  const SegmentTable<T> y{memory.take<T>(SegmentTable<T>::size(p.shape.segments_y)),
+                          p.shape.segments_y};
   const WarpScan<T> scan{memory.take<T>(2 * static_cast<int>(blockDim.x))};
   const auto partial_x = memory.take<double>(kThreads / kWarp);
   const auto partial_y = memory.take<double>(kThreads / kWarp);
@@ -231,8 +231,8 @@ template <class T>
 size_t shared_of(const TileShape& shape, int planes, int threads) {
   const int warps = threads <= 256 ? 8 : 16;
   return 2 * shared_bytes<T>(static_cast<int64_t>(planes) * shape.height * shape.pitch) +
-         shared_bytes<T>(LineTable<T>::size(shape.segments_x)) +
-         shared_bytes<T>(LineTable<T>::size(shape.segments_y)) + shared_bytes<T>(2 * threads) +
+         shared_bytes<T>(SegmentTable<T>::size(shape.segments_x)) +
+         shared_bytes<T>(SegmentTable<T>::size(shape.segments_y)) + shared_bytes<T>(2 * threads) +
          2 * shared_bytes<double>(warps);
 }
 
@@ -260,8 +260,8 @@ bool plane_adjoints_fit(const DiffusionBatch<T>& b) {
 template <class T>
 void plane_adjoints(const DiffusionBatch<T>& b, const T* g, const T* saved, T* gu, T* gk) {
   const Cells& n = b.cells;
-  PlaneAdjoint<T> p{g,  saved, gu, nullptr, b.rates(0), b.rates(1), {}, {}, b.step.times(0),
-                    b.step.times(1)};
+  PlaneAdjoint<T> p{g,          saved, gu, nullptr,         b.rates(0),
+                    b.rates(1), {},    {}, b.step.times(0), b.step.times(1)};
   p.shape = tile_shape<T>(static_cast<int>(n.width), static_cast<int>(n.height),
                           aligned(g) && aligned(saved));
   p.deal = plane_deal(n.plane(), b.samples, b.channels, n.depth,

@@ -20,7 +20,7 @@ struct RowSweep {
 // What the pieces of the rows of a block pass on.
 template <class T>
 __device__ __forceinline__ void pass_on(const RowSegments<T>& segments, const SweepJob<T>& job,
-                                        const LineTable<T>& table, int piece, int64_t line,
+                                        const SegmentTable<T>& table, int piece, int64_t line,
                                         bool present, T (&b)[kSegment]) {
   const int s = segments.s, lanes = segments.shape.lanes;
   const int64_t at = job.carries.at(piece, line);
@@ -61,7 +61,8 @@ __global__ void __launch_bounds__(256) solve_rows(RowSweep<T> p) {
   // lines are numbered as they lie in memory
   const int64_t line = run.offset / p.row, between = run.stride / p.row;
   run.offset += begin;
-  const LineTable<T> table{memory.take<T>(LineTable<T>::size(shape.segments_x)), shape.segments_x};
+  const SegmentTable<T> table{memory.take<T>(SegmentTable<T>::size(shape.segments_x)),
+                              shape.segments_x};
   const auto partial = memory.take<double>(256 / kWarp);
   T* other = job.other ? memory.take<T>(cells).data() : nullptr;
   fetch_planes(shape, run, job.from, tile);
@@ -105,7 +106,8 @@ __global__ void __launch_bounds__(256) solve_rows(RowSweep<T> p) {
       if (present && pieces > 1)
         after = job.other[mine * p.row + (ends_here ? 0 : begin + shape.width)];
       if (present)
-        sum += row_faces(segments, job.rates.ends, begin == 0, ends_here, b, next, beside, a, after);
+        sum +=
+            row_faces(segments, job.rates.ends, begin == 0, ends_here, b, next, beside, a, after);
     }
     if (!job.to) continue;
     if (job.reflect) {
@@ -132,11 +134,11 @@ SweepBlocks sweep_rows(const DiffusionBatch<T>& b, SweepJob<T> job, bool count_o
   const Cells& n = b.cells;
   const bool cut = n.width > kMaxTileWidth;
   RowSweep<T> p{job, {}, {}, n.width};
-  p.shape = tile_shape<T>(cut ? kMaxTileWidth : static_cast<int>(n.width), 1,
-                          aligned(job.from) && aligned(job.to) && aligned(job.other) &&
-                              n.width % kChunk<T> == 0);
-  p.deal = plane_deal(n.width, b.samples, b.channels, n.depth * n.height,
-                      kTileCells / p.shape.pitch);
+  p.shape = tile_shape<T>(
+      cut ? kMaxTileWidth : static_cast<int>(n.width), 1,
+      aligned(job.from) && aligned(job.to) && aligned(job.other) && n.width % kChunk<T> == 0);
+  p.deal =
+      plane_deal(n.width, b.samples, b.channels, n.depth * n.height, kTileCells / p.shape.pitch);
   const int pieces = cut ? static_cast<int>(blocks_of(n.width, kMaxTileWidth)) : 1;
   const SweepBlocks blocks{p.deal.blocks() * pieces, p.deal.per_volume * pieces};
   if (count_only) return blocks;
@@ -144,12 +146,12 @@ SweepBlocks sweep_rows(const DiffusionBatch<T>& b, SweepJob<T> job, bool count_o
   const int threads = p.deal.per_block * p.shape.lanes / (2 * kWarp) * kWarp;
   const int whole = threads < kWarp ? kWarp : threads < 256 ? threads : 256;
   const size_t tile = shared_bytes<T>(static_cast<int64_t>(p.deal.per_block) * p.shape.pitch);
-  b.call.launch(solve_rows<T>,
-                {blocks.blocks, whole,
-                 tile * (job.other ? 2 : 1) +
-                     shared_bytes<T>(LineTable<T>::size(p.shape.segments_x)) +
-                     shared_bytes<double>(256 / kWarp)},
-                p);
+  b.call.launch(
+      solve_rows<T>,
+      {blocks.blocks, whole,
+       tile * (job.other ? 2 : 1) + shared_bytes<T>(SegmentTable<T>::size(p.shape.segments_x)) +
+           shared_bytes<double>(256 / kWarp)},
+      p);
   return blocks;
 }
 

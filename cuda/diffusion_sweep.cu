@@ -14,8 +14,7 @@ __global__ void compose_pieces(PieceCarries<T> carries, AxisRates<T> rates, int6
   if (line >= carries.lines) return;
   T* passed = backward ? carries.back : carries.forth;
   const T* products = backward ? carries.back_product : carries.forth_product;
-  const T gain =
-      ring_gain<T>(rates.line(static_cast<int>(line / per_volume % channels), n, room));
+  const T gain = ring_gain<T>(rates.line(static_cast<int>(line / per_volume % channels), n, room));
   T carry = 0;
   for (int i = 0; i < carries.pieces; ++i) {
     const int64_t at = carries.at(backward ? carries.pieces - 1 - i : i, line);
@@ -33,7 +32,8 @@ __global__ void compose_pieces(PieceCarries<T> carries, AxisRates<T> rates, int6
 }
 
 template <class T>
-__global__ void combine_fields(T* to, T a, const T* x, T b, const T* y, T c, const T* z, int64_t n) {
+__global__ void combine_fields(T* to, T a, const T* x, T b, const T* y, T c, const T* z,
+                               int64_t n) {
   const int64_t first =
       static_cast<int64_t>(blockIdx.x) * blockDim.x * kElementsPerThread + threadIdx.x;
 #pragma unroll
@@ -52,8 +52,8 @@ __global__ void add_partials(PartialSums sums, int axes, const double* scales, T
   double sum = 0;
   for (int64_t i = threadIdx.x; i < sums.per_channel; i += kWarp) {
     const int64_t volume = i / sums.per_volume;
-    const int64_t block = (volume * sums.channels + channel) * sums.per_volume +
-                          (i - volume * sums.per_volume);
+    const int64_t block =
+        (volume * sums.channels + channel) * sums.per_volume + (i - volume * sums.per_volume);
     sum += sums.at[block * axes + axis];
   }
 #pragma unroll
@@ -68,7 +68,8 @@ SweepBlocks launch(const DiffusionBatch<T>& b, int axis, const SweepJob<T>& job,
 
 // Finds what pieces are given; false where there is no memory.
 template <class T>
-bool solve_pieces(const DiffusionBatch<T>& b, int axis, SweepJob<T>& job, int pieces, int64_t room) {
+bool solve_pieces(const DiffusionBatch<T>& b, int axis, SweepJob<T>& job, int pieces,
+                  int64_t room) {
   const int64_t per_volume = b.cells.size() / job.n, lines = b.volumes() * per_volume;
   PieceCarries<T>& carries = job.carries;
   T* memory = b.call.template scratch<T>(4 * lines * pieces);
@@ -163,12 +164,12 @@ void finish_sums(const DiffusionBatch<T>& b, const PartialSums& sums, int axis, 
                 int64_t{b.step.axes});
 }
 
-#define FLUXION_SWEEPS(T)                                                                        \
-  template void sweep<T>(const DiffusionBatch<T>&, int, const T*, T*, bool);                     \
-  template void sweep_adjoint<T>(const DiffusionBatch<T>&, int, const T*, T*, bool, const T*,    \
-                                 bool, T*);                                                      \
-  template void combine<T>(const DiffusionBatch<T>&, T*, double, const T*, double, const T*,     \
-                           double, const T*);                                                    \
+#define FLUXION_SWEEPS(T)                                                                     \
+  template void sweep<T>(const DiffusionBatch<T>&, int, const T*, T*, bool);                  \
+  template void sweep_adjoint<T>(const DiffusionBatch<T>&, int, const T*, T*, bool, const T*, \
+                                 bool, T*);                                                   \
+  template void combine<T>(const DiffusionBatch<T>&, T*, double, const T*, double, const T*,  \
+                           double, const T*);                                                 \
   template void finish_sums<T>(const DiffusionBatch<T>&, const PartialSums&, int, int, T*);
 FLUXION_SWEEPS(float)
 FLUXION_SWEEPS(double)

@@ -34,12 +34,12 @@ constexpr int64_t kTwistLow = 1024;
 struct Tile {
   int lines;
   bool across_in, across_out;  // neighbouring threads take neighbouring lines
-  Divisor by_points, by_results;
+  PointDivisor by_points, by_results;
 };
 
 template <class T>
-__global__ void __launch_bounds__(kFftThreads)
-    fft_tile(const __grid_constant__ FftPlan<T> plan, LineMap<T> map, LineSpace space,
+__global__ void __launch_bounds__(kFftThreads, 1)
+    fft_tile(const __grid_constant__ FftPlan<T> plan, LineMap<T> map, FftLines space,
              Twist<T> twist, Tile tile, const T* in, T* out) {
   SharedMemory memory;
   const auto points = memory.take<Point<T>>(tile.lines * plan.pitch);
@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(kFftThreads)
     out_base[l] = outer * space.out_outer + inner * space.out_inner;
   }
   __syncthreads();
-  const Divisor by_lines(count);
+  const PointDivisor by_lines(count);
   for (int e = static_cast<int>(threadIdx.x); e < count * map.points;
        e += static_cast<int>(blockDim.x)) {
     const int slow = tile.across_in ? by_lines.of(e) : tile.by_points.of(e);
@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(kFftThreads)
 // --- long lines: maps and convolutions between global arrays
 
 template <class T>
-__global__ void long_gather(LineMap<T> map, LineSpace space, int64_t first, int64_t lines,
+__global__ void long_gather(LineMap<T> map, FftLines space, int64_t first, int64_t lines,
                             int64_t length, const Point<T>* chirp, const T* in, Point<T>* to) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (at >= lines * length) return;
@@ -114,7 +114,7 @@ __global__ void times_spectrum(int64_t count, int64_t length, const Point<T>* sp
 }
 
 template <class T>
-__global__ void long_scatter(LineMap<T> map, LineSpace space, int64_t first, int64_t lines,
+__global__ void long_scatter(LineMap<T> map, FftLines space, int64_t first, int64_t lines,
                              int64_t length, const Point<T>* chirp, const Point<T>* from, T* out) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (at >= lines * map.to) return;
@@ -154,7 +154,7 @@ LineMap<T> plain_map(int64_t n) {
 }
 
 template <class T>
-void launch_tiles(const Kernel& call, const LineMap<T>& map, const LineSpace& space,
+void launch_tiles(const Kernel& call, const LineMap<T>& map, const FftLines& space,
                   const Twist<T>& twist, const T* in, T* out) {
   const FftPlan<T> plan = fft_plan<T>(call, map.points);
   const int threads = std::max(kFftBlock, plan.group), groups = threads / plan.group;
@@ -163,7 +163,7 @@ void launch_tiles(const Kernel& call, const LineMap<T>& map, const LineSpace& sp
   Tile tile{std::min(groups, fitting),
             space.inner > 1 && space.in_inner<space.in_step, space.inner> 1 &&
                 space.out_inner < space.out_step,
-            Divisor(map.points), Divisor(std::max(map.to, 1))};
+            PointDivisor(map.points), PointDivisor(std::max(map.to, 1))};
   if (tile.across_in || tile.across_out) {
     const int run = kFftRunBytes / static_cast<int>(sizeof(Point<T>));
     tile.lines = std::min(std::max(groups, run), fitting);
@@ -199,7 +199,7 @@ void four_steps(const Kernel& call, int64_t n, int64_t n1, int64_t lines, Point<
 }
 
 template <class T>
-void long_lines(const Kernel& call, const LineMap<T>& map, const LineSpace& space, const T* in,
+void long_lines(const Kernel& call, const LineMap<T>& map, const FftLines& space, const T* in,
                 T* out) {
   int64_t length = map.points, n1 = split(call, length, sizeof(T));
   const bool convolution = n1 == 0;
@@ -258,8 +258,8 @@ void fill_rotations(int64_t n, Point<T>* to) {
 
 }  // namespace
 
-LineSpace line_space(int64_t outer, int64_t inner, int64_t from, int64_t to, int from_parts,
-                     int to_parts) {
+FftLines line_space(int64_t outer, int64_t inner, int64_t from, int64_t to, int from_parts,
+                    int to_parts) {
   return {outer,
           inner,
           from * inner * from_parts,
@@ -303,7 +303,7 @@ LineMap<T> line_map(const Kernel& call, LineKind kind, bool inverse, int64_t n, 
 }
 
 template <class T>
-void transform_lines(const Kernel& call, const LineMap<T>& map, const LineSpace& space, const T* in,
+void transform_lines(const Kernel& call, const LineMap<T>& map, const FftLines& space, const T* in,
                      T* out) {
   if (space.lines() == 0 || map.to == 0) return;
   if (fft_fits_block(call, map.points, sizeof(T))) {
@@ -313,10 +313,9 @@ void transform_lines(const Kernel& call, const LineMap<T>& map, const LineSpace&
   }
 }
 
-#define FLUXION_FFT_LINES(T)                                                                     \
-  template LineMap<T> line_map<T>(const Kernel&, LineKind, bool, int64_t, int64_t, int64_t);     \
-  template void transform_lines<T>(const Kernel&, const LineMap<T>&, const LineSpace&, const T*, \
-                                   T*);
+#define FLUXION_FFT_LINES(T)                                                                 \
+  template LineMap<T> line_map<T>(const Kernel&, LineKind, bool, int64_t, int64_t, int64_t); \
+  template void transform_lines<T>(const Kernel&, const LineMap<T>&, const FftLines&, const T*, T*);
 FLUXION_FFT_LINES(float)
 FLUXION_FFT_LINES(double)
 #undef FLUXION_FFT_LINES

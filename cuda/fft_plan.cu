@@ -169,7 +169,7 @@ FftPlan<T> fft_plan(const Kernel& call, int64_t n) {
   plan.roots = root_table<T>(call, length, 1, length);
   int span = 1;
   for (const int radix : radices) {
-    plan.pass[plan.passes++] = {radix, plan.length / (radix * span), span, Divisor(span)};
+    plan.pass[plan.passes++] = {radix, plan.length / (radix * span), span, PointDivisor(span)};
     span *= radix;
   }
   if (length != n) {

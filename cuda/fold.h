@@ -104,9 +104,9 @@ inline int FoldPlan::slices_of(int64_t blocks, int64_t elements) const {
 
 inline void FoldPlan::choose_teams(bool inner_kept, int loops) {
   FoldSpace& s = space;
-  s.runs = !inner_kept && s.reduced.count > 0 &&
-           (loops == 1 || s.reduced.count == 1 ||
-            s.reduced.size[s.reduced.count - 1] >= kFoldShortRun);
+  s.runs =
+      !inner_kept && s.reduced.count > 0 &&
+      (loops == 1 || s.reduced.count == 1 || s.reduced.size[s.reduced.count - 1] >= kFoldShortRun);
   s.team = inner_kept ? 1
            : s.folds >= kFoldBlockRun
                ? kFoldThreads
@@ -123,11 +123,11 @@ inline void FoldPlan::choose_columns() {
   s.inner = s.kept.size[s.kept.count - 1];
   const int64_t rows = power_of_two_from(blocks_of(s.folds, 8));
   const int64_t width = power_of_two_from(s.inner);
-  s.width = static_cast<int>(
-      std::min<int64_t>(width, std::max<int64_t>(kWarp, kFoldThreads / std::max<int64_t>(rows, 1))));
+  s.width = static_cast<int>(std::min<int64_t>(
+      width, std::max<int64_t>(kWarp, kFoldThreads / std::max<int64_t>(rows, 1))));
   s.tiles = blocks_of(s.inner, s.width);
-  const int threads = static_cast<int>(
-      std::clamp<int64_t>(s.width * rows, std::max(s.width, kWarp), kFoldThreads));
+  const int threads =
+      static_cast<int>(std::clamp<int64_t>(s.width * rows, std::max(s.width, kWarp), kFoldThreads));
   const int64_t blocks = s.outputs / s.inner * s.tiles;
   s.slices = slices_of(blocks, s.folds * s.width);
   grid = {blocks, threads, 0, s.slices};

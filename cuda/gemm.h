@@ -16,9 +16,6 @@ namespace fluxion::cuda {
 // first product is launched: 1 is TF32, 3 nearly float32; 0, the default, is the exact product elsewhere.
 int tensor_terms();
 
-// On tensor cores, where FLUXION_CUDA_TF32 asks for them.
-inline constexpr GemmNumbers kGemmTensorTile = {64, 128, 4, 16, 3, 1.0};
-
 // act(sum + bias + residual) from inputs 2 and 3 of the op, where it has them.
 template <class T>
 GemmEpilogue<T> gemm_epilogue(const Kernel& call, Activation activation, bool bias_of_columns,
@@ -107,8 +104,8 @@ void multiply(const Kernel& call, const GemmSizes& s, const A& a, const B& b, co
               const GemmEpilogue<T>& epilogue) {
   const auto with = [&](auto index) {
     constexpr GemmNumbers kNumbers = gemm_numbers<T>(decltype(index)::value);
-    using Tile = GemmTile<T, kNumbers.m, kNumbers.n, kNumbers.thread_m, kNumbers.thread_n,
-                          kNumbers.blocks>;
+    using Tile =
+        GemmTile<T, kNumbers.m, kNumbers.n, kNumbers.thread_m, kNumbers.thread_n, kNumbers.blocks>;
     launch_gemm<Tile>(call, s, kNumbers, a, b, output, epilogue);
   };
   if constexpr (sizeof(T) == 8) {

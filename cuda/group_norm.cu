@@ -20,7 +20,7 @@ struct GroupOut {
 // A thread keeps packs of elements p, p + threads, ... : what it reads from shared memory is its own. Element j
 // of pack p lies at j * packs + p, so that the banks differ.
 template <int kPack, class T>
-__global__ void __launch_bounds__(kLineBlock)
+__global__ void __launch_bounds__(kLineBlock, 1)
     group_norm_near(GroupSpace s, NormActivation activation, double eps, const T* __restrict__ x,
                     const T* weight, const T* bias, GroupOut<T> out) {
   SharedMemory memory;
@@ -41,8 +41,8 @@ __global__ void __launch_bounds__(kLineBlock)
       d[j] = pack.at[j] - shift;
       squares[j] = d[j] * d[j];
     }
-    own = AddPairs{}(own, SumPair{static_cast<double>(tree_sum(d)),
-                                  static_cast<double>(tree_sum(squares))});
+    own = AddPairs{}(
+        own, SumPair{static_cast<double>(tree_sum(d)), static_cast<double>(tree_sum(squares))});
   }
   const Moments m = moments_of(block_reduce(own, AddPairs{}, shared), static_cast<double>(shift),
                                static_cast<double>(s.count));
@@ -54,9 +54,8 @@ __global__ void __launch_bounds__(kLineBlock)
   const int64_t first = group % s.groups * s.width;
   T* const to = out.y + group * s.count;
   for (int p = static_cast<int>(threadIdx.x); p < packs; p += threads) {
-    const NormAffine<T> c =
-        group_affine(mean, rstd, weight, bias,
-                     first + s.by_size.quotient(static_cast<uint32_t>(p * kPack)));
+    const NormAffine<T> c = group_affine(
+        mean, rstd, weight, bias, first + s.by_size.quotient(static_cast<uint32_t>(p * kPack)));
     Pack<T, kPack> pack;
 #pragma unroll
     for (int j = 0; j < kPack; ++j) {

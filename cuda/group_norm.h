@@ -8,7 +8,7 @@ namespace fluxion::cuda {
 
 struct GroupSpace {
   int64_t images, channels, size, groups, width, count;  // channels and elements of a group
-  Divisor by_size;                                       // where a group has fewer than 2^31 elements
+  Divisor by_size;  // where a group has fewer than 2^31 elements
 };
 
 inline GroupSpace group_space(const Shape& x, int64_t groups) {
@@ -39,8 +39,7 @@ inline int group_threads(const GroupSpace& s, int pack) {
 template <class T>
 __device__ __forceinline__ NormAffine<T> group_affine(T mean, double rstd, const T* weight,
                                                       const T* bias, int64_t c) {
-  return {mean,
-          static_cast<T>(weight != nullptr ? rstd * static_cast<double>(weight[c]) : rstd),
+  return {mean, static_cast<T>(weight != nullptr ? rstd * static_cast<double>(weight[c]) : rstd),
           bias != nullptr ? bias[c] : T(0)};
 }
 

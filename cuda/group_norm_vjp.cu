@@ -37,7 +37,7 @@ __device__ __forceinline__ SumPair weighted(const SumPair& s, const T* weight, i
 
 // Warps take segments: planes, or `cuts` parts of each where there are fewer planes than warps.
 template <class T>
-__global__ void __launch_bounds__(kLineBlock)
+__global__ void __launch_bounds__(kLineBlock, 1)
     group_norm_vjp_near(GroupSpace s, int cuts, NormActivation activation, double eps,
                         GroupGradient<T> v) {
   SharedMemory memory;
@@ -100,8 +100,7 @@ template <class T>
 __global__ void prepare_group_gradient(GroupSpace s, double eps, const SumPair* sums,
                                        const T* weight, const T* variance,
                                        const NormAffine<T>* affine, NormGradient<T>* gradient) {
-  const int64_t group =
-      (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / kWarp;
+  const int64_t group = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / kWarp;
   const bool active = group < s.images * s.groups;
   const int64_t first = group % s.groups * s.width;
   SumPair total{0, 0};
@@ -120,8 +119,8 @@ __global__ void prepare_group_gradient(GroupSpace s, double eps, const SumPair* 
 
 // A warp adds the planes of a channel in a fixed order.
 template <class T>
-__global__ void sum_group_channels(GroupSpace s, double eps, const SumPair* sums,
-                                   const T* variance, T* gweight, T* gbias) {
+__global__ void sum_group_channels(GroupSpace s, double eps, const SumPair* sums, const T* variance,
+                                   T* gweight, T* gbias) {
   const int64_t c = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / kWarp;
   const bool active = c < s.channels;
   SumPair total{0, 0};

@@ -13,7 +13,7 @@ namespace {
 constexpr size_t kRoom = 4096;  // of shared memory, for what a kernel keeps beside its planes
 
 template <class T>
-__global__ void __launch_bounds__(kFftThreads)
+__global__ void __launch_bounds__(kFftThreads, 1)
     planes_to_spectra(const __grid_constant__ SpectralBox<T> s, const T* in, Point<T>* spectra) {
   SharedMemory memory;
   const auto box = memory.take<T>(s.rows * s.pitch);
@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(kFftThreads)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kFftThreads)
+__global__ void __launch_bounds__(kFftThreads, 1)
     spectra_to_planes(const __grid_constant__ SpectralBox<T> s, const Point<T>* spectra, T* out) {
   SharedMemory memory;
   const auto box = memory.take<T>(s.rows * s.pitch);
@@ -67,10 +67,10 @@ __global__ void __launch_bounds__(kFftThreads)
 }
 
 // Rows to and from [kx][ky].
-LineSpace row_space(int64_t fields, int64_t height, int64_t width) {
+FftLines row_space(int64_t fields, int64_t height, int64_t width) {
   return {fields, height, height * width, width, 1, 2 * half_bins(height, width), 2, 2 * height};
 }
-LineSpace turned_round(const LineSpace& s) {
+FftLines turned_round(const FftLines& s) {
   return {s.outer,    s.inner,    s.out_outer, s.out_inner,
           s.out_step, s.in_outer, s.in_inner,  s.in_step};
 }

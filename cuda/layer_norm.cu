@@ -22,7 +22,8 @@ struct LayerRow {
   T mean, rstd;
 
   __device__ LayerRow(const SumPair& sums, T shift, int64_t n, double eps) {
-    const Moments m = moments_of(sums, static_cast<double>(shift), static_cast<double>(n > 0 ? n : 1));
+    const Moments m =
+        moments_of(sums, static_cast<double>(shift), static_cast<double>(n > 0 ? n : 1));
     mean = static_cast<T>(m.mean);
     rstd = static_cast<T>(1.0 / std::sqrt(m.variance + eps));
   }
@@ -33,7 +34,7 @@ struct LayerRow {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kLineBlock)
+__global__ void __launch_bounds__(kLineBlock, 1)
     layer_norm_near(LineSpace s, double eps, const T* __restrict__ x, const T* __restrict__ weight,
                     const T* __restrict__ bias, LayerOut<T> out) {
   SharedMemory memory;
@@ -68,7 +69,7 @@ __global__ void __launch_bounds__(kLineBlock)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kLongLineThreads)
+__global__ void __launch_bounds__(kLongLineThreads, 1)
     layer_norm_far(LineSpace s, double eps, const T* __restrict__ x, const T* __restrict__ weight,
                    const T* __restrict__ bias, LayerOut<T> out) {
   SharedMemory memory;

@@ -45,8 +45,8 @@ __device__ inline void put_columns(const double (&own)[kLineElements], const Lin
   if (s.width > 1) __syncthreads();
 #pragma unroll
   for (int e = 0; e < kLineElements; ++e) {
-    const int64_t i = packs_of_four ? line_index<float>(s, member, e)
-                                    : line_index<double>(s, member, e);
+    const int64_t i =
+        packs_of_four ? line_index<float>(s, member, e) : line_index<double>(s, member, e);
     if (i >= s.n) continue;
     if (s.width > 1) {
       columns[static_cast<int>(slot * s.n + i)] = own[e];
@@ -65,7 +65,7 @@ __device__ inline void put_columns(const double (&own)[kLineElements], const Lin
 
 // partial[block][2][n]: sums of g z and of g, or null.
 template <class T>
-__global__ void __launch_bounds__(kLayerRowThreads)
+__global__ void __launch_bounds__(kLayerRowThreads, 1)
     layer_norm_vjp_near(LineSpace s, LayerGradient<T> v, double* partial) {
   SharedMemory memory;
   const auto shared = memory.take<SumPair>(kWarp);
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(kLayerRowThreads)
 
 // gx of a long row.
 template <class T>
-__global__ void __launch_bounds__(kLongLineThreads)
+__global__ void __launch_bounds__(kLongLineThreads, 1)
     layer_norm_vjp_far(LineSpace s, const T* __restrict__ g, const T* __restrict__ x,
                        const T* __restrict__ weight, const T* means, const T* rstds,
                        T* __restrict__ gx) {
@@ -125,8 +125,8 @@ __global__ void __launch_bounds__(kLongLineThreads)
 #pragma unroll 4
   for (int64_t i = t.member; t.active && i < s.n; i += s.team) {
     const T h = weight != nullptr ? g[t.first + i] * weight[i] : g[t.first + i];
-    own = AddPairs{}(own, SumPair{static_cast<double>(h),
-                                  static_cast<double>(h * (x[t.first + i] - mean))});
+    own = AddPairs{}(
+        own, SumPair{static_cast<double>(h), static_cast<double>(h * (x[t.first + i] - mean))});
   }
   const LayerFactors<T> f(line_reduce(own, s, AddPairs{}, shared), rstd, s.n);
 #pragma unroll 4
@@ -226,7 +226,7 @@ void layer_norm_vjp(const LayerNormVjpParams& p, const Kernel& call) {
   for (int i = 0; i < x.ndim(); ++i) (i < x.ndim() - p.normalizedDims ? rows : n) *= x.shape[i];
   if (n == 0) return;
   const T* const weight = call.in(2).present ? call.in(2).as<const T>() : nullptr;
-  const LayerGradient<T> v{call.in(0).as<const T>(), x.as<const T>(),           weight,
+  const LayerGradient<T> v{call.in(0).as<const T>(), x.as<const T>(),          weight,
                            call.in(3).as<const T>(), call.in(4).as<const T>(), call.out(0).as<T>()};
   if (n <= kLineElements * kLayerRowThreads) return near_rows(call, v, rows, n);
   if (v.gx) {

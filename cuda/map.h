@@ -128,8 +128,7 @@ void map_operands(const Kernel& call, const Op& op, const Shape& shape, Out* out
     rows.whole_packs &= first % kCount == 0;  // else the packs of the output would not be aligned
     call.launch(map_rows<Op, Out, In...>,
                 {blocks_of(size, int64_t{kElementThreads} * kCount), kElementThreads}, op, rows,
-                static_cast<uint32_t>(size), out + first,
-                moved(operands, offset[I])...);
+                static_cast<uint32_t>(size), out + first, moved(operands, offset[I])...);
   });
 }
 

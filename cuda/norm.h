@@ -45,9 +45,10 @@ void normalize_all(const Kernel& call, const NormPlanes& s, Activation activatio
                    const NormAffine<T>* affine, const T* x, T* y) {
   constexpr int kPack = kLinePack<T>;
   const bool packs = s.size % kPack == 0 && aligned_packs(x, y);
-  const int64_t blocks = blocks_of(s.elements, int64_t{kNormThreads} * kNormUnits * (packs ? kPack : 1));
-  call.launch(packs ? normalize_planes<kPack, T> : normalize_planes<1, T>, {blocks, kNormThreads}, s,
-              norm_activation(activation), affine, x, y);
+  const int64_t blocks =
+      blocks_of(s.elements, int64_t{kNormThreads} * kNormUnits * (packs ? kPack : 1));
+  call.launch(packs ? normalize_planes<kPack, T> : normalize_planes<1, T>, {blocks, kNormThreads},
+              s, norm_activation(activation), affine, x, y);
 }
 
 template <class T>
@@ -56,7 +57,8 @@ void differentiate_all(const Kernel& call, const NormPlanes& s, Activation activ
                        const T* x, T* gx) {
   constexpr int kPack = kLinePack<T>;
   const bool packs = s.size % kPack == 0 && aligned_packs(g, x, gx);
-  const int64_t blocks = blocks_of(s.elements, int64_t{kNormThreads} * kNormUnits * (packs ? kPack : 1));
+  const int64_t blocks =
+      blocks_of(s.elements, int64_t{kNormThreads} * kNormUnits * (packs ? kPack : 1));
   call.launch(packs ? differentiate_planes<kPack, T> : differentiate_planes<1, T>,
               {blocks, kNormThreads}, s, norm_activation(activation), affine, gradient, g, x, gx);
 }

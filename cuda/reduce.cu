@@ -34,7 +34,9 @@ struct Add : FoldedArray<T> {
 
   __device__ Acc start() const { return Acc(); }
   __device__ Context context(int64_t, int64_t) const { return {}; }
-  __device__ Acc add(Acc acc, Context, T x, int64_t) const { return merge(acc, static_cast<Acc>(x)); }
+  __device__ Acc add(Acc acc, Context, T x, int64_t) const {
+    return merge(acc, static_cast<Acc>(x));
+  }
   __device__ Acc merge(Acc a, Acc b) const { return Sum{}(a, b); }
   __device__ void finish(int64_t o, Context, Acc acc) const {
     if constexpr (std::is_integral_v<T>) {

@@ -33,9 +33,7 @@ struct Extremum : FoldedArray<T> {
     }
     return merge(acc, x);
   }
-  __device__ T merge(T a, T b) const {
-    return smallest ? Smallest{}(a, b) : Largest{}(a, b);
-  }
+  __device__ T merge(T a, T b) const { return smallest ? Smallest{}(a, b) : Largest{}(a, b); }
   __device__ void finish(int64_t o, Context, T acc) const { out[o] = acc; }
 };
 
@@ -58,14 +56,12 @@ void extreme_magnitude(const ReduceParams& p, const Kernel& call, bool smallest)
 }
 
 void k_max(const ReduceParams& p, const Kernel& call) {
-  dispatch_all(call.in(0).dtype, [&](auto tag) {
-    extremum<typename decltype(tag)::type>(p, call, false, false);
-  });
+  dispatch_all(call.in(0).dtype,
+               [&](auto tag) { extremum<typename decltype(tag)::type>(p, call, false, false); });
 }
 void k_min(const ReduceParams& p, const Kernel& call) {
-  dispatch_all(call.in(0).dtype, [&](auto tag) {
-    extremum<typename decltype(tag)::type>(p, call, true, false);
-  });
+  dispatch_all(call.in(0).dtype,
+               [&](auto tag) { extremum<typename decltype(tag)::type>(p, call, true, false); });
 }
 
 }  // namespace fluxion::cuda

@@ -17,8 +17,8 @@ namespace fluxion::cuda {
 namespace {
 
 template <class T, int K>
-__global__ void __launch_bounds__(kSampleThreads) gather_plane(Sampling<T> s, int group,
-                                                               int64_t groups) {
+__global__ void __launch_bounds__(kSampleThreads)
+    gather_plane(Sampling<T> s, int group, int64_t groups) {
   SharedMemory memory;
   const Split block = split(blockIdx.x, groups);
   const int64_t field = block.whole, first = int64_t{block.rest} * group;
@@ -40,8 +40,7 @@ __global__ void __launch_bounds__(kSampleThreads) gather_plane(Sampling<T> s, in
 }
 
 template <class T>
-using SharedSink =
-    FixedSink<T, Shared<typename FixedPoint<T>::Word>, Shared<unsigned>>;
+using SharedSink = FixedSink<T, Shared<typename FixedPoint<T>::Word>, Shared<unsigned>>;
 
 template <class T, int K, bool SLOPES>
 __global__ void __launch_bounds__(1024) scatter_plane(Sampling<T> s) {
@@ -118,10 +117,10 @@ void gather_planes(const Kernel& call, const Sampling<T>& s) {
     group = (group + 1) / 2;
   const int64_t groups = blocks_of(s.channels, group);
   dispatch_taps(s.taps, [&](auto taps) {
-    call.launch(gather_plane<T, decltype(taps)::value>,
-                {s.batch * groups, threads_for(s.points, kSampleThreads),
-                 shared_bytes<T>(group * s.cells)},
-                s, static_cast<int>(group), groups);
+    call.launch(
+        gather_plane<T, decltype(taps)::value>,
+        {s.batch * groups, threads_for(s.points, kSampleThreads), shared_bytes<T>(group * s.cells)},
+        s, static_cast<int>(group), groups);
   });
 }
 

@@ -13,7 +13,7 @@ namespace fluxion::cuda {
 namespace {
 
 template <bool kLog, class T>
-__global__ void __launch_bounds__(kLineBlock)
+__global__ void __launch_bounds__(kLineBlock, 1)
     softmax_near(LineSpace s, const T* __restrict__ x, T* __restrict__ y) {
   SharedMemory memory;
   const ExpSumMemory<T> shared{memory.take<T>(line_shared(s)), memory.take<double>(line_shared(s))};
@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(kLineBlock)
 }
 
 template <bool kLog, class T>
-__global__ void __launch_bounds__(kLongLineThreads)
+__global__ void __launch_bounds__(kLongLineThreads, 1)
     softmax_far(LineSpace s, const T* __restrict__ x, T* __restrict__ y) {
   SharedMemory memory;
   const auto shared = memory.take<ExpSum<T>>(line_shared(s));
@@ -57,7 +57,7 @@ __device__ __forceinline__ T adjoint_result(T g, T y, T sum) {
 }
 
 template <bool kLog, class T>
-__global__ void __launch_bounds__(kLineBlock)
+__global__ void __launch_bounds__(kLineBlock, 1)
     softmax_vjp_near(LineSpace s, const T* __restrict__ g, const T* __restrict__ y,
                      T* __restrict__ gx) {
   SharedMemory memory;
@@ -68,15 +68,14 @@ __global__ void __launch_bounds__(kLineBlock)
   load_line(y, s, t, T(0), yv);
 #pragma unroll
   for (int e = 0; e < kLineElements; ++e) terms[e] = adjoint_term<kLog>(gv[e], yv[e]);
-  const T sum =
-      static_cast<T>(line_reduce(static_cast<double>(tree_sum(terms)), s, Sum{}, shared));
+  const T sum = static_cast<T>(line_reduce(static_cast<double>(tree_sum(terms)), s, Sum{}, shared));
 #pragma unroll
   for (int e = 0; e < kLineElements; ++e) gv[e] = adjoint_result<kLog>(gv[e], yv[e], sum);
   store_line(gx, s, t, gv);
 }
 
 template <bool kLog, class T>
-__global__ void __launch_bounds__(kLongLineThreads)
+__global__ void __launch_bounds__(kLongLineThreads, 1)
     softmax_vjp_far(LineSpace s, const T* __restrict__ g, const T* __restrict__ y,
                     T* __restrict__ gx) {
   SharedMemory memory;
@@ -121,7 +120,7 @@ struct LogSums {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kLineBlock)
+__global__ void __launch_bounds__(kLineBlock, 1)
     log_sum_near(LineSpace s, const T* __restrict__ x, LogSums<T> out) {
   SharedMemory memory;
   const ExpSumMemory<T> shared{memory.take<T>(line_shared(s)), memory.take<double>(line_shared(s))};
@@ -133,7 +132,7 @@ __global__ void __launch_bounds__(kLineBlock)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kLongLineThreads)
+__global__ void __launch_bounds__(kLongLineThreads, 1)
     log_sum_far(LineSpace s, const T* __restrict__ x, LogSums<T> out) {
   SharedMemory memory;
   const auto shared = memory.take<ExpSum<T>>(line_shared(s));

@@ -16,13 +16,13 @@ namespace fluxion::cuda {
 namespace {
 
 template <class T>
-__global__ void __launch_bounds__(kFftThreads)
+__global__ void __launch_bounds__(kFftThreads, 1)
     spectral_step(const __grid_constant__ SpectralBox<T> s, const T* in, T* out) {
   run_box<T, false>(s, nullptr, in, out, nullptr);
 }
 
 template <class T>
-__global__ void __launch_bounds__(kFftThreads)
+__global__ void __launch_bounds__(kFftThreads, 1)
     spectral_step_vjp(const __grid_constant__ SpectralBox<T> s, const T* saved, const T* in, T* out,
                       double* partials) {
   run_box<T, true>(s, saved, in, out, partials);

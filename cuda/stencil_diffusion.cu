@@ -171,14 +171,14 @@ __device__ __forceinline__ void step_plane(const SpectralBox<T>& s, const Stenci
 }
 
 template <class T>
-__global__ void __launch_bounds__(kFftThreads)
+__global__ void __launch_bounds__(kFftThreads, 1)
     stencil_step(const __grid_constant__ SpectralBox<T> s, Stencil<T> stencil, const T* in,
                  T* out) {
   step_plane<T, false>(s, stencil, nullptr, in, out, nullptr);
 }
 
 template <class T>
-__global__ void __launch_bounds__(kFftThreads)
+__global__ void __launch_bounds__(kFftThreads, 1)
     stencil_step_vjp(const __grid_constant__ SpectralBox<T> s, Stencil<T> stencil, const T* saved,
                      const T* in, T* out, double* partials) {
   step_plane<T, true>(s, stencil, saved, in, out, partials);

@@ -86,8 +86,7 @@ class Elimination {
       q = to_.q(i) - c * q;
       to_.q(i) = q;
     }
-    if (ring_)
-      share_ = (d + ratio_ * to_.d(to_.n - 1)) / (T(1) + q + ratio_ * to_.q(to_.n - 1));
+    if (ring_) share_ = (d + ratio_ * to_.d(to_.n - 1)) / (T(1) + q + ratio_ * to_.q(to_.n - 1));
   }
 
   __device__ __forceinline__ T solution(int64_t i) const {

@@ -53,6 +53,8 @@ struct GemmNumbers {
 inline constexpr GemmNumbers kGemmTilesF32[] = {
     {128, 128, 8, 8, 2, 1.0}, {64, 128, 8, 8, 3, 0.9}, {32, 128, 4, 8, 4, 0.6}};
 inline constexpr GemmNumbers kGemmTilesF64[] = {{64, 64, 4, 4, 2, 1.0}, {32, 64, 4, 4, 4, 0.9}};
+// On tensor cores, where FLUXION_CUDA_TF32 asks for them.
+inline constexpr GemmNumbers kGemmTensorTile = {64, 128, 4, 16, 3, 1.0};
 // The depth is cut until every multiprocessor has this many blocks, into slices no shorter than this.
 inline constexpr int kGemmBlocksWanted = 2;
 inline constexpr int kGemmSliceDepth = 32;
@@ -85,8 +87,10 @@ inline constexpr int kLongLineThreads = 512;  // of a line that is read in loops
 // Normalisation: threads of a pass over planes; which groups one block normalises; blocks that share the rows of
 // a layer's gradients, two for each multiprocessor of an H200. Not tuned.
 inline constexpr int kNormThreads = 256;
-inline constexpr int kNormNearElements = 8192;  // groups up to here stay in shared memory however few there are,
-inline constexpr int kNormNearBlocks = 66;      // larger ones where they are for half of the multiprocessors
+inline constexpr int kNormNearElements =
+    8192;  // groups up to here stay in shared memory however few there are,
+inline constexpr int kNormNearBlocks =
+    66;  // larger ones where they are for half of the multiprocessors
 inline constexpr int kNormSlices = 264;
 
 // Running sums: elements of a chunk that pays for another visit, by a block or, where lines lie side by side, by

@@ -33,8 +33,8 @@ __global__ void __launch_bounds__(kUpwindThreads) direct_step(DirectStep<T> args
   const UpwindGrid<T>& grid = args.grid;
   const Split block = split(blockIdx.x, args.tiles), item = split(block.whole, args.chunks);
   const int64_t group = item.whole, first = item.rest * args.members;
-  const int64_t last = first + args.members < args.groups.members ? first + args.members
-                                                                  : args.groups.members;
+  const int64_t last =
+      first + args.members < args.groups.members ? first + args.members : args.groups.members;
   const int64_t vector = int64_t{block.rest} * blockDim.x + threadIdx.x;
   if (vector * V >= grid.cells) return;
   const UpwindCell c = cell_of(grid, static_cast<int>(vector * V), grid.step);
@@ -71,8 +71,8 @@ __global__ void __launch_bounds__(kUpwindThreads) direct_step(DirectStep<T> args
         const T a = above[k][i];
         if constexpr (kConservative) {
           const T b = below[k][i];
-          next.v[i] -= a * (a > T(0) ? own.v[i] : u.above[i]) -
-                       b * (b > T(0) ? u.below[i] : own.v[i]);
+          next.v[i] -=
+              a * (a > T(0) ? own.v[i] : u.above[i]) - b * (b > T(0) ? u.below[i] : own.v[i]);
         } else {
           next.v[i] -= a * (a > T(0) ? own.v[i] - u.below[i] : u.above[i] - own.v[i]);
         }
@@ -247,17 +247,16 @@ void launch_upwind_stage(const Kernel& call, UpwindScheme scheme, const UpwindGr
 }
 
 template void launch_upwind_stage<float>(const Kernel&, UpwindScheme, const UpwindGrid<float>&,
-                                         const PlaneGroups&, const FlowFields<float>&,
-                                         const float*, const float*, float*);
+                                         const PlaneGroups&, const FlowFields<float>&, const float*,
+                                         const float*, float*);
 template void launch_upwind_stage<double>(const Kernel&, UpwindScheme, const UpwindGrid<double>&,
                                           const PlaneGroups&, const FlowFields<double>&,
                                           const double*, const double*, double*);
 
 void k_advect_upwind(const AdvectUpwindParams& p, const Kernel& call) {
   if (call.out(0).size() == 0) return;
-  dispatch_floating(call.out(0).dtype, [&](auto tag) {
-    advect<typename decltype(tag)::type>(p, call);
-  });
+  dispatch_floating(call.out(0).dtype,
+                    [&](auto tag) { advect<typename decltype(tag)::type>(p, call); });
 }
 
 }  // namespace fluxion::cuda

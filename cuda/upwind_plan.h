@@ -35,9 +35,9 @@ UpwindGrid<T> upwind_grid(const AdvectUpwindParams& p, const Shape& u) {
   grid.conservative = p.form == UpwindForm::conservative;
   const bool zero = p.boundary == Boundary::dirichlet;
   grid.field = grid.periodic ? Ghost::wrap : zero ? Ghost::zero : Ghost::edge;
-  grid.cotangent = grid.periodic                    ? Ghost::wrap
+  grid.cotangent = grid.periodic                ? Ghost::wrap
                    : zero && !grid.conservative ? Ghost::zero
-                                                    : Ghost::edge;
+                                                : Ghost::edge;
   return grid;
 }
 
@@ -51,8 +51,8 @@ inline PlaneGroups plane_groups(const VelocityGroups& groups) {
   const int64_t channels = groups.channels;
   const int64_t group_step = groups.per_channel ? 1 : groups.per_batch ? channels : 0;
   const int64_t member_step = groups.per_channel ? channels : 1;
-  return {groups.groups, groups.members, group_step, member_step, channels, groups.per_batch,
-          groups.per_channel};
+  return {groups.groups, groups.members,   group_step,        member_step,
+          channels,      groups.per_batch, groups.per_channel};
 }
 
 // The velocities of all groups: that of group i begins at data + i * stride.
@@ -94,8 +94,7 @@ struct MemberChunks {
                int64_t threads_of_chunk) {
     const int64_t wanted = call.multiprocessors() * kUpwindThreadsWanted;
     size = std::min(groups.members, largest);
-    while (size > 1 &&
-           groups.groups * blocks_of(groups.members, size) * threads_of_chunk < wanted)
+    while (size > 1 && groups.groups * blocks_of(groups.members, size) * threads_of_chunk < wanted)
       size = (size + 1) / 2;
     count = blocks_of(groups.members, size);
   }

@@ -63,9 +63,8 @@ class PlaneBlock {
   }
   // b = a + dt L(a).
   __device__ void stage(const Shared<T>& a, const Shared<T>& b) const {
-    each_cell([&](const UpwindCell& c) {
-      b[c.place] = advanced<R>(grid_, flow_, a, c, grid_.pitch);
-    });
+    each_cell(
+        [&](const UpwindCell& c) { b[c.place] = advanced<R>(grid_, flow_, a, c, grid_.pitch); });
   }
   // Keeps the states after the steps [begin, end); the first is computed from the state before it.
   __device__ void keep_states(int64_t begin, int64_t end) {
@@ -199,8 +198,8 @@ __device__ void PlaneBlock<T, R>::pull_axis(int k, int pass) {
         end,
         [&](int, int place, T sum) {
           if (pass == 1) {
-            to[place] = k == 0 ? (to[place] + from[place] + sum) * T(0.5)
-                               : to[place] + sum * T(0.5);
+            to[place] =
+                k == 0 ? (to[place] + from[place] + sum) * T(0.5) : to[place] + sum * T(0.5);
           } else {
             to[place] = (k == 0 ? from[place] : to[place]) + sum;
           }
@@ -228,7 +227,8 @@ int64_t plane_room(const AdvectUpwindParams& p, const UpwindGrid<T>& grid) {
 
 template <class T>
 size_t pull_shared(const AdvectUpwindParams& p, const UpwindGrid<T>& grid) {
-  return 3 * shared_bytes<T>(plane_room(p, grid)) + shared_bytes<double>(kUpwindPullThreads / kWarp);
+  return 3 * shared_bytes<T>(plane_room(p, grid)) +
+         shared_bytes<double>(kUpwindPullThreads / kWarp);
 }
 
 }  // namespace

@@ -112,8 +112,8 @@ __global__ void __launch_bounds__(kUpwindThreads) pull_step(PullStep<T> args) {
 
 template <class T, int V>
 void launch_vectors(const Kernel& call, const PullStep<T>& args) {
-  const cuda::Grid grid{args.groups.groups * args.velocity.chunks * args.tiles,
-                        kUpwindThreads, shared_bytes<double>(kUpwindThreads / kWarp)};
+  const cuda::Grid grid{args.groups.groups * args.velocity.chunks * args.tiles, kUpwindThreads,
+                        shared_bytes<double>(kUpwindThreads / kWarp)};
   const bool conservative = args.grid.conservative;
   switch (args.grid.dims) {
     case 1:

@@ -81,8 +81,9 @@ __global__ void __launch_bounds__(kUpwindThreads) pull_axis(PullAxis<T> args) {
         [&](int number, int, T sum) {
           T* cell = args.to + at + number;
           if (args.base1) {
-            *cell = (args.base1[at + number] + (args.base2 ? args.base2[at + number] : T(0)) + sum) *
-                    args.scale;
+            *cell =
+                (args.base1[at + number] + (args.base2 ? args.base2[at + number] : T(0)) + sum) *
+                args.scale;
           } else {
             *cell += sum * args.scale;
           }
@@ -106,8 +107,10 @@ template <class T>
 class GlobalPull {
  public:
   GlobalPull(const PlanePull<T>& args, const AdvectUpwindParams& p, const Kernel& call)
-      : args_(args), p_(p), call_(call), size_(args.groups.groups * args.groups.members *
-                                              args.grid.cells) {}
+      : args_(args),
+        p_(p),
+        call_(call),
+        size_(args.groups.groups * args.groups.members * args.grid.cells) {}
 
   void run() {
     const bool second = p_.scheme != UpwindScheme::first_order;
@@ -153,9 +156,9 @@ class GlobalPull {
   }
   const T* pull_first(const T* state, const T* from, bool last) const {
     T* to = last ? args_.gu : from == first_ ? second_ : first_;
-    launch_pull_step(call_, PullStep<T>{args_.grid, args_.groups, args_.flow,
-                                        args_.velocity.wanted() ? state : nullptr, from, to, 0,
-                                        args_.velocity});
+    launch_pull_step(
+        call_, PullStep<T>{args_.grid, args_.groups, args_.flow,
+                           args_.velocity.wanted() ? state : nullptr, from, to, 0, args_.velocity});
     return to;
   }
   const T* pull_second(const T* state, const T* from, bool last) {
@@ -171,10 +174,21 @@ class GlobalPull {
     for (int k = 0; k < grid.dims; ++k) {
       const int segments = static_cast<int>(blocks_of(grid.n[k], kUpwindSegment));
       const int lines = grid.cells / grid.n[k];
-      const int tiles = static_cast<int>(
-          blocks_of(static_cast<int64_t>(lines) * segments, kUpwindThreads));
-      const PullAxis<T> axis{grid, args_.groups, args_.flow, u, g, k == 0 ? base1 : nullptr,
-                             k == 0 ? base2 : nullptr, to, scale, k, segments, lines, tiles,
+      const int tiles =
+          static_cast<int>(blocks_of(static_cast<int64_t>(lines) * segments, kUpwindThreads));
+      const PullAxis<T> axis{grid,
+                             args_.groups,
+                             args_.flow,
+                             u,
+                             g,
+                             k == 0 ? base1 : nullptr,
+                             k == 0 ? base2 : nullptr,
+                             to,
+                             scale,
+                             k,
+                             segments,
+                             lines,
+                             tiles,
                              args_.velocity};
       dispatch_scheme(p_.scheme, [&](auto scheme) {
         constexpr Reconstruction R = decltype(scheme)::value;
@@ -219,10 +233,10 @@ void finish_sums(const Kernel& call, const PlanePull<T>& args, T* ga) {
   const VelocitySums<T>& from = args.velocity;
   const int64_t size = int64_t{args.grid.dims} * args.grid.cells, groups = args.groups.groups;
   if (from.sums) {
-    call.launch(add_sums<T>,
-                {groups * args.grid.dims, kUpwindThreads,
-                 shared_bytes<double>(kUpwindThreads / kWarp)},
-                from.sums, from.chunks * from.slots, args.grid.dims, ga);
+    call.launch(
+        add_sums<T>,
+        {groups * args.grid.dims, kUpwindThreads, shared_bytes<double>(kUpwindThreads / kWarp)},
+        from.sums, from.chunks * from.slots, args.grid.dims, ga);
   } else if (from.fields && from.fields != ga) {
     call.launch(add_fields<T>, {blocks_of(groups * size, kUpwindThreads), kUpwindThreads},
                 from.fields, from.chunks, size, groups * size, ga);

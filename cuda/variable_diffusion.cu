@@ -53,8 +53,8 @@ struct Fields {
 
 // gk here: of every volume.
 template <class T>
-void pull_back_douglas(const VariableBatch<T>& b, const Fields<T>& f, const T* g, const T* u,
-                       T* gu, T* gk) {
+void pull_back_douglas(const VariableBatch<T>& b, const Fields<T>& f, const T* g, const T* u, T* gu,
+                       T* gk) {
   const int count = b.sweeps.count;
   add_flux<T>(b, u, nullptr, f.running);
   for (int i = 0; i < count; ++i)

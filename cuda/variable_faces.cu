@@ -47,12 +47,10 @@ __global__ void sum_fluxes(FluxSum<T> p) {
     rest = next;
     const Beside at = beside(i, n, fields.stride(axis), rule.ends == 2);
     const T kc = rule.scaled(k[0]), xc = x[0];
-    const T entering = at.has_left
-                           ? rule.face(rule.scaled(k[at.left]), kc) * (xc - x[at.left])
-                           : rule.wall() * kc * xc;
-    const T leaving = at.has_right
-                          ? rule.face(kc, rule.scaled(k[at.right])) * (x[at.right] - xc)
-                          : -(rule.wall() * kc * xc);
+    const T entering = at.has_left ? rule.face(rule.scaled(k[at.left]), kc) * (xc - x[at.left])
+                                   : rule.wall() * kc * xc;
+    const T leaving = at.has_right ? rule.face(kc, rule.scaled(k[at.right])) * (x[at.right] - xc)
+                                   : -(rule.wall() * kc * xc);
     sum += leaving - entering;
   }
   p.to[cell] = sum;
@@ -155,10 +153,11 @@ void share_gradient(const VariableBatch<T>& b, const T* every, T* gk) {
   b.call.launch(sum_shared<T>, grid_of(n), b.fields, every, gk);
 }
 
-#define FLUXION_FACES(T)                                                                        \
-  template void add_flux<T>(const VariableBatch<T>&, const T*, const T*, T*);                   \
-  template void add_fields<T>(const VariableBatch<T>&, const T*, const T*, T*);                 \
-  template void face_gradient<T>(const VariableBatch<T>&, int, double, const T*, const T*, bool, T*); \
+#define FLUXION_FACES(T)                                                                         \
+  template void add_flux<T>(const VariableBatch<T>&, const T*, const T*, T*);                    \
+  template void add_fields<T>(const VariableBatch<T>&, const T*, const T*, T*);                  \
+  template void face_gradient<T>(const VariableBatch<T>&, int, double, const T*, const T*, bool, \
+                                 T*);                                                            \
   template void share_gradient<T>(const VariableBatch<T>&, const T*, T*);
 FLUXION_FACES(float)
 FLUXION_FACES(double)

@@ -176,6 +176,7 @@
       "cuda/spectral_passes.cu",
       "cuda/stencil_diffusion.cu",
       "cuda/tensor_terms.cu",
+      "cuda/transfers.cu",
       "cuda/tridiagonal.cu",
       "cuda/upwind.cu",
       "cuda/upwind_plane_vjp.cu",

@@ -13,7 +13,12 @@ const folder = path.join(root, 'build/cuda');
 const { values } = parseArgs({ options: { architectures: { type: 'string' } } });
 
 function run(command, args, stdio = 'inherit') {
-  const result = spawnSync(command, args, { cwd: root, stdio, encoding: 'utf8', maxBuffer: 2 ** 28 });
+  const result = spawnSync(command, args, {
+    cwd: root,
+    stdio,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 28,
+  });
   if (result.error) console.error(`cannot run ${command}: ${result.error.message}`);
   if (result.status !== 0) {
     if (result.stdout) console.error(result.stdout.slice(-8000));

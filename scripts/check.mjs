@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const jestReport = path.join(root, 'build/jest.json');
+const cudaReport = path.join(root, 'build/cuda-host.json');
 const ctestReport = path.join(root, 'build/native-tests/ctest.xml');
 
 const STEPS = [
@@ -20,11 +21,12 @@ const STEPS = [
   ['workflows', ['run', 'check:workflows']],
   ['package', ['run', 'check:package']],
   ['native tests', ['run', 'test:native']],
+  ['CUDA kernels on the host', ['run', 'test:cuda-host', '--', '--json', cudaReport]],
   ['tests', ['test', '--', '--json', `--outputFile=${jestReport}`]],
 ];
 
-function countJest() {
-  const report = JSON.parse(readFileSync(jestReport, 'utf8'));
+function countJest(file) {
+  const report = JSON.parse(readFileSync(file, 'utf8'));
   return [report.numPassedTests, report.numFailedTests + report.numRuntimeErrorTestSuites];
 }
 
@@ -44,7 +46,7 @@ function countOrFailure(count) {
   }
 }
 
-for (const report of [jestReport, ctestReport]) rmSync(report, { force: true });
+for (const report of [jestReport, cudaReport, ctestReport]) rmSync(report, { force: true });
 
 const failedSteps = [];
 for (const [name, args] of STEPS) {
@@ -56,7 +58,9 @@ for (const [name, args] of STEPS) {
   if (status !== 0) failedSteps.push(name);
 }
 
-const counts = [countJest, countCtest].map(countOrFailure);
+const counts = [() => countJest(jestReport), () => countJest(cudaReport), countCtest].map(
+  countOrFailure,
+);
 const passed = counts.reduce((sum, [count]) => sum + count, 0);
 const failed = counts.reduce((sum, [, count]) => sum + count, 0);
 if (failedSteps.length > 0) console.log(`\nFailed: ${failedSteps.join(', ')}`);

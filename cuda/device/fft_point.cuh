@@ -58,10 +58,10 @@ __device__ __forceinline__ Point<double> fetch(const Point<double>* at) {
 }
 
 // Division of a >= 0 by by >= 1 as a product, magic = 2^32 / by rounded up: exact while a by < 2^32.
-struct Divisor {
+struct PointDivisor {
   unsigned by, magic;
-  Divisor() = default;
-  __host__ __device__ explicit Divisor(int value)
+  PointDivisor() = default;
+  __host__ __device__ explicit PointDivisor(int value)
       : by(static_cast<unsigned>(value)),
         magic(value == 1 ? 0u : 0xffffffffu / static_cast<unsigned>(value) + 1u) {}
   __device__ __forceinline__ int of(int a) const {

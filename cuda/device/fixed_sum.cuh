@@ -35,8 +35,8 @@ struct FixedPoint<float> {
     high = static_cast<Word>(static_cast<unsigned long long>(q) >> 32);
   }
   __device__ static float join(Word low, Word high) {
-    return static_cast<float>(static_cast<long long>(
-        (static_cast<unsigned long long>(high) << 32) | low));
+    return static_cast<float>(
+        static_cast<long long>((static_cast<unsigned long long>(high) << 32) | low));
   }
 };
 

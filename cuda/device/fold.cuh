@@ -42,9 +42,9 @@ __device__ __forceinline__ FoldPlace place_of(const FoldLoops& loops, int64_t in
   if (loops.count == 0) return place;
   int64_t left = index;
   for (int i = loops.count - 1; i > 0; --i) {
-    const int64_t next = loops.small ? static_cast<int64_t>(loops.divisor[i].quotient(
-                                           static_cast<uint32_t>(left)))
-                                     : left / loops.size[i];
+    const int64_t next =
+        loops.small ? static_cast<int64_t>(loops.divisor[i].quotient(static_cast<uint32_t>(left)))
+                    : left / loops.size[i];
     const int64_t at = left - next * loops.size[i];
     left = next;
     place.in += at * loops.in[i];
@@ -59,17 +59,20 @@ struct FoldSpace {
   FoldLoops kept, reduced;
   int64_t outputs, folds;
   int slices;
-  int team;             // threads of an output
-  bool runs;            // the innermost reduced loop is folded as runs of memory
-  int64_t inner, tiles; // of columns: outputs of the innermost kept loop and blocks that share them
-  int width;            // columns of a block
+  int team;   // threads of an output
+  bool runs;  // the innermost reduced loop is folded as runs of memory
+  int64_t inner,
+      tiles;  // of columns: outputs of the innermost kept loop and blocks that share them
+  int width;  // columns of a block
 };
 
 // One array.
 template <class T>
 struct FoldedArray {
   using Value = T;
-  static constexpr int kPack = sizeof(T) >= 16 ? 1 : sizeof(T) <= 4 ? 4 : static_cast<int>(16 / sizeof(T));
+  static constexpr int kPack = sizeof(T) >= 16  ? 1
+                               : sizeof(T) <= 4 ? 4
+                                                : static_cast<int>(16 / sizeof(T));
   using Values = Pack<T, kPack>;
   const T* x;
 
@@ -93,7 +96,8 @@ __device__ __forceinline__ typename Fold::Acc add_values(const Fold& fold, typen
     return fold.add_pack(acc, context, values);
   } else {
 #pragma unroll
-    for (int j = 0; j < Fold::kPack; ++j) acc = fold.add(acc, context, Fold::value(values, j), r + j);
+    for (int j = 0; j < Fold::kPack; ++j)
+      acc = fold.add(acc, context, Fold::value(values, j), r + j);
     return acc;
   }
 }
@@ -159,7 +163,8 @@ __device__ __forceinline__ typename Fold::Acc fold_elements(const Fold& fold,
 
 // Over the lanes of a team of a warp, or over the block; `partial` has kWarp elements.
 template <class T, class Op>
-__device__ __forceinline__ T team_reduce(T value, int team, const Op& op, const Shared<T>& partial) {
+__device__ __forceinline__ T team_reduce(T value, int team, const Op& op,
+                                         const Shared<T>& partial) {
   if (team > kWarp) return block_reduce(value, op, partial);
   const int lane = lane_index();
   for (int bits = 1; bits < team; bits *= 2) {
@@ -190,15 +195,16 @@ __global__ void fold_teams(Fold fold, FoldSpace s, typename Fold::Acc* partial) 
       for (int64_t r = begin; r < end;) {
         const int64_t column = r % run, rest = run - column;
         const int64_t n = rest < end - r ? rest : end - r;
-        acc = fold_run(fold, acc, context, place.in + place_of(s.reduced, r).in,
-                       s.reduced.in[last], n, r, member, s.team);
+        acc = fold_run(fold, acc, context, place.in + place_of(s.reduced, r).in, s.reduced.in[last],
+                       n, r, member, s.team);
         r += n;
       }
     } else {
       acc = fold_elements(fold, s.reduced, acc, context, place.in, begin, end, member, s.team);
     }
   }
-  acc = team_reduce(acc, s.team, [&](const Acc& a, const Acc& b) { return fold.merge(a, b); }, shared);
+  acc = team_reduce(
+      acc, s.team, [&](const Acc& a, const Acc& b) { return fold.merge(a, b); }, shared);
   if (o >= s.outputs || member != 0) return;
   if (partial != nullptr) {
     partial[blockIdx.y * s.outputs + o] = acc;
@@ -256,7 +262,8 @@ __global__ void fold_slices(Fold fold, FoldSpace s, const typename Fold::Acc* pa
   for (int slice = member; o < s.outputs && slice < s.slices; slice += s.team) {
     acc = fold.merge(acc, partial[slice * s.outputs + o]);
   }
-  acc = team_reduce(acc, s.team, [&](const Acc& a, const Acc& b) { return fold.merge(a, b); }, shared);
+  acc = team_reduce(
+      acc, s.team, [&](const Acc& a, const Acc& b) { return fold.merge(a, b); }, shared);
   if (o >= s.outputs || member != 0) return;
   const FoldPlace place = place_of(s.kept, o);
   fold.finish(place.out, fold.context(place.in, place.out), acc);

@@ -66,8 +66,8 @@ struct TensorSums {
     }
   }
 
-  __device__ __forceinline__ void add_step(const Shared<float>& a, const Shared<float>& b, int stage,
-                                           int terms) {
+  __device__ __forceinline__ void add_step(const Shared<float>& a, const Shared<float>& b,
+                                           int stage, int terms) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp, g = lane / 4, t = lane % 4;
     const int first_a = stage * Tile::kBufferM + t * Tile::kPitchM + row;
     const int first_b = stage * Tile::kBufferN + t * Tile::kPitchN + column - t * 2 + g;

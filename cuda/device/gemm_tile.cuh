@@ -134,8 +134,7 @@ struct GemmSums {
     return column + j / kVector * (Tile::kLanesN * kVector) + j % kVector;
   }
 
-  __device__ __forceinline__ void add_step(const Shared<T>& a, const Shared<T>& b, int stage,
-                                           int) {
+  __device__ __forceinline__ void add_step(const Shared<T>& a, const Shared<T>& b, int stage, int) {
 #pragma unroll
     for (int k = 0; k < kGemmStep; ++k) {
       GemmVector<T> left[Tile::kThreadM / kVector], right[Tile::kThreadN / kVector];
@@ -201,7 +200,8 @@ __device__ __forceinline__ void store_sums(const Sums& sums, const GemmBlock& at
       for (int l = 0; l < kRun; ++l) v.at[l] = sums.at(i, j + l) + (row_bias + column_bias[l]);
       if (output.vectors) {
         if (residual) {
-          const auto more = *reinterpret_cast<const GemmRun<T, kRun>*>(residual + offset + columns[0]);
+          const auto more =
+              *reinterpret_cast<const GemmRun<T, kRun>*>(residual + offset + columns[0]);
 #pragma unroll
           for (int l = 0; l < kRun; ++l) v.at[l] += more.at[l];
         }

@@ -15,7 +15,7 @@
 namespace fluxion::cuda {
 
 // Sets *bad where an index is outside of [0, size).
-__global__ inline void check_index(const int32_t* index, int64_t n, int64_t size, FaultSite site,
+static __global__ void check_index(const int32_t* index, int64_t n, int64_t size, FaultSite site,
                                    int* bad) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= n || (index[i] >= 0 && index[i] < size)) return;
@@ -40,7 +40,7 @@ __global__ void select_words(Divisor width, Divisor count, int64_t first_row, ui
 }
 
 // Keys (row, place) of an index of n places; the rest are all ones. Without `bad` only.
-__global__ inline void index_keys(const int32_t* index, uint32_t n, int64_t skip, uint64_t* keys) {
+static __global__ void index_keys(const int32_t* index, uint32_t n, int64_t skip, uint64_t* keys) {
   const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
   const bool counts = i < n && index[i] != skip && index[i] >= 0;
   keys[i] = counts ? (static_cast<uint64_t>(index[i]) << 32 | i) : ~uint64_t{0};
@@ -94,7 +94,7 @@ __global__ void gather_words(IndexedLines lines, uint32_t n, const int32_t* inde
   out[i] = valid ? x[lines.target(i, at)] : poison;
 }
 
-__global__ inline void line_keys(IndexedLines lines, uint32_t n, const int32_t* index,
+static __global__ void line_keys(IndexedLines lines, uint32_t n, const int32_t* index,
                                  const int* bad, uint64_t* keys) {
   const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
   const bool counts = i < n && *bad == 0;

@@ -23,7 +23,7 @@ __host__ __device__ inline int64_t room_of(int64_t n) {
 }
 
 // What stands outside of a line.
-enum LineEnds : int { kMirrorEnds, kZeroEnds, kRingEnds };
+enum OutsideLine : int { kMirrorEnds, kZeroEnds, kRingEnds };
 
 // (I - r D) along lines of n cells; `filled` where their segments have more.
 struct LineOperator {
@@ -119,10 +119,12 @@ __device__ inline T ring_gain(const LineOperator& line) {
 // so that lanes with different segments meet different banks: c_{-1} .. c_15, then m_0 .. m_15. Behind
 // them the products of c_{-1} .. c_14 and of c_0 .. c_15 of each segment, and the gain of a ring.
 template <class T>
-struct LineTable {
+struct SegmentTable {
   static constexpr int kPitch = 2 * (kSegment + 1);
 
-  static constexpr __host__ __device__ int size(int segments) { return segments * (kPitch + 2) + 1; }
+  static constexpr __host__ __device__ int size(int segments) {
+    return segments * (kPitch + 2) + 1;
+  }
 
   Shared<T> at;
   int segments;

@@ -127,7 +127,8 @@ struct WarpScan {
   Shared<T> totals;  // two for each thread of the block
 
   // Called by all threads of the block.
-  __device__ __forceinline__ T forward(const LineTable<T>& table, int s, T total, T given) const {
+  __device__ __forceinline__ T forward(const SegmentTable<T>& table, int s, T total,
+                                       T given) const {
     const int k = table.segments, mine = static_cast<int>(threadIdx.x);
     if (k == 1) return total * table.gain() + given;
     totals[mine] = total;
@@ -143,7 +144,8 @@ struct WarpScan {
     for (int j = s; j < k; ++j) all = table.forth(j) * all + totals[first + j * kWarp];
     return carry + before * (all * table.gain() + given);
   }
-  __device__ __forceinline__ T backward(const LineTable<T>& table, int s, T total, T given) const {
+  __device__ __forceinline__ T backward(const SegmentTable<T>& table, int s, T total,
+                                        T given) const {
     const int k = table.segments, mine = static_cast<int>(threadIdx.x);
     if (k == 1) return total * table.gain() + given;
     const int base = static_cast<int>(blockDim.x);

@@ -28,13 +28,13 @@ inline SmallDivisor small_divisor(int by) {
 }
 
 struct TileShape {
-  int width, height;  // cells of a plane
-  int64_t row;        // cells from row to row in memory
-  int chunks;         // of a row
-  int pitch;          // cells from row to row
-  int lanes;          // that share a row: a power of two
+  int width, height;           // cells of a plane
+  int64_t row;                 // cells from row to row in memory
+  int chunks;                  // of a row
+  int pitch;                   // cells from row to row
+  int lanes;                   // that share a row: a power of two
   int segments_x, segments_y;  // segments_x: of all lanes
-  bool chunked;  // rows begin at multiples of 16 bytes in memory, too
+  bool chunked;                // rows begin at multiples of 16 bytes in memory, too
   SmallDivisor by_chunks, by_width, by_height;
 
   // The same tile with narrower rows.
@@ -123,7 +123,8 @@ __device__ inline void fetch_planes(const TileShape& shape, const PlaneRun& run,
 
 // The reverse; after a barrier.
 template <class T>
-__device__ inline void put_planes(const TileShape& shape, const PlaneRun& run, const T* tile, T* to) {
+__device__ inline void put_planes(const TileShape& shape, const PlaneRun& run, const T* tile,
+                                  T* to) {
   const int cells = shape.chunked ? kChunk<T> : 1;
   const int per_row = shape.by_chunks.by * (kChunk<T> / cells);
   const int all = run.count * shape.height * per_row;
@@ -154,7 +155,7 @@ struct RowSegments {
   const T* m;  // in shared memory, for registers are scarce
   LaneScan<T> scan;
 
-  __device__ __forceinline__ RowSegments(const TileShape& tile, const LineTable<T>& table)
+  __device__ __forceinline__ RowSegments(const TileShape& tile, const SegmentTable<T>& table)
       : shape(tile) {
     s = static_cast<int>(threadIdx.x) & (shape.lanes - 1);
     valid = shape.width - s * kSegment;
@@ -255,11 +256,11 @@ struct ColumnSegments {
   int s, valid, group, groups;
   SegmentFactors<T> c;
   const T* m;
-  const LineTable<T>& table;
+  const SegmentTable<T>& table;
   const WarpScan<T>& scan;
 
   // `cells` of the line from the first segment of the table on.
-  __device__ __forceinline__ ColumnSegments(int64_t cells, const LineTable<T>& factors,
+  __device__ __forceinline__ ColumnSegments(int64_t cells, const SegmentTable<T>& factors,
                                             const WarpScan<T>& warps)
       : table(factors), scan(warps) {
     const int warp = static_cast<int>(threadIdx.x) / kWarp;

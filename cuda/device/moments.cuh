@@ -55,7 +55,8 @@ struct FoldMoments : FoldedArray<T> {
       d[j] = pack.at[j] - shift;
       squares[j] = d[j] * d[j];
     }
-    return {acc.a + static_cast<double>(tree_sum(d)), acc.b + static_cast<double>(tree_sum(squares))};
+    return {acc.a + static_cast<double>(tree_sum(d)),
+            acc.b + static_cast<double>(tree_sum(squares))};
   }
   __device__ Acc merge(Acc x, Acc y) const { return AddPairs{}(x, y); }
 };

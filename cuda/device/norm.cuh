@@ -15,7 +15,17 @@
 namespace fluxion::cuda {
 
 // The numbers of fluxion::Activation.
-enum class NormActivation : int { none, relu, leaky_relu, elu, gelu, silu, softplus, tanh, sigmoid };
+enum class NormActivation : int {
+  none,
+  relu,
+  leaky_relu,
+  elu,
+  gelu,
+  silu,
+  softplus,
+  tanh,
+  sigmoid
+};
 
 // v = act(v)
 template <int kCount, class T>

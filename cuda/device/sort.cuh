@@ -19,7 +19,7 @@ __device__ __forceinline__ void order_pair(uint64_t& low, uint64_t& high, bool a
 }
 
 // Steps `step`, step / 2, ..., 1 of the stages from `run` to `last_run`, which all stay within a block of keys.
-__global__ inline void sort_block(uint64_t* keys, uint32_t run, uint32_t last_run, uint32_t step) {
+static __global__ void sort_block(uint64_t* keys, uint32_t run, uint32_t last_run, uint32_t step) {
   SharedMemory memory;
   const Shared<uint64_t> own = memory.take<uint64_t>(kSortKeys);
   const uint32_t begin = blockIdx.x * kSortKeys, t = threadIdx.x;
@@ -39,7 +39,7 @@ __global__ inline void sort_block(uint64_t* keys, uint32_t run, uint32_t last_ru
 }
 
 // One step of a stage through global memory.
-__global__ inline void sort_step(uint64_t* keys, uint32_t run, uint32_t step) {
+static __global__ void sort_step(uint64_t* keys, uint32_t run, uint32_t step) {
   const uint32_t t = blockIdx.x * blockDim.x + threadIdx.x;
   const uint32_t low = 2 * t - (t & (step - 1));
   order_pair(keys[low], keys[low + step], (low & run) == 0);

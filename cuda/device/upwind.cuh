@@ -17,12 +17,12 @@ enum class Ghost : int { edge, zero, wrap };
 template <class T>
 struct UpwindGrid {
   int dims;
-  int n[3];          // cells along x, y, z
-  int step[3];       // between neighbours in a plane of global memory
-  int pitch[3];      // and in one of shared memory
+  int n[3];      // cells along x, y, z
+  int step[3];   // between neighbours in a plane of global memory
+  int pitch[3];  // and in one of shared memory
   int cells, rows;
   Divisor by_width, by_height;
-  T courant[3];      // time step over spacing
+  T courant[3];  // time step over spacing
   Ghost field, cotangent;
   bool periodic, conservative;
 };
@@ -202,9 +202,7 @@ __device__ __forceinline__ T transport(const UpwindGrid<T>& grid, const Flow<T>&
                                        const int (&step)[3]) {
   constexpr bool kFirst = R == Reconstruction::first_order;
   const int at = c.at(k), n = grid.n[k];
-  const auto near = [&](int q) {
-    return value_at<T>(u, c.place, at, n, step[k], q, grid.field);
-  };
+  const auto near = [&](int q) { return value_at<T>(u, c.place, at, n, step[k], q, grid.field); };
   const T own = u[c.place], below = near(-1), above = near(1);
   if (grid.conservative) {
     const T half = grid.courant[k] / 2;
@@ -241,9 +239,7 @@ __device__ __forceinline__ T pulled_first(const UpwindGrid<T>& grid, const Flow<
   const auto cotangent = [&](int q) {
     return value_at<T>(g, c.place, at, n, step[k], q, grid.cotangent);
   };
-  const auto value = [&](int q) {
-    return value_at<T>(u, c.place, at, n, step[k], q, grid.field);
-  };
+  const auto value = [&](int q) { return value_at<T>(u, c.place, at, n, step[k], q, grid.field); };
   const T own = g[c.place], g_below = cotangent(-1), g_above = cotangent(1);
   if (grid.conservative) {
     const T half = grid.courant[k] / 2;

@@ -27,8 +27,8 @@ __device__ __forceinline__ Pulled<T> pull_cell(const T (&u)[5], T a, T g, T cour
   const T by_df = h * at.by_before * T(0.5), by_d2 = h * behind.by_behind * T(-0.5);
   const T to_w1 = by_d2 - by_d1;
   const T ga = g * (d1 + (at.value - behind.value) * T(0.5)) * courant;
-  return {{forward ? -by_d2 : T(0), forward ? to_w1 : by_df, by_d1 - by_df,
-           forward ? by_df : to_w1, forward ? T(0) : -by_d2},
+  return {{forward ? -by_d2 : T(0), forward ? to_w1 : by_df, by_d1 - by_df, forward ? by_df : to_w1,
+           forward ? T(0) : -by_d2},
           forward ? -ga : ga};
 }
 
@@ -105,8 +105,8 @@ __device__ __forceinline__ void pull_segment(const UpwindGrid<T>& grid, const Fl
       Pulled<T> terms;
       if (grid.conservative) {
         const T above = value_at<T>(g, line.place, 0, n, step[k], j + 1, grid.cotangent);
-        terms = pull_face<R>(window, face_velocity(grid, flow, k, number, real), above - own,
-                             courant);
+        terms =
+            pull_face<R>(window, face_velocity(grid, flow, k, number, real), above - own, courant);
       } else {
         terms = pull_cell<R>(window, flow.at(k, number), own, courant);
       }
@@ -119,8 +119,7 @@ __device__ __forceinline__ void pull_segment(const UpwindGrid<T>& grid, const Fl
       below = terms.ga;
     }
     const int done = j - 2;
-    if (done >= begin)
-      give(line.number + done * grid.step[k], line.place + done * step[k], sum[0]);
+    if (done >= begin) give(line.number + done * grid.step[k], line.place + done * step[k], sum[0]);
 #pragma unroll
     for (int q = 0; q < 4; ++q) sum[q] = sum[q + 1], window[q] = window[q + 1];
     sum[4] = T(0);

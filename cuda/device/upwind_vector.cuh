@@ -23,8 +23,9 @@ __device__ __forceinline__ Beside<kDims> beside(const UpwindGrid<T>& grid, const
     const bool first = at == 0, last = at + size == n;
     const int far = (n - 1) * step;
     near.below[k] = !first ? -step : ghost == Ghost::wrap ? far : 0;
-    near.above[k] = !last ? size * step : ghost == Ghost::wrap ? size * step - n * step
-                                                               : (size - 1) * step;
+    near.above[k] = !last                  ? size * step
+                    : ghost == Ghost::wrap ? size * step - n * step
+                                           : (size - 1) * step;
     near.no_below[k] = first && ghost == Ghost::zero;
     near.no_above[k] = last && ghost == Ghost::zero;
   }

@@ -25,13 +25,9 @@ struct FaceRule {
   __device__ __forceinline__ T scaled(T k) const {
     return scale * k + (sizeof(T) == 4 ? T(1e-18) : T(1e-150));
   }
-  __device__ __forceinline__ T face(T a, T b) const {
-    return harmonic ? a * b / (a + b) : a + b;
-  }
+  __device__ __forceinline__ T face(T a, T b) const { return harmonic ? a * b / (a + b) : a + b; }
   // The face at an open end over the scaled diffusivity.
-  __device__ __forceinline__ T wall() const {
-    return ends != 1 ? T(0) : harmonic ? T(0.5) : T(2);
-  }
+  __device__ __forceinline__ T wall() const { return ends != 1 ? T(0) : harmonic ? T(0.5) : T(2); }
 };
 
 template <class T>

@@ -40,9 +40,7 @@ export class CapturedFit {
   takes(batch: readonly Tensor[]): boolean {
     this.shapes ??= batch.map(({ shape }) => [...shape]);
     const { shapes } = this;
-    return (
-      batch.length === shapes.length && batch.every((t, i) => sameShape(t.shape, shapes[i]!))
-    );
+    return batch.length === shapes.length && batch.every((t, i) => sameShape(t.shape, shapes[i]!));
   }
 
   /** Makes a step; the figures are overwritten by the next. */

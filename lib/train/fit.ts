@@ -12,7 +12,15 @@ import { readCheckpoint, writeCheckpoint } from './checkpoint';
 import { CapturedFit } from './captured-fit';
 import { checkOptions, type FitOptions } from './fit-options';
 import type { EpochRecord, History } from './history';
-import { type Model, RunningMeans, apply, evaluate, onDeviceOf, readNumbers, split } from './metrics';
+import {
+  type Model,
+  RunningMeans,
+  apply,
+  evaluate,
+  onDeviceOf,
+  readNumbers,
+  split,
+} from './metrics';
 import { type PackedOptimizer, packOptimizer, tensorOf, unpackOptimizer } from './packing';
 import { Progress } from './progress';
 

@@ -217,10 +217,12 @@ void Engine::run_update(OpId op, const void* params, std::span<const Operand> in
     if (own) {
       views.push_back(TensorView(views[i]));
     } else if (device_.pinned()) {
-      fail(ErrorCode::Unsupported, infer.op(),
-           format("argument %zu must have memory of its own where a step is captured: it is a view, or "
-                  "a copy or the recorded computation holds it too",
-                  i));
+      fail(
+          ErrorCode::Unsupported, infer.op(),
+          format(
+              "argument %zu must have memory of its own where a step is captured: it is a view, or "
+              "a copy or the recorded computation holds it too",
+              i));
     } else {
       fresh.push_back(empty(views[i].dtype, views[i].shape, infer.op()));
       moving.push_back(tensor);

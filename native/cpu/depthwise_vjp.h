@@ -1,5 +1,5 @@
 // Gradients of a depthwise convolution, both from one pass over g. No include guard: read once per
-// instruction set, after depthwise.h.
+// instruction set, after depthwise_fused.h.
 //
 //     gx = correlation of g with the turned kernel (depthwise.h)
 //     gw[o, a, b] = sum over images and pixels of g[n, o, i, j] x[n, c, i s + a d + top, j s + b d + left]
@@ -109,6 +109,35 @@ static void add_taps(const ConvAxis& h, const ConvAxis& w, const T* x, const T* 
   }
 }
 
+// One plane of gx, unless it is null, and its part of gw, in one go.
+template <class T>
+static void depthwise_fused_plane(const Depthwise<T>& c, const PlaneWriter<T>& writer, const T* g,
+                                  const T* x, int64_t plane, T* scratch, T* gx, T* sums) {
+  const DepthwiseShape& s = c.shape;
+  const ConvAxis h = ascending(s.rows_vjp(0)), w = ascending(s.columns_vjp(0));
+  const int64_t channel = plane % s.channels, planes = s.images * s.channels;
+  const int64_t g_plane = h.in * w.in, x_plane = h.out * w.out;
+  T* buffer = gx ? scratch + depthwise_taps_size(9) : nullptr;
+  T* to = gx ? gx + plane * writer.plane : nullptr;
+  FusedPlane<T> fused{h,
+                      w,
+                      scratch,
+                      g + plane * g_plane,
+                      x + plane * x_plane,
+                      writer.buffered ? buffer : to,
+                      sums + channel * 9 * kLanes<T>,
+                      writer.streaming,
+                      g + planes * g_plane,
+                      x + planes * x_plane};
+  if (gx) {
+    ordered_weights(h, w, c.weights + channel * 9, s.kernel_width, scratch);
+    fused_plane<T, true>(fused);
+    writer.finish(buffer, to);
+  } else {
+    fused_plane<T, false>(fused);
+  }
+}
+
 // gx (+ bias) and gw; either may be null.
 template <class T>
 static void depthwise_vjp(const Kernel& kernel, const Depthwise<T>& c, const T* g, const T* x,
@@ -118,6 +147,9 @@ static void depthwise_vjp(const Kernel& kernel, const Depthwise<T>& c, const T* 
   const ConvAxis h = s.rows(), w = s.columns();
   const PlaneWriter<T> writer(gx, s.images * s.channels, s.height, s.width,
                               s.stride_width == 1 && s.multiplier == 1);
+  const bool fused = kFusedGradients && gw && !bias && s.multiplier == 1 && s.kernel_height == 3 &&
+                     s.kernel_width == 3 && h.step == 1 && w.step == 1 && h.tap_step == 1 &&
+                     w.tap_step == 1;
   const DepthwiseSlices cut(s.images, s.channels, gw != nullptr);
   const int64_t sums_size = s.outputs() * c.taps() * n;
   T* partial = kernel.workspace<T>();
@@ -134,6 +166,10 @@ static void depthwise_vjp(const Kernel& kernel, const Depthwise<T>& c, const T* 
          ++image) {
       for (int64_t channel = first; channel < last; ++channel) {
         const int64_t plane = image * s.channels + channel;
+        if (fused) {
+          depthwise_fused_plane(c, writer, g, x, plane, kernel.scratch<T>(thread), gx, sums);
+          continue;
+        }
         if (gx) depthwise_input_plane(c, writer, g, bias, plane, kernel.scratch<T>(thread), gx);
         for (int64_t o = channel * s.multiplier; gw && o < (channel + 1) * s.multiplier; ++o) {
           add_taps(h, w, x + plane * h.in * w.in, g + (image * s.outputs() + o) * h.out * w.out,
@@ -141,6 +177,7 @@ static void depthwise_vjp(const Kernel& kernel, const Depthwise<T>& c, const T* 
         }
       }
     }
+    if (gx) writer.fence();
   });
   if (!gw) return;
   for (int64_t i = 0; i < s.outputs() * c.taps(); ++i) {

@@ -38,7 +38,7 @@ struct AdrSizes {
   int64_t padded_channels() const { return round_up(channels, kLanesAtMost); }
   int64_t padded_hidden() const { return round_up(hidden, kLanesAtMost); }
   // The gradients of the four parameters of the reaction, one after the other.
-  int64_t parameters() const { return 2 * hidden * channels + hidden + channels; }
+  constexpr int64_t parameters() const { return 2 * hidden * channels + hidden + channels; }
 
   // One field of all channels as tiles, and one group of channels.
   int64_t field() const { return padded_channels() * pixels(); }

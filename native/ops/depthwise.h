@@ -50,6 +50,9 @@ inline constexpr int64_t kDepthwisePlaneBytes = 256
                                                 << 10;  // of a plane that may go through a buffer
 inline constexpr int64_t kDepthwiseLaneBytes = 64;      // of the sum of one tap, at most
 
+// Blocks of planes of a forward pass, at most.
+inline constexpr int64_t kDepthwiseBlocks = 256;
+
 inline int64_t depthwise_taps_size(int64_t taps) { return round_up(taps, 16); }
 
 // Scratch of a thread: the ordered weights of a phase and a plane of the output.

@@ -234,6 +234,9 @@ const CONV: Case[] = [
   ...convCase([1, 2, 7, 20], [2, 1, 3, 3], { padding: 2, groups: 2, dilation: 2 }),
   ...convCase([1, 2, 35, 68], [2, 1, 3, 3], { padding: [0, 2], groups: 2 }),
   ...convCase([9, 3, 4, 5], [3, 1, 5, 5], { padding: [2, 4], groups: 3 }),
+  // both gradients at once: rows wider than a table of strips, other paddings, an even number of rows
+  ...convCase([1, 2, 3, 1043], [2, 1, 3, 3], { padding: 1, groups: 2 }),
+  ...convCase([2, 3, 4, 18], [3, 1, 3, 3], { padding: [2, 0], groups: 3 }),
 ];
 
 const LINES: Case[] = (

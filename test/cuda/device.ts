@@ -1,5 +1,5 @@
 // The device of these tests: a GPU, or the host execution layer where FLUXION_CUDA_PLUGIN names it.
-import { devices } from '../../lib';
+import { FluxionError, devices } from '../../lib';
 
 const found = devices().find(({ device }) => device.startsWith('cuda'));
 
@@ -12,3 +12,14 @@ if (missing !== null) console.log(`the tests of device 'cuda' are skipped: ${mis
 export const describeOnCuda = missing === null ? describe : describe.skip;
 /** Tests with a limit of the host execution layer's memory, or its second device. */
 export const hostLayer = found?.name === 'host execution layer';
+
+/** The code and the message of the FluxionError that a call throws. */
+export function errorOf(call: () => unknown): { code: string; message: string } {
+  try {
+    call();
+  } catch (error) {
+    if (error instanceof FluxionError) return { code: error.code, message: error.message };
+    throw error;
+  }
+  throw new Error('the call threw nothing');
+}

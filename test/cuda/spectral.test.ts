@@ -3,7 +3,6 @@
 import {
   type Tensor,
   dct,
-  devices,
   dst,
   fft,
   idct,
@@ -22,9 +21,7 @@ import {
   viewAsReal,
 } from '../../lib';
 import { expectClose } from '../cases/case';
-
-const found = devices().find(({ device }) => device.startsWith('cuda'));
-const onCuda = found && found.reason === undefined ? describe : describe.skip;
+import { describeOnCuda } from './device';
 
 type Shape = readonly number[];
 type DType = 'float32' | 'float64';
@@ -161,6 +158,9 @@ function compare(c: Check, dtype: DType): void {
   });
 }
 
-onCuda.each(['float64', 'float32'] as const)('spectral operators of large sizes, %s', (dtype) => {
-  test.each([...LINES, ...DIFFUSION, ...OTHERS])('$name', (c) => tidy(() => compare(c, dtype)));
-});
+describeOnCuda.each(['float64', 'float32'] as const)(
+  'spectral operators of large sizes, %s',
+  (dtype) => {
+    test.each([...LINES, ...DIFFUSION, ...OTHERS])('$name', (c) => tidy(() => compare(c, dtype)));
+  },
+);

@@ -231,7 +231,7 @@ describe('what has no complex meaning is refused', () => {
   const COMPLEX = [
     ...['add', 'sub', 'mul', 'div', 'neg', 'abs', 'exp', 'where', 'cast', 'sum', 'mean'],
     ...['real', 'imag', 'view_as_real', 'conj', 'mul_conj', 'angle', 'reshape', 'permute'],
-    ...['expand', 'slice', 'slice_vjp', 'copy', 'cat', 'pad', 'index_select', 'gather'],
+    ...['expand', 'slice', 'slice_vjp', 'copy', 'assign', 'cat', 'pad', 'index_select', 'gather'],
     ...['index_select_vjp', 'gather_vjp'],
   ];
 

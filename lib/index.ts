@@ -1,6 +1,8 @@
 export * from './ops';
 export { FluxionError, type ErrorCode } from './errors';
 export type { DeviceInfo } from './native';
+export type { TensorLike } from './ops/define';
+export type { DeviceName } from './tensor/device';
 export type { DType, TypedArray } from './tensor/dtype';
 export {
   type GeneratorState,

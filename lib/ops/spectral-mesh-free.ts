@@ -13,7 +13,7 @@ export interface MeshFreeConv1dOptions {
   bias?: Tensor | null;
   /** Length of the domain (of all cells together), > 0. Default 1. */
   length?: number;
-  /** [Ci, 1]: p1 of each input channel, in place of one for each pair. Default none. */
+  /** p1 of each input channel, [Ci, 1], in place of one for each pair. Default none. */
   gaussian?: Tensor | null;
 }
 
@@ -22,7 +22,7 @@ export interface MeshFreeConv2dOptions {
   bias?: Tensor | null;
   /** Width and height of the domain (of all cells together), > 0; one number for both. Default [1, 1]. */
   length?: number | readonly [number, number];
-  /** [Ci, 3]: p1, p2, p3 of each input channel, in place of three for each pair. Default none. */
+  /** p1, p2, p3 of each input channel, [Ci, 3], in place of three for each pair. Default none. */
   gaussian?: Tensor | null;
 }
 

@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import type * as H5 from 'h5wasm/node' with { 'resolution-mode': 'import' };
-import { requireArgument, show } from '../errors';
+import { FluxionError, requireArgument, show } from '../errors';
 import { type DType, type TypedArray, bytesPerElement, newTypedArray } from '../tensor/dtype';
 import { upload } from '../tensor/handle';
 import { sizeOf } from '../tensor/shape';
@@ -59,8 +59,20 @@ async function withFile<T>(
   }
   try {
     return await use(file, h5);
+  } catch (error) {
+    if (error instanceof FluxionError) throw error;
+    throw corruptFile(op, path, `must be a sound HDF5 file: ${(error as Error).message}`, error);
   } finally {
+    closeQuietly(file);
+  }
+}
+
+/** What is wrong with the file has been said. */
+function closeQuietly(file: H5.File): void {
+  try {
     file.close();
+  } catch {
+    // A damaged file may not even be closed.
   }
 }
 

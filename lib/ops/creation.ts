@@ -268,7 +268,7 @@ function sequence(
     () => `the number of elements must be an integer in [0, 2^31], got ${show(length)}`,
   );
   const { dtype, requiresGrad } = creationOptions(op, options);
-  const values = new Float64Array(length);
+  const values = newTypedArray('float64', length, op);
   for (let i = 0; i < length; i++) values[i] = value(i);
   const own = new Tensor(upload(values, 'float64', [length]));
   if (dtype === 'float64') return withGrad(own, requiresGrad);
@@ -325,7 +325,7 @@ export function eye(n: number, options?: CreationOptions): Tensor {
     () => `n must be an integer in [0, 46340], got ${show(n)}`,
   );
   const { dtype, requiresGrad } = creationOptions('eye', options);
-  const values = newTypedArray(dtype, n * n);
+  const values = newTypedArray(dtype, n * n, 'eye');
   for (let i = 0; i < n; i++) values[i * (n + 1) * partsOf(dtype)] = 1;
   return withGrad(new Tensor(upload(values, dtype, [n, n])), requiresGrad);
 }

@@ -78,14 +78,14 @@ export class Tensor implements Scoped {
    * operation before it.
    */
   async data(): Promise<TypedArray> {
-    const values = newTypedArray(this.dtype, this.size);
+    const values = newTypedArray(this.dtype, this.size, 'data');
     await native.read(this.live('data').id, values);
     return values;
   }
 
   /** As {@link data}, but blocks the calling thread, and the event loop with it, until the queue is done. */
   dataSync(): TypedArray {
-    const values = newTypedArray(this.dtype, this.size);
+    const values = newTypedArray(this.dtype, this.size, 'dataSync');
     native.readSync(this.live('dataSync').id, values);
     return values;
   }

@@ -9,9 +9,11 @@ namespace fluxion::bindings {
 Addon::Addon(Napi::Env env, Napi::Object exports) {
   const BackendApi* api = cpu::backend();
   char reason[256] = {};
+  uint64_t memory_limit = 0;
+  if (!read_memory_limit(&memory_limit, reason, sizeof reason)) throw Napi::Error::New(env, reason);
   void* device = api->open(0, reason, sizeof reason);
   if (!device) throw Napi::Error::New(env, reason);
-  device_ = std::make_unique<Device>(api, device, host_memory_limit());
+  device_ = std::make_unique<Device>(api, device, memory_limit);
   engine_ = std::make_unique<Engine>(*device_);
   Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, Frame::kSize * sizeof(double));
   frame_ = static_cast<double*>(buffer.Data());

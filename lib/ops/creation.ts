@@ -87,6 +87,22 @@ function flattened(values: unknown): { shape: number[]; numbers: number[] } {
   return { shape, numbers };
 }
 
+/** An array whose buffer was transferred or made smaller shows as empty; what the language itself does with it tells. */
+function requireInBounds(array: TypedArray): void {
+  if (array.length > 0) return;
+  try {
+    array.values();
+  } catch (cause) {
+    let state = 'lie inside their buffer, which has been made smaller';
+    try {
+      new Uint8Array(array.buffer);
+    } catch {
+      state = 'not be a detached array (it was transferred)';
+    }
+    throw new FluxionError('FLUXION_INVALID_ARGUMENT', 'tensor', `values must ${state}`, { cause });
+  }
+}
+
 /** A typed array that the addon can copy from: of a dtype, attached, not shared with other threads. */
 function readable(values: ArrayBufferView): { array: TypedArray; dtype: DType } {
   const dtype = dtypeOfArray(values);
@@ -98,19 +114,7 @@ function readable(values: ArrayBufferView): { array: TypedArray; dtype: DType } 
       `Uint8Array, got ${show(values)}`,
   );
   const array = values as TypedArray;
-  // A detached buffer shows as length 0; Node.js 20 has no `detached` to tell it from an empty one.
-  if (array.length === 0) {
-    try {
-      new Uint8Array(array.buffer);
-    } catch (cause) {
-      throw new FluxionError(
-        'FLUXION_INVALID_ARGUMENT',
-        'tensor',
-        'values must not be a detached array (it was transferred)',
-        { cause },
-      );
-    }
-  }
+  requireInBounds(array);
   const shared = Object.prototype.toString.call(array.buffer) === '[object SharedArrayBuffer]';
   return { array: shared ? array.slice() : array, dtype };
 }

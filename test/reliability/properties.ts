@@ -19,7 +19,7 @@ import {
   requireSame,
   setInstructionSet,
   viewsBy,
-  Violation,
+
 } from './attempt';
 import { mutatedCall, mutations } from './mutations';
 import { type Call, describe, notCalled, recordedCalls } from './recorded-calls';
@@ -259,4 +259,4 @@ if (settings.child !== '') {
   void runRecorded('properties', parent);
 }
 
-export { Violation };
+

@@ -27,7 +27,10 @@
         "-Wextra"
       ],
       "conditions": [
-        ["OS=='linux'", {"libraries": ["-pthread", "-ldl"]}],
+        ["OS=='linux'", {
+          "libraries": ["-pthread", "-ldl"],
+          "ldflags": ["-Wl,--version-script=<(module_root_dir)/native/exports.map"]
+        }],
         ["OS=='mac'", {
           "xcode_settings": {
             "CLANG_CXX_LANGUAGE_STANDARD": "c++20",

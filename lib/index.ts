@@ -21,6 +21,7 @@ export {
   vjp,
 } from './autograd/gradients';
 export { keep, noGrad, tidy } from './autograd/tidy';
+export { capture, type CapturedStep, type CaptureOptions } from './train/capture';
 export { type Profile, profile, type ProfileOptions, type ProfileRow } from './train/profile';
 export * as data from './data';
 export * as models from './models';

@@ -1,4 +1,4 @@
-import path from 'node:path';
+import { loadAddon } from './addon-file';
 import { FluxionError, type ErrorCode } from './errors';
 
 /** What the addon exports; native/bindings/ is the other side. */
@@ -11,11 +11,30 @@ export interface Native {
   setErrorClass(errorClass: typeof FluxionError): void;
   /** Runs an op; inputs and outputs through the frame, an object for each wanted output. */
   run(op: number, params: object | undefined, ...outputs: (object | undefined)[]): void;
+  /** Makes device `index` ready: 1 + the number of the GPU. Throws with the reason where it cannot be used. */
+  openDevice(index: number, plugin: string, op: string): void;
+  /** Copies a tensor to another device. */
+  transfer(id: number, device: number, handle: object): void;
+  /** Gives a tensor the values of another one of its device, in the memory that it has. */
+  overwrite(id: number, from: number): void;
   fromTypedArray(values: ArrayBufferView, dtype: number, handle: object): void;
   release(id: number): void;
   readSync(id: number, to: ArrayBufferView): void;
   read(id?: number, to?: ArrayBufferView): Promise<void>;
-  memory(): { tensors: number; bytes: number; peakBytes: number; cachedBytes: number };
+  /** Graphs of a GPU; see native/bindings/capture.cpp. */
+  captureBegin(device: number): void;
+  captureLaunches(device: number): number;
+  captureEnd(device: number): number;
+  captureAbandon(device: number): void;
+  graphUpdate(graph: number, launch: number, op: number, params: object): void;
+  graphReplay(graph: number): void;
+  graphRelease(graph: number): void;
+  memory(device?: number): {
+    tensors: number;
+    bytes: number;
+    peakBytes: number;
+    cachedBytes: number;
+  };
   resetPeak(): void;
   config(): { instructionSet: string; instructionSets: string; threads: number };
   setNumThreads(count: number): void;
@@ -50,8 +69,11 @@ export interface DeviceInfo {
 
 /** Layout of the call frame, as `Frame` in native/bindings/addon.h. */
 export const Frame = {
-  /** Output k begins at k * stride: id, dtype, ndim, sizes. */
+  /** Output k begins at k * stride: id, dtype, ndim, sizes; the device at its end. */
   outputStride: 12,
+  outputDevice: 11,
+  /** Where an op without tensors makes its outputs. */
+  device: 62,
   inputCount: 63,
   /** Input i: kind at inputs + 2 i, value behind it. */
   inputs: 64,
@@ -61,37 +83,8 @@ export const Frame = {
   number: 2,
 } as const;
 
-function load(): Native {
-  const root = path.join(__dirname, '..');
-  try {
-    // eslint-disable-next-line @typescript-eslint/no-require-imports
-    const find = require('node-gyp-build') as (root: string) => Native;
-    return find(root);
-  } catch (cause) {
-    const { message } = cause as Error;
-    throw new FluxionError(
-      'FLUXION_BACKEND_FAILURE',
-      '',
-      message.startsWith('No native build')
-        ? `no native addon for ${process.platform}-${process.arch} was found. In a clone run ` +
-            '`npm run build:native`, which needs CMake and a C++20 compiler'
-        : `the native addon cannot be loaded: ${message}`,
-      { cause },
-    );
-  }
-}
-
 /** The addon of this JavaScript environment. */
-export const native: Native = load();
+export const native = loadAddon() as Native;
 native.setErrorClass(FluxionError);
-
-/** Path of a CUDA plug-in that lies beside the addon; empty where there is none. */
-export function cudaPluginPath(): string {
-  try {
-    return require.resolve('fluxion-cuda/libfluxion_cuda.so');
-  } catch {
-    return '';
-  }
-}
 
 export type { ErrorCode };

@@ -13,8 +13,11 @@ const ALL = Symbol('every layer');
 /** Layer -> the other layers it may use. A layer is the first path segment below lib/. */
 const TS_LAYERS = {
   errors: [],
-  native: ['errors'],
-  tensor: ['native', 'errors'],
+  manifest: [],
+  'addon-file': ['manifest', 'errors'],
+  'cuda-plugin': ['manifest'],
+  native: ['addon-file', 'errors'],
+  tensor: ['native', 'cuda-plugin', 'manifest', 'errors'],
   autograd: ['tensor', 'errors'],
   ops: ['autograd', 'tensor', 'errors'],
   nn: ['ops', 'autograd', 'tensor', 'errors'],

@@ -16,6 +16,9 @@ const STEPS = [
   ['lint', ['run', 'lint']],
   ['types', ['run', 'typecheck']],
   ['layers', ['run', 'check:layers']],
+  ['changelog', ['run', 'check:changelog']],
+  ['workflows', ['run', 'check:workflows']],
+  ['package', ['run', 'check:package']],
   ['native tests', ['run', 'test:native']],
   ['tests', ['test', '--', '--json', `--outputFile=${jestReport}`]],
 ];

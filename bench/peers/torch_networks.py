@@ -43,7 +43,13 @@ def widen(before, after):
     ]
 
 
+# Set while networks_on_cuda makes the compiled formulations.
+compiled = False
+
+
 def step_of(model, loss_of):
+    if compiled:
+        model = torch.compile(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
     def call(x):
@@ -126,3 +132,17 @@ def adrnn(r, s):
 
 
 FORMULATIONS = {"rdnn": rdnn, "adrnn": adrnn}
+
+
+def networks_on_cuda(name, settings):
+    """Steps by formulation: both layouts, eager and compiled; each takes the number of the call."""
+    global compiled
+    steps = {}
+    with torch.device("cuda"):
+        for compiled in (False, True):
+            label = "compiled, " if compiled else ""
+            sizes = {"fields": 1, **settings}
+            for layout, step in FORMULATIONS[name]({"sets": 8}, sizes).items():
+                steps[label + layout] = step
+    compiled = False
+    return steps

@@ -30,7 +30,8 @@ function onesLike(op: string, tensor: Tensor): Tensor {
       `cotangent must be given for a result of shape ${show([...tensor.shape])}; only a single number has the default 1`,
     );
   }
-  return new Tensor(upload(toTypedArray(tensor.dtype, [1]), tensor.dtype, tensor.shape));
+  const one = toTypedArray(tensor.dtype, [1]);
+  return new Tensor(upload(one, tensor.dtype, tensor.shape, tensor.live(op).device));
 }
 
 function checkCotangent(op: string, root: Tensor, cotangent: Tensor | undefined): Tensor {

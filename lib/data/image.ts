@@ -1,5 +1,5 @@
+import type { PNG } from 'pngjs';
 import { readFile } from 'node:fs/promises';
-import { PNG } from 'pngjs';
 import { FluxionError, requireArgument, show } from '../errors';
 import { isFloating } from '../tensor/dtype';
 import { upload } from '../tensor/handle';
@@ -7,6 +7,7 @@ import { Tensor, isTensor } from '../tensor/tensor';
 import { withDefaults } from '../ops/define';
 import { corruptFile } from './corrupt-file';
 import { replaceFile } from './file-bytes';
+import { pngCodec } from './png-codec';
 
 const PNG_SIGNATURE = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
 const JPEG_SIGNATURE = Buffer.from([0xff, 0xd8, 0xff]);
@@ -89,7 +90,7 @@ function decodePng(path: string, bytes: Buffer): Decoded {
   requirePixels(path, width * height, 8 * DEFLATE_RATIO * bytes.length);
   try {
     // pngjs says what the file had, outside its published type.
-    const png = PNG.sync.read(bytes) as PNG & { color: boolean; alpha: boolean };
+    const png = pngCodec().sync.read(bytes) as PNG & { color: boolean; alpha: boolean };
     const { width, height, color, alpha } = png;
     return { rgba: png.data, width, height, color, alpha };
   } catch (error) {
@@ -97,8 +98,18 @@ function decodePng(path: string, bytes: Buffer): Decoded {
   }
 }
 
-/** Sizes and components in the frame header (SOF0 to SOF15 without DHT, JPG and DAC) of a JPEG file. */
-function jpegFrame(bytes: Buffer): { width: number; height: number; components: number } | null {
+interface JpegFrame {
+  width: number;
+  height: number;
+  components: number;
+}
+
+/**
+ * Sizes and components in the frame header (SOF0 to SOF15 without DHT, JPG and DAC) of a JPEG file; null where there is
+ * none, or no scan behind it: the decoder would make a grey image of that.
+ */
+function jpegFrame(bytes: Buffer): JpegFrame | null {
+  let frame: JpegFrame | null = null;
   for (let at = 2; at + 9 < bytes.length;) {
     if (bytes[at] !== 0xff) return null;
     const marker = bytes[at + 1]!;
@@ -106,7 +117,10 @@ function jpegFrame(bytes: Buffer): { width: number; height: number; components: 
       at++; // a fill byte
     } else if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
       const [height, width] = [bytes.readUInt16BE(at + 5), bytes.readUInt16BE(at + 7)];
-      return { width, height, components: bytes[at + 9]! };
+      frame = { width, height, components: bytes[at + 9]! };
+      at += 2 + bytes.readUInt16BE(at + 2);
+    } else if (marker === 0xda) {
+      return frame;
     } else {
       at += 2 + bytes.readUInt16BE(at + 2);
     }
@@ -116,7 +130,7 @@ function jpegFrame(bytes: Buffer): { width: number; height: number; components: 
 
 async function decodeJpeg(path: string, bytes: Buffer): Promise<Decoded> {
   const frame = jpegFrame(bytes);
-  if (!frame) throw invalid(path, 'JPEG', new Error('it has no frame header'));
+  if (!frame) throw invalid(path, 'JPEG', new Error('it has no frame header with a scan behind it'));
   requireSize(path, frame.width, frame.height);
   requirePixels(path, frame.width * frame.height, JPEG_PIXELS * bytes.length);
   const jpeg = await import('jpeg-js');
@@ -206,7 +220,7 @@ export async function savePng(
   path: string,
   grey = false,
 ): Promise<void> {
-  const png = new PNG({ width, height });
+  const png = new (pngCodec())({ width, height });
   png.data = Buffer.from(rgba.buffer, rgba.byteOffset, rgba.byteLength);
-  await replaceFile(path, [PNG.sync.write(png, grey ? { colorType: 0 } : {})]);
+  await replaceFile(path, [pngCodec().sync.write(png, grey ? { colorType: 0 } : {})]);
 }

@@ -54,7 +54,8 @@ export class TimeEmbedding extends Module {
   /** t [N] to [N, C, 1, 1]. */
   forward(t: Tensor): Tensor {
     const frequencies = Array.from({ length: TIME_FREQUENCIES }, (_, k) => Math.PI * 2 ** k);
-    const phases = mul(reshape(t, [t.size, 1]), tensor(frequencies, { dtype: t.dtype }));
+    const { dtype, device } = t;
+    const phases = mul(reshape(t, [t.size, 1]), tensor(frequencies, { dtype, device }));
     const embedded = this.linear.forward(cat([cos(phases), sin(phases)], { dim: 1 }));
     return reshape(embedded, [...embedded.shape, 1, 1]);
   }

@@ -67,7 +67,10 @@ export class Advection2d extends Module {
     const displacement =
       dx === dy
         ? mul(v, step / dx)
-        : div(mul(v, step), tensor([dx, dy], { shape: [2, 1, 1], dtype: u.dtype }));
+        : div(
+            mul(v, step),
+            tensor([dx, dy], { shape: [2, 1, 1], dtype: u.dtype, device: u.device }),
+          );
     return advectSemiLagrangian2d(u, displacement, transport);
   }
 }

@@ -44,7 +44,13 @@ export class Embedding extends Module {
 
   private clearRow(row: number): void {
     const rows = this.weight.shape[0]!;
-    const mask = () => cat([ones([row, 1]), zeros([1, 1]), ones([rows - row - 1, 1])]);
+    const { device } = this.weight;
+    const mask = () =>
+      cat([
+        ones([row, 1], { device }),
+        zeros([1, 1], { device }),
+        ones([rows - row - 1, 1], { device }),
+      ]);
     noGrad(() => tidy(() => assign(this.weight, mul(this.weight, mask()))));
   }
 

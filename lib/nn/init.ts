@@ -38,15 +38,21 @@ function fill(x: Tensor, values: () => Tensor): Tensor {
 
 /** Replaces the values of a tensor by numbers. */
 function fillWith(x: Tensor, values: ArrayLike<number>): Tensor {
-  return fill(x, () => new Tensor(upload(toTypedArray(x.dtype, values), x.dtype, x.shape)));
+  return fill(
+    x,
+    () =>
+      new Tensor(upload(toTypedArray(x.dtype, values), x.dtype, x.shape, x.live('init').device)),
+  );
 }
 
 function drawUniform(x: Tensor, low: number, high: number): Tensor {
-  return fill(x, () => add(mul(rand(x.shape, { dtype: x.dtype }), high - low), low));
+  return fill(x, () =>
+    add(mul(rand(x.shape, { dtype: x.dtype, device: x.device }), high - low), low),
+  );
 }
 
 function drawNormal(x: Tensor, mean: number, std: number): Tensor {
-  return fill(x, () => add(mul(randn(x.shape, { dtype: x.dtype }), std), mean));
+  return fill(x, () => add(mul(randn(x.shape, { dtype: x.dtype, device: x.device }), std), mean));
 }
 
 /** Uniform in [a, b); default [0, 1). */
@@ -71,7 +77,7 @@ export function normal(x: Tensor, options?: { mean?: number; std?: number }): Te
 export function constant(x: Tensor, value: number): Tensor {
   requireFloat('constant', x);
   requireFinite('constant', { value });
-  return fill(x, () => full(x.shape, value, { dtype: x.dtype }));
+  return fill(x, () => full(x.shape, value, { dtype: x.dtype, device: x.device }));
 }
 
 /** 0 everywhere. */

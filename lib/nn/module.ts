@@ -1,11 +1,13 @@
 import { FluxionError, requireArgument, show } from '../errors';
 import { assign, replaceHandle } from '../tensor/assign';
+import { type DeviceName, isDeviceName, requireDevice } from '../tensor/device';
 import { isFloating, type DType } from '../tensor/dtype';
 import { sameShape } from '../tensor/shape';
 import { type Tensor, isTensor } from '../tensor/tensor';
 import { keep, noGrad, tidy } from '../autograd/tidy';
 import { withDefaults } from '../ops/define';
 import { cast } from '../ops/elementwise';
+import { moved } from '../ops/shape-device';
 
 /** Tensors by dotted name: `blocks.0.weight`. */
 export type StateDict = Record<string, Tensor>;
@@ -197,7 +199,9 @@ export abstract class Module {
       tidy(() => {
         for (const [name, source] of sources) {
           const tensor = own[name]!;
-          assign(tensor, cast(source, tensor.dtype));
+          const converted = cast(source, tensor.dtype);
+          const { device } = tensor.live('loadStateDict');
+          assign(tensor, moved(converted, device));
         }
       }),
     );
@@ -216,20 +220,34 @@ export abstract class Module {
   }
 
   /**
-   * Converts parameters and floating-point buffers to another dtype, in place.
+   * Converts parameters and floating-point buffers to another dtype, or moves parameters and all buffers to a
+   * device, in place; gradients that are there go along. An optimizer that has made steps keeps its state
+   * where it was: move the model before.
    *
-   * Errors: FLUXION_INVALID_ARGUMENT unless it is float32 or float64.
+   * Errors: FLUXION_INVALID_ARGUMENT unless it is float32, float64 or a device; FLUXION_UNSUPPORTED, with the
+   * reason, for a device that cannot be used.
    */
-  to(dtype: DType): this {
+  to(target: DType | DeviceName): this {
+    const dtype = target === 'float32' || target === 'float64' ? target : null;
     requireArgument(
-      isFloating(dtype),
+      dtype !== null || isDeviceName(target),
       'Module.to',
-      () => `dtype must be float32 or float64, got ${show(dtype)}`,
+      () => `target must be float32, float64 or a device, got ${show(target)}`,
     );
+    const device = dtype === null ? requireDevice('Module.to', target) : 0;
+    const converted = (tensor: Tensor): Tensor =>
+      dtype === null
+        ? moved(tensor, device)
+        : isFloating(tensor.dtype)
+          ? cast(tensor, dtype)
+          : tensor;
     noGrad(() =>
       tidy(() => {
         for (const [, tensor] of this.namedTensors()) {
-          if (isFloating(tensor.dtype)) replaceHandle(tensor, cast(tensor, dtype).handle);
+          for (const own of tensor.grad ? [tensor, tensor.grad] : [tensor]) {
+            const result = converted(own);
+            if (result !== own) replaceHandle(own, result.handle);
+          }
         }
       }),
     );

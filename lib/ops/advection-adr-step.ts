@@ -126,7 +126,7 @@ export function adrStep2d(
     diffusionBoundary: 'neumann',
   });
   const bias = (given: Tensor | null, name: string, size: number) => {
-    if (given === null) return zeros([size], { dtype: u.dtype });
+    if (given === null) return zeros([size], { dtype: u.dtype, device: u.device });
     requireTensor(op, given, name);
     return given;
   };

@@ -10,7 +10,7 @@ import {
   partsOf,
   toTypedArray,
 } from '../tensor/dtype';
-import { upload } from '../tensor/handle';
+import { onDevice, upload } from '../tensor/handle';
 import { checkCreation } from '../tensor/runtime';
 import { MAX_DIMS, requireShape, sizeOf } from '../tensor/shape';
 import { type NestedArray, Tensor, isTensor } from '../tensor/tensor';
@@ -37,14 +37,14 @@ function creationOptions(
   op: string,
   options: CreationOptions | undefined,
   dtype: DType = 'float32',
-): Required<CreationOptions> {
+  device = 'cpu',
+): { dtype: DType; device: number; requiresGrad: boolean } {
   const given = withDefaults<Required<CreationOptions>>(op, options, {
     dtype,
-    device: 'cpu',
+    device,
     requiresGrad: false,
   });
-  checkCreation(op, given);
-  return given;
+  return { ...given, device: checkCreation(op, given) };
 }
 
 function withGrad(tensor: Tensor, requiresGrad: boolean): Tensor {
@@ -119,7 +119,13 @@ function readable(values: ArrayBufferView): { array: TypedArray; dtype: DType } 
   return { array: shared ? array.slice() : array, dtype };
 }
 
-function uploaded(array: TypedArray, from: DType, dtype: DType, shape: readonly number[]): Tensor {
+function uploaded(
+  array: TypedArray,
+  from: DType,
+  dtype: DType,
+  shape: readonly number[],
+  device: number,
+): Tensor {
   const expected = sizeOf(shape) * partsOf(dtype);
   if (array.length !== expected) {
     throw new FluxionError(
@@ -129,7 +135,7 @@ function uploaded(array: TypedArray, from: DType, dtype: DType, shape: readonly 
         `${show([...shape])}${isComplex(dtype) ? ` of ${dtype}` : ''}, got ${array.length}`,
     );
   }
-  const own = new Tensor(upload(array, from, shape));
+  const own = new Tensor(upload(array, from, shape, device));
   if (from === dtype) return own;
   const converted = cast(own, dtype);
   own.dispose();
@@ -137,11 +143,16 @@ function uploaded(array: TypedArray, from: DType, dtype: DType, shape: readonly 
 }
 
 /** A tensor of pairs of numbers of any dtype; one dimension unless a shape is given. */
-function complexTensor(array: TypedArray, dtype: DType, shape?: readonly number[]): Tensor {
+function complexTensor(
+  array: TypedArray,
+  dtype: DType,
+  device: number,
+  shape?: readonly number[],
+): Tensor {
   const own = dtypeOfArray(array)!;
   const floats = isFloating(own) ? array : Float64Array.from(array);
   const from = complexOf(isFloating(own) ? own : 'float64');
-  return uploaded(floats, from, dtype, shape ?? [array.length / 2]);
+  return uploaded(floats, from, dtype, shape ?? [array.length / 2], device);
 }
 
 /**
@@ -169,11 +180,11 @@ export function tensor(
   if (shape !== undefined) requireShape('tensor', shape);
   if (ArrayBuffer.isView(values)) {
     const { array, dtype: own } = readable(values);
-    const { dtype, requiresGrad } = creationOptions('tensor', rest, own);
-    if (isComplex(dtype)) return withGrad(complexTensor(array, dtype, shape), requiresGrad);
-    return withGrad(uploaded(array, own, dtype, shape ?? [array.length]), requiresGrad);
+    const { dtype, device, requiresGrad } = creationOptions('tensor', rest, own);
+    if (isComplex(dtype)) return withGrad(complexTensor(array, dtype, device, shape), requiresGrad);
+    return withGrad(uploaded(array, own, dtype, shape ?? [array.length], device), requiresGrad);
   }
-  const { dtype, requiresGrad } = creationOptions('tensor', rest);
+  const { dtype, device, requiresGrad } = creationOptions('tensor', rest);
   const { shape: nested, numbers } = flattened(values);
   if (isComplex(dtype)) {
     const pairs = nested.length === 0 ? [numbers[0]!, 0] : numbers;
@@ -188,6 +199,7 @@ export function tensor(
       complexTensor(
         array,
         dtype,
+        device,
         shape ?? (empty && nested.at(-1) !== 2 ? nested : nested.slice(0, -1)),
       ),
       requiresGrad,
@@ -195,7 +207,7 @@ export function tensor(
   }
   const from = isFloating(dtype) ? dtype : 'float64';
   return withGrad(
-    uploaded(toTypedArray(from, numbers), from, dtype, shape ?? nested),
+    uploaded(toTypedArray(from, numbers), from, dtype, shape ?? nested, device),
     requiresGrad,
   );
 }
@@ -211,6 +223,7 @@ function filled(
   value: number,
   options: CreationOptions | undefined,
   like: DType = 'float32',
+  place?: string,
 ): Tensor {
   requireShape(op, shape);
   requireArgument(
@@ -218,8 +231,11 @@ function filled(
     op,
     () => `value must be a number, got ${show(value)}`,
   );
-  const { dtype, requiresGrad } = creationOptions(op, options, like);
-  return withGrad(fillOp([], { shape, value, dtype }), requiresGrad);
+  const { dtype, device, requiresGrad } = creationOptions(op, options, like, place);
+  return withGrad(
+    onDevice(device, () => fillOp([], { shape, value, dtype })),
+    requiresGrad,
+  );
 }
 
 /** A tensor of zeros. */
@@ -242,16 +258,16 @@ export function full(shape: readonly number[], value: number, options?: Creation
   return filled('full', shape, value, options);
 }
 
-/** Zeros with the shape and, unless another is given, the dtype of `x`. */
+/** Zeros with the shape and, unless others are given, the dtype and the device of `x`. */
 export function zerosLike(x: Tensor, options?: CreationOptions): Tensor {
   requireTensor('zerosLike', x);
-  return filled('zerosLike', x.shape, 0, options, x.dtype);
+  return filled('zerosLike', x.shape, 0, options, x.dtype, x.device);
 }
 
-/** Ones with the shape and, unless another is given, the dtype of `x`. */
+/** Ones with the shape and, unless others are given, the dtype and the device of `x`. */
 export function onesLike(x: Tensor, options?: CreationOptions): Tensor {
   requireTensor('onesLike', x);
-  return filled('onesLike', x.shape, 1, options, x.dtype);
+  return filled('onesLike', x.shape, 1, options, x.dtype, x.device);
 }
 
 // ---------------------------------------------------------------------------------------------------
@@ -271,10 +287,10 @@ function sequence(
     op,
     () => `the number of elements must be an integer in [0, 2^31], got ${show(length)}`,
   );
-  const { dtype, requiresGrad } = creationOptions(op, options);
+  const { dtype, device, requiresGrad } = creationOptions(op, options);
   const values = newTypedArray('float64', length, op);
   for (let i = 0; i < length; i++) values[i] = value(i);
-  const own = new Tensor(upload(values, 'float64', [length]));
+  const own = new Tensor(upload(values, 'float64', [length], device));
   if (dtype === 'float64') return withGrad(own, requiresGrad);
   const converted = noGrad(() => cast(own, dtype));
   own.dispose();
@@ -328,8 +344,8 @@ export function eye(n: number, options?: CreationOptions): Tensor {
     'eye',
     () => `n must be an integer in [0, 46340], got ${show(n)}`,
   );
-  const { dtype, requiresGrad } = creationOptions('eye', options);
+  const { dtype, device, requiresGrad } = creationOptions('eye', options);
   const values = newTypedArray(dtype, n * n, 'eye');
   for (let i = 0; i < n; i++) values[i * (n + 1) * partsOf(dtype)] = 1;
-  return withGrad(new Tensor(upload(values, dtype, [n, n])), requiresGrad);
+  return withGrad(new Tensor(upload(values, dtype, [n, n], device)), requiresGrad);
 }

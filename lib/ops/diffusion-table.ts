@@ -34,7 +34,8 @@ export function diffusivityTable(op: string, u: Tensor, diffusivity: Tensor | nu
       op,
       () => `diffusivity must be a finite number >= 0, got ${show(diffusivity)}`,
     );
-    const one = new Tensor(upload(toTypedArray(u.dtype, [diffusivity]), u.dtype, [1, 1]));
+    const value = toTypedArray(u.dtype, [diffusivity]);
+    const one = new Tensor(upload(value, u.dtype, [1, 1], u.live(op).device));
     return expandTo(one, [channels, 1]);
   }
   requireDiffusivity(op, u, diffusivity);

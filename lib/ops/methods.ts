@@ -24,28 +24,37 @@ import * as meshFree from './spectral-mesh-free';
 // Every function of the op families whose first parameter is a tensor, as a method of Tensor: x.mul(2).sum().
 // A new op becomes a method by being exported from its family.
 
-const FAMILIES = {
-  ...elementwise,
-  ...activation,
-  ...normalizeBytes,
-  ...reduce,
-  ...complex,
-  ...shape,
-  ...cumsum,
-  ...shapeIndex,
-  ...shapePad,
-  ...random,
-  ...linalg,
-  ...diffusion,
-  ...fourier,
-  ...spectralDiffusion,
-  ...meshFree,
-  ...stability,
-  ...upwind,
-  ...semiLagrangian,
-  ...adrStep,
-  ...gridSample,
-};
+const FAMILIES = [
+  elementwise,
+  activation,
+  normalizeBytes,
+  reduce,
+  complex,
+  shape,
+  cumsum,
+  shapeIndex,
+  shapePad,
+  random,
+  linalg,
+  diffusion,
+  fourier,
+  spectralDiffusion,
+  meshFree,
+  stability,
+  upwind,
+  semiLagrangian,
+  adrStep,
+  gridSample,
+] as const;
+
+type Intersection<Union> = (Union extends unknown ? (part: Union) => void : never) extends (
+  whole: infer Whole,
+) => void
+  ? Whole
+  : never;
+
+/** All exports of all families. */
+type Families = Intersection<(typeof FAMILIES)[number]>;
 
 /** What the families export that does not begin with a tensor. */
 const NOT_METHODS = [
@@ -65,7 +74,7 @@ const NOT_METHODS = [
   'rfftfreq',
 ] as const;
 
-type MethodName = Exclude<keyof typeof FAMILIES, (typeof NOT_METHODS)[number]>;
+type MethodName = Exclude<keyof Families, (typeof NOT_METHODS)[number]>;
 
 /** A function without its first parameter. */
 type Method<F> = F extends (self: infer _Self, ...rest: infer Rest) => infer Result
@@ -73,7 +82,7 @@ type Method<F> = F extends (self: infer _Self, ...rest: infer Rest) => infer Res
   : never;
 
 /** The operations as methods; see the functions of the same names. */
-export type TensorMethods = { [Name in MethodName]: Method<(typeof FAMILIES)[Name]> };
+export type TensorMethods = { [Name in MethodName]: Method<Families[Name]> };
 
 declare module '../tensor/tensor' {
   interface Tensor extends TensorMethods {
@@ -84,7 +93,7 @@ declare module '../tensor/tensor' {
 
 type TensorFirst = (self: Tensor, ...rest: unknown[]) => unknown;
 
-const methods = { ...FAMILIES, backward } as unknown as Record<string, TensorFirst>;
+const methods = Object.assign({}, ...FAMILIES, { backward }) as Record<string, TensorFirst>;
 for (const name of NOT_METHODS) delete methods[name];
 
 for (const [name, run] of Object.entries(methods)) {
@@ -96,3 +105,6 @@ for (const [name, run] of Object.entries(methods)) {
     writable: true,
   });
 }
+
+// Without an export of a value the bundler takes this file for CommonJS and wraps all that it imports.
+export {};

@@ -1,6 +1,9 @@
 import { requireArgument, show } from '../errors';
 import type { DType } from '../tensor/dtype';
 import { type GeneratorState, takeBlocks } from '../tensor/generator';
+import { onDevice } from '../tensor/handle';
+import { opNumber } from '../tensor/op-table';
+import { runRefreshed } from '../tensor/recording';
 import { checkCreation } from '../tensor/runtime';
 import { requireShape, sizeOf } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
@@ -18,8 +21,11 @@ export interface RandomOptions extends CreationOptions {
   seed?: number;
 }
 
-interface Draw extends GeneratorState {
+interface Draw {
+  /** The place in the stream: another one at each call, in a captured step at each replay. */
+  next: () => GeneratorState;
   dtype: DType;
+  device: number;
   requiresGrad: boolean;
 }
 
@@ -30,7 +36,7 @@ function draw(op: string, n: number, options: RandomOptions | undefined, dtype: 
     requiresGrad: false,
     seed: null,
   });
-  checkCreation(op, given);
+  const device = checkCreation(op, given);
   const { seed } = given;
   requireArgument(
     seed === null || (Number.isSafeInteger(seed) && seed >= 0),
@@ -38,7 +44,8 @@ function draw(op: string, n: number, options: RandomOptions | undefined, dtype: 
     () => `seed must be an integer in [0, 2^53), got ${show(seed)}`,
   );
   const { dtype: as, requiresGrad } = given;
-  return { ...(seed === null ? takeBlocks(n) : { seed, offset: 0 }), dtype: as, requiresGrad };
+  const next = () => (seed === null ? takeBlocks(n) : { seed, offset: 0 });
+  return { next, dtype: as, device, requiresGrad };
 }
 
 type DrawParams<P> = P & GeneratorState & { shape: readonly number[]; dtype: DType };
@@ -53,8 +60,9 @@ function drawn<P extends object>(
   dtype: DType = 'float32',
 ): Tensor {
   requireShape(op, shape);
-  const { requiresGrad, ...stream } = draw(op, sizeOf(shape), options, dtype);
-  const tensor = run([], { ...params, ...stream, shape });
+  const { requiresGrad, device, next, dtype: as } = draw(op, sizeOf(shape), options, dtype);
+  const fresh = (): DrawParams<P> => ({ ...params, ...next(), shape, dtype: as });
+  const tensor = onDevice(device, () => runRefreshed(opNumber(op), fresh, (p) => run([], p)));
   tensor.requiresGrad = requiresGrad;
   return tensor;
 }
@@ -97,8 +105,11 @@ export function permutation(n: number, options?: RandomOptions): Tensor {
     'permutation',
     () => `n must be an integer >= 0, got ${show(n)}`,
   );
-  const { dtype, requiresGrad, ...stream } = draw('permutation', n, options, 'int32');
-  const order = permutationOp([], { n, ...stream });
+  const { dtype, device, requiresGrad, next } = draw('permutation', n, options, 'int32');
+  const fresh = () => ({ n, ...next() });
+  const order = onDevice(device, () =>
+    runRefreshed(opNumber('permutation'), fresh, (p) => permutationOp([], p)),
+  );
   const tensor = cast(order, dtype);
   if (tensor !== order) order.dispose();
   tensor.requiresGrad = requiresGrad;
@@ -122,6 +133,6 @@ export function dropout(x: Tensor, options?: DropoutOptions): Tensor {
   requireArgument(p >= 0 && p <= 1, 'dropout', () => `p must be in [0, 1], got ${show(p)}`);
   if (!training || p === 0) return input;
   if (p === 1) return mul(input, 0);
-  const kept = bernoulli(1 - p, input.shape, { dtype: input.dtype });
+  const kept = bernoulli(1 - p, input.shape, { dtype: input.dtype, device: input.device });
   return mul(input, mul(kept, 1 / (1 - p)));
 }

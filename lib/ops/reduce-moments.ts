@@ -215,7 +215,7 @@ function productOfOthers(
   const rows = aboutRun(x, runs[0]!);
   const [outer, n, inner] = rows.shape as [number, number, number];
   const own = Uint8Array.from({ length: n * n }, (_, i) => Number(i % (n + 1) === 0));
-  const diagonal = new Tensor(upload(own, 'uint8', [1, n, n, 1]));
+  const diagonal = new Tensor(upload(own, 'uint8', [1, n, n, 1], x.live('prod').device));
   const all = expandTo(reshapeOp([rows], { shape: [outer, 1, n, inner] }), [outer, n, n, inner]);
   const others = prodOp([where(diagonal, 1, all)], { dims: [2], keepdim: false });
   const spread = reshapeOp([g], { shape: [outer, 1, inner] });

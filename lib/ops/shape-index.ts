@@ -213,6 +213,7 @@ export function flip(x: Tensor, dims: readonly number[]): Tensor {
       Int32Array.from({ length: n }, (_, i) => n - 1 - i),
       'int32',
       [n],
+      x.live('flip').device,
     );
     return indexSelectOp([y, new Tensor(order)], { dim: axis });
   }, x);

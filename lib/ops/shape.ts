@@ -1,7 +1,7 @@
 import { FluxionError, requireArgument, show } from '../errors';
 import { type DType, DTYPES, promote } from '../tensor/dtype';
 import { MAX_OPERANDS, retain } from '../tensor/handle';
-import { isDeviceName, requireDevice } from '../tensor/runtime';
+import { type DeviceName, isDeviceName, requireDevice } from '../tensor/device';
 import { requireShape, sameShape, sizeOf } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
 import { expandOp, reshapeOp } from './broadcast';
@@ -15,6 +15,7 @@ import {
   withDefaults,
 } from './define';
 import { cast } from './promote';
+import { moved } from './shape-device';
 import { sliceOp } from './shape-slice';
 
 // Views share the memory of their input: reshape (of a contiguous tensor), permute, expand, slice and what is
@@ -302,7 +303,7 @@ export function detach(x: Tensor): Tensor {
  *
  * Errors: FLUXION_UNSUPPORTED, with the reason, for a device that cannot be used.
  */
-export function to(x: Tensor, deviceOrDtype: DType | 'cpu' | 'cuda' | `cuda:${number}`): Tensor {
+export function to(x: Tensor, deviceOrDtype: DType | DeviceName): Tensor {
   requireTensor('to', x);
   if ((DTYPES as readonly string[]).includes(deviceOrDtype)) return cast(x, deviceOrDtype as DType);
   requireArgument(
@@ -310,6 +311,5 @@ export function to(x: Tensor, deviceOrDtype: DType | 'cpu' | 'cuda' | `cuda:${nu
     'to',
     () => `target must be a dtype (${DTYPES.join(', ')}) or a device, got ${show(deviceOrDtype)}`,
   );
-  requireDevice('to', deviceOrDtype);
-  return x;
+  return moved(x, requireDevice('to', deviceOrDtype));
 }

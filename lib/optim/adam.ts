@@ -73,12 +73,10 @@ abstract class AdamFamily extends Optimizer<AdamOptions> {
   }
 
   protected override update(pending: readonly Pending[], options: AdamOptions): void {
-    const { learningRate, betas, eps, weightDecay, amsgrad, maximize } = options;
-    const [beta1, beta2] = betas;
+    const { amsgrad } = options;
     const { decoupled } = this;
     // The corrections depend on the number of the step, which parameters without a gradient skip.
-    for (const [before, entries] of byNumber(pending, ({ state }) => state.step as number)) {
-      const step = before + 1;
+    for (const entries of byNumber(pending, ({ state }) => state.step as number).values()) {
       const items = entries.map(({ parameter, grad, state }) => {
         const m = (state.m ??= zerosLike(parameter)) as Tensor;
         const v = (state.v ??= zerosLike(parameter)) as Tensor;
@@ -86,10 +84,13 @@ abstract class AdamFamily extends Optimizer<AdamOptions> {
         return [parameter, grad, m, v, (state.vMax ??= zerosLike(parameter)) as Tensor];
       });
       const updated = amsgrad ? [0, 2, 3, 4] : [0, 2, 3];
-      adamStep(items, updated, {
-        ...{ learningRate, beta1, beta2, eps, weightDecay, decoupled, amsgrad, maximize, step },
+      adamStep(items, updated, () => {
+        const { learningRate, betas, eps, weightDecay, maximize } = options;
+        const [beta1, beta2] = betas;
+        const step = (entries[0]!.state.step as number) + 1;
+        for (const { state } of entries) state.step = step;
+        return { learningRate, beta1, beta2, eps, weightDecay, decoupled, amsgrad, maximize, step };
       });
-      for (const { state } of entries) state.step = step;
     }
   }
 }

@@ -283,8 +283,8 @@ export class LBFGS extends Optimizer<LBFGSOptions> {
 
   /** All gradients in one vector, zeros where there is none. */
   private gatherGradient(): Tensor {
-    const parts = this.parameters().map(({ grad, size, dtype }) =>
-      grad ? reshape(grad, [size]) : zeros([size], { dtype }),
+    const parts = this.parameters().map(({ grad, size, dtype, device }) =>
+      grad ? reshape(grad, [size]) : zeros([size], { dtype, device }),
     );
     return cat(parts);
   }

@@ -1,7 +1,7 @@
 import { FluxionError, requireArgument, show } from '../errors';
 import { assign } from '../tensor/assign';
 import { isFloating } from '../tensor/dtype';
-import { retain } from '../tensor/handle';
+import { type Handle, retain, transfer } from '../tensor/handle';
 import { Tensor, isTensor } from '../tensor/tensor';
 import { keep, noGrad, tidy } from '../autograd/tidy';
 import { zeros } from '../ops/creation';
@@ -203,7 +203,9 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     const options = given.groups.map(({ params: _, ...rest }) => rest as unknown as O);
     options.forEach((entry, i) => this.check({ ...this.groups[i]!, ...entry }));
     options.forEach((entry, i) => Object.assign(this.groups[i]!, entry));
-    const copies = Object.entries(given.state).map(([i, entry]) => [i, copyState(entry)] as const);
+    const copies = Object.entries(given.state).map(
+      ([i, entry]) => [i, copyState(entry, all[Number(i)]!)] as const,
+    );
     this.dispose();
     for (const [i, entry] of copies) this.state.set(all[Number(i)]!, entry);
   }
@@ -261,18 +263,24 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
   }
 }
 
-/** Own tensors on the same memory: a later step gives one of them other memory, and not the other. */
-function copyState(entry: ParameterState): ParameterState {
+/**
+ * Own tensors on the parameter's device, on the same memory where it is there: a later step gives one of them
+ * other memory, and not the other.
+ */
+function copyState(entry: ParameterState, parameter: Tensor): ParameterState {
+  const { device } = parameter.live('loadStateDict');
+  const own = (handle: Handle) =>
+    keep(new Tensor(handle.device === device ? retain(handle) : transfer(handle, device)));
   const copies = Object.entries(entry).map(([name, value]): [string, Tensor | number] => [
     name,
-    isTensor(value) ? keep(new Tensor(retain(value.live('loadStateDict')))) : value,
+    isTensor(value) ? own(value.live('loadStateDict')) : value,
   ]);
   return Object.fromEntries(copies);
 }
 
 /** A tensor of zeros that no scope releases. */
-export function zerosLike({ shape, dtype }: Tensor): Tensor {
-  return keep(zeros(shape, { dtype }));
+export function zerosLike({ shape, dtype, device }: Tensor): Tensor {
+  return keep(zeros(shape, { dtype, device }));
 }
 
 export function requireRate(op: string, name: string, value: number): void {

@@ -71,8 +71,7 @@ export class SGD extends Optimizer<SGDOptions> {
   }
 
   protected override update(pending: readonly Pending[], options: SGDOptions): void {
-    const { learningRate, momentum, dampening, weightDecay, nesterov, maximize } = options;
-    const params = { learningRate, momentum, dampening, weightDecay, nesterov, maximize };
+    const { momentum } = options;
     // Only the first step of a parameter finds no buffer.
     for (const [first, entries] of byNumber(pending, ({ state }) => Number(!state.momentum))) {
       const items = entries.map(({ parameter, grad, state }) =>
@@ -80,8 +79,15 @@ export class SGD extends Optimizer<SGDOptions> {
           ? [parameter, grad, (state.momentum ??= zerosLike(parameter)) as Tensor]
           : [parameter, grad],
       );
-      sgdStep(items, momentum > 0 ? [0, 2] : [0], { ...params, first: first === 1 });
-      for (const { state } of entries) state.step = (state.step as number) + 1;
+      let begins = first === 1;
+      sgdStep(items, momentum > 0 ? [0, 2] : [0], () => {
+        const { learningRate, dampening, weightDecay, nesterov, maximize } = options;
+        for (const { state } of entries) state.step = (state.step as number) + 1;
+        const params = { learningRate, momentum, dampening, weightDecay, nesterov, maximize };
+        const step = { ...params, first: begins };
+        begins = false;
+        return step;
+      });
     }
   }
 }

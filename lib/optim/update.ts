@@ -2,6 +2,7 @@ import { FluxionError, requireArgument } from '../errors';
 import { ownHandle } from '../tensor/assign';
 import { type Handle, MAX_OPERANDS, runMany } from '../tensor/handle';
 import { sameShape } from '../tensor/shape';
+import { runRefreshed } from '../tensor/recording';
 import type { Tensor } from '../tensor/tensor';
 import { lookUp } from '../ops/define';
 
@@ -10,20 +11,23 @@ export type Item = readonly Tensor[];
 
 /**
  * An op that gives new contents to some tensors of each item, those at the positions `updated`. Never
- * recorded. Takes any number of items: one native call for as many as the addon takes.
+ * recorded by the tape. Takes any number of items: one native call for as many as the addon takes. `next`
+ * gives the parameters of a step; a captured step asks it again for each replay.
  */
 export function defineUpdate<P extends object>(
   id: string,
-): (items: readonly Item[], updated: readonly number[], params: P) => void {
+): (items: readonly Item[], updated: readonly number[], next: () => P) => void {
   const op = lookUp(id);
-  return (items, updated, params) => {
+  return (items, updated, next) => {
+    let params: P;
+    const first = () => (params = next());
     for (const item of items) for (const position of updated) ownHandle(item[position]!);
     const perCall = items.length > 0 ? Math.floor(MAX_OPERANDS / items[0]!.length) : 1;
-    for (let first = 0; first < items.length; first += perCall) {
+    for (let begin = 0; begin < items.length; begin += perCall) {
       const handles: Handle[] = [];
-      const end = Math.min(items.length, first + perCall);
-      for (let i = first; i < end; i++) for (const t of items[i]!) handles.push(t.live(id));
-      runMany(op, handles, params, 0, 0);
+      const end = Math.min(items.length, begin + perCall);
+      for (let i = begin; i < end; i++) for (const t of items[i]!) handles.push(t.live(id));
+      runRefreshed(op, begin === 0 ? first : () => params, (p) => runMany(op, handles, p, 0, 0));
     }
   };
 }

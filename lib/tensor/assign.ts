@@ -1,6 +1,8 @@
+import { native } from '../native';
 import { FluxionError, show } from '../errors';
-import { type Handle, releaseHandle, retain, runOne } from './handle';
+import { type Handle, releaseHandle, retain, runMany, runOne } from './handle';
 import { opNumber } from './op-table';
+import { isPinned } from './recording';
 import { sameShape } from './shape';
 import type { Tensor } from './tensor';
 
@@ -23,12 +25,19 @@ export function assign(tensor: Tensor, fresh: Tensor): void {
 
 /** As {@link assign} for contents of another dtype: Module.to. */
 export function replaceHandle(tensor: Tensor, handle: Handle): void {
+  if (isPinned(handle.device)) {
+    // A replay finds the tensor where it is: the new contents are written there.
+    ownHandle(tensor);
+    runMany(ASSIGN, [tensor.live('assign'), handle], undefined, 0, 0);
+    return;
+  }
   const old = tensor.live('assign');
   tensor.handle = retain(handle);
   releaseHandle(old);
 }
 
 const RESHAPE = opNumber('reshape');
+const ASSIGN = opNumber('assign');
 
 /**
  * Makes a tensor the only owner of its handle, before an op that gives it new contents: the tape and copies
@@ -40,4 +49,9 @@ export function ownHandle(tensor: Tensor): void {
   if (shared.references === 1) return;
   tensor.handle = runOne(RESHAPE, [shared], { shape: shared.shape });
   releaseHandle(shared);
+}
+
+/** Writes the values of another tensor of the same device into the memory of a tensor, whoever shares it. */
+export function overwrite(tensor: Tensor, values: Tensor): void {
+  native.overwrite(tensor.live('assign').id, values.live('assign').id);
 }

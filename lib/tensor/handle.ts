@@ -1,6 +1,7 @@
 import { native, Frame } from '../native';
 import type { DType } from './dtype';
 import { DTYPES } from './dtype';
+import { refuseWhileRecording } from './recording';
 
 const frame = new Float64Array(native.frame);
 
@@ -16,6 +17,8 @@ export class Handle {
   id = -1;
   references = 1;
   dtype: DType = 'float32';
+  /** Index of the device: 0 is the CPU, k is GPU k - 1. */
+  device = 0;
   shape: readonly number[] = [];
 }
 
@@ -54,6 +57,7 @@ function readOutput(handle: Handle, slot: number): void {
   const at = slot * Frame.outputStride;
   handle.id = frame[at]!;
   handle.dtype = DTYPES[frame[at + 1]!]!;
+  handle.device = frame[at + Frame.outputDevice]!;
   const ndim = frame[at + 2]!;
   const shape = new Array<number>(ndim);
   for (let i = 0; i < ndim; i++) shape[i] = frame[at + 3 + i]!;
@@ -89,12 +93,36 @@ export function runMany(
   return outputs;
 }
 
-/** Copies a typed array into a new tensor. */
-export function upload(values: ArrayBufferView, dtype: DType, shape: readonly number[]): Handle {
+/** Runs an op that has no tensors for inputs on a device (by its index). */
+export function onDevice<T>(device: number, run: () => T): T {
+  frame[Frame.device] = device;
+  try {
+    return run();
+  } finally {
+    frame[Frame.device] = 0;
+  }
+}
+
+/** The tensor of a handle on another device. Waits for the device that it leaves. */
+export function transfer(handle: Handle, device: number): Handle {
+  refuseWhileRecording('to');
+  const moved = new Handle();
+  native.transfer(handle.id, device, moved);
+  readOutput(moved, 0);
+  return moved;
+}
+
+/** Copies a typed array into a new tensor on a device (by its index). */
+export function upload(
+  values: ArrayBufferView,
+  dtype: DType,
+  shape: readonly number[],
+  device = 0,
+): Handle {
   const handle = new Handle();
   frame[2] = shape.length;
   shape.forEach((size, i) => (frame[3 + i] = size));
-  native.fromTypedArray(values, DTYPES.indexOf(dtype), handle);
+  onDevice(device, () => native.fromTypedArray(values, DTYPES.indexOf(dtype), handle));
   readOutput(handle, 0);
   return handle;
 }

@@ -1,15 +1,11 @@
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
+import { cudaPluginPath } from '../cuda-plugin';
 import { FluxionError, requireArgument, show } from '../errors';
-import { type DeviceInfo, cudaPluginPath, native } from '../native';
+import { version } from '../manifest';
+import { type DeviceInfo, native } from '../native';
+import { requireDevice } from './device';
 import { type DType, carriesGradients, requireDType } from './dtype';
 
-/** Version of the package. */
-export const version: string = (
-  JSON.parse(readFileSync(path.join(__dirname, '../../package.json'), 'utf8')) as {
-    version: string;
-  }
-).version;
+export { version };
 
 /** What the library runs on. */
 export interface Config {
@@ -56,36 +52,13 @@ export function setNumThreads(count: number): void {
   native.setNumThreads(count);
 }
 
-const DEVICE_NAME = /^(cpu|cuda(:\d+)?)$/;
-
-/** Whether a value has the form of a device name. */
-export function isDeviceName(value: unknown): value is string {
-  return typeof value === 'string' && DEVICE_NAME.test(value);
-}
-
-/** Throws unless tensors can be made on a device. */
-export function requireDevice(op: string, device: unknown): void {
-  if (device === 'cpu') return;
-  requireArgument(
-    isDeviceName(device),
-    op,
-    () => `device must be 'cpu', 'cuda' or 'cuda:N', got ${show(device)}`,
-  );
-  const reason = devices().find((found) => found.device.startsWith('cuda'))?.reason;
-  throw new FluxionError(
-    'FLUXION_UNSUPPORTED',
-    op,
-    `device '${device}' cannot be used: ${reason ?? 'this version computes on the CPU only'}`,
-  );
-}
-
-/** What all functions that make tensors demand of their options. */
+/** What all functions that make tensors demand of their options; the index of the device. */
 export function checkCreation(
   op: string,
   given: { dtype: DType; device: string; requiresGrad: boolean },
-): void {
+): number {
   requireDType(op, given.dtype);
-  requireDevice(op, given.device);
+  const device = requireDevice(op, given.device);
   if (given.requiresGrad && !carriesGradients(given.dtype)) {
     throw new FluxionError(
       'FLUXION_DTYPE_MISMATCH',
@@ -93,4 +66,5 @@ export function checkCreation(
       `a tensor with requiresGrad must be of a floating or complex dtype, got ${given.dtype}`,
     );
   }
+  return device;
 }

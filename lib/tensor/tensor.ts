@@ -1,7 +1,9 @@
 import { native } from '../native';
 import { FluxionError } from '../errors';
 import { type DType, type TypedArray, isComplex, newTypedArray } from './dtype';
+import { deviceIndex, deviceName } from './device';
 import { type Handle, releaseHandle } from './handle';
+import { refuseWhileRecording } from './recording';
 import { type Scoped, currentScope } from './scope';
 
 const BRAND: unique symbol = Symbol.for('fluxion.tensor') as never;
@@ -53,8 +55,9 @@ export class Tensor implements Scoped {
   get dtype(): DType {
     return this.handle.dtype;
   }
+  /** Where the elements are: 'cpu' or 'cuda:N'. */
   get device(): string {
-    return 'cpu';
+    return deviceName(this.handle.device);
   }
   /** Number of dimensions. */
   get ndim(): number {
@@ -78,6 +81,7 @@ export class Tensor implements Scoped {
    * operation before it.
    */
   async data(): Promise<TypedArray> {
+    refuseWhileRecording('data');
     const values = newTypedArray(this.dtype, this.size, 'data');
     await native.read(this.live('data').id, values);
     return values;
@@ -85,6 +89,7 @@ export class Tensor implements Scoped {
 
   /** As {@link data}, but blocks the calling thread, and the event loop with it, until the queue is done. */
   dataSync(): TypedArray {
+    refuseWhileRecording('dataSync');
     const values = newTypedArray(this.dtype, this.size, 'dataSync');
     native.readSync(this.live('dataSync').id, values);
     return values;
@@ -181,7 +186,11 @@ export interface MemoryReport {
   cachedBytes: number;
 }
 
-/** Live tensors and bytes of this JavaScript environment. */
-export function memory(): MemoryReport {
-  return native.memory();
+/**
+ * Live tensors of this JavaScript environment and their bytes: of all devices together, or the bytes of one.
+ *
+ * Errors: FLUXION_INVALID_ARGUMENT for what is no device name.
+ */
+export function memory(device?: string): MemoryReport {
+  return native.memory(device === undefined ? undefined : deviceIndex('memory', device));
 }

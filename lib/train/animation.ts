@@ -1,5 +1,4 @@
 import path from 'node:path';
-import { PNG } from 'pngjs';
 import { FluxionError, requireArgument, show } from '../errors';
 import { type Tensor, isTensor } from '../tensor/tensor';
 import { replaceFile } from '../data/file-bytes';
@@ -14,6 +13,7 @@ import {
   rangeOf,
 } from './field-image';
 import { TITLE_HEIGHT, rasterize, svgTag, textTag } from './figure';
+import { pngCodec } from '../data/png-codec';
 
 export interface AnimationOptions extends FieldOptions {
   /** Default 10; at most 50, what viewers show. GIF counts in hundredths of a second. */
@@ -185,7 +185,7 @@ async function drawTitles(layout: Layout, titles: readonly string[]): Promise<Ui
   const texts = places.map(({ left, top }, i) => textTag(titles[i] ?? '', left, top - 6));
   const white = '<rect width="100%" height="100%" fill="white"/>';
   const svg = svgTag(width, height, white + texts.join(''));
-  const png = PNG.sync.read(Buffer.from(await rasterize(svg, 1, 'saveAnimation')));
+  const png = pngCodec().sync.read(Buffer.from(await rasterize(svg, 1, 'saveAnimation')));
   for (let i = 0; i < canvas.length; i++) {
     canvas[i] = LEVELS + Math.round((png.data[4 * i + 1]! * (GREYS - 1)) / 255);
   }

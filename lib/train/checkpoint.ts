@@ -82,12 +82,13 @@ export async function readCheckpoint(root: string): Promise<Checkpoint | null> {
   // All files are checked before a tensor is made.
   for (const [file, record] of Object.entries(files))
     await verify(root, path.join(name, file), record);
-  const tensors: Checkpoint['tensors'] = {};
+  const tensors: [string, Record<string, Tensor>][] = [];
   for (const file of Object.keys(files)) {
     const loaded = await loadSafetensors(path.join(root, name, file));
-    tensors[path.basename(file, '.safetensors')] = loaded.tensors;
+    tensors.push([path.basename(file, '.safetensors'), loaded.tensors]);
   }
-  return { tensors, state };
+  // fromEntries makes a name such as __proto__ a name like others.
+  return { tensors: Object.fromEntries(tensors), state };
 }
 
 const FILE = /^[\w-]+\.safetensors$/;

@@ -68,7 +68,7 @@ export function topKAccuracy(k: number): (output: Tensor, target: Tensor) => Ten
  */
 export function confusionMatrix(output: Tensor, target: Tensor): Tensor {
   const [scores, labels] = byPosition('confusionMatrix', output, target);
-  const classes = arange(scores.shape[1]!, { dtype: 'int32' });
+  const classes = arange(scores.shape[1]!, { dtype: 'int32', device: scores.device });
   const marks = (which: Tensor) =>
     cast(eq(unsqueeze(cast(which, 'int32'), 1), unsqueeze(classes, 0)), 'float32');
   return matmul(permute(marks(labels), [1, 0]), marks(argmax(scores, { dim: 1 })));
@@ -80,10 +80,8 @@ export function confusionMatrix(output: Tensor, target: Tensor): Tensor {
  */
 export function meanIoUOf(confusion: Tensor): Tensor {
   const classes = confusion.shape[0]!;
-  const diagonal = eq(
-    unsqueeze(arange(classes, { dtype: 'int32' }), 1),
-    unsqueeze(arange(classes, { dtype: 'int32' }), 0),
-  );
+  const own = arange(classes, { dtype: 'int32', device: confusion.device });
+  const diagonal = eq(unsqueeze(own, 1), unsqueeze(own, 0));
   const hits = sum(mul(confusion, cast(diagonal, 'float32')), { dim: 1 });
   const union = sub(add(sum(confusion, { dim: 0 }), sum(confusion, { dim: 1 })), hits);
   const present = cast(gt(union, 0), 'float32');

@@ -1,11 +1,11 @@
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { PNG } from 'pngjs';
 import { requireArgument, show } from '../errors';
 import { type Tensor, isTensor } from '../tensor/tensor';
 import { replaceFile } from '../data/file-bytes';
 import { optionalPackage } from '../data/optional-package';
 import { type FieldOptions, type Picture, paintFields } from './field-image';
+import { pngCodec } from '../data/png-codec';
 
 /** A chart as JSON in the grammar of Vega-Lite. */
 export type ChartSpec = Readonly<Record<string, unknown>>;
@@ -90,9 +90,9 @@ export function textTag(text: string, x: number, y: number): string {
 }
 
 function imageTag({ rgba, width, height }: Picture, x: number, y: number): string {
-  const png = new PNG({ width, height });
+  const png = new (pngCodec())({ width, height });
   png.data = Buffer.from(rgba.buffer);
-  const data = PNG.sync.write(png).toString('base64');
+  const data = pngCodec().sync.write(png).toString('base64');
   return (
     // Cells keep their edges, also at the two pixels for each unit of a PNG, and the file stays small.
     `<image x="${x}" y="${y}" width="${width}" height="${height}" image-rendering="optimizeSpeed" ` +

@@ -37,6 +37,11 @@ export interface FitOptions extends ProgressOptions {
   maxGradNorm?: number;
   /** What else happens: logs, curves; several are called in order. */
   callbacks?: Callbacks | readonly Callbacks[];
+  /**
+   * Records the step into a graph of the GPU and replays it; see {@link capture}. The model must be on a GPU.
+   * Default false.
+   */
+  capture?: boolean;
   /** Ends the run after the current step. */
   signal?: AbortSignal;
   checkpoint?: CheckpointOptions;
@@ -52,7 +57,7 @@ const KNOWN: Record<keyof FitOptions, undefined> = {
     validation: undefined,
   },
   ...{ maxGradNorm: undefined, callbacks: undefined, signal: undefined, checkpoint: undefined },
-  ...{ progress: undefined, verbose: undefined },
+  ...{ progress: undefined, verbose: undefined, capture: undefined },
 };
 
 /** Errors: FLUXION_INVALID_ARGUMENT for what `fit` cannot do, unknown options included. */

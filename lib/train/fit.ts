@@ -9,9 +9,10 @@ import { type PlateauState, ReduceLROnPlateau, type SchedulerState, clipGradNorm
 import { type Callbacks, type StepRecord, combineCallbacks } from './callbacks';
 import type { Checkpoint } from './checkpoint';
 import { readCheckpoint, writeCheckpoint } from './checkpoint';
+import { CapturedFit } from './captured-fit';
 import { checkOptions, type FitOptions } from './fit-options';
 import type { EpochRecord, History } from './history';
-import { type Model, RunningMeans, apply, evaluate, readNumbers, split } from './metrics';
+import { type Model, RunningMeans, apply, evaluate, onDeviceOf, readNumbers, split } from './metrics';
 import { type PackedOptimizer, packOptimizer, tensorOf, unpackOptimizer } from './packing';
 import { Progress } from './progress';
 
@@ -62,6 +63,7 @@ class Fit {
   private readonly means = new RunningMeans();
   private readonly progress: Progress;
   private readonly callbacks: Required<Callbacks>;
+  private captured: CapturedFit | null = null;
   /** The next batch. */
   private epoch = 0;
   private batch = 0;
@@ -85,6 +87,7 @@ class Fit {
   async run(): Promise<History> {
     await this.restore();
     this.model.train();
+    this.captured = this.options.capture ? this.newCapture() : null;
     this.since = performance.now();
     try {
       await this.callbacks.onStart({ step: this.steps, epoch: this.epoch });
@@ -95,11 +98,17 @@ class Fit {
       throw error;
     } finally {
       this.progress.stop();
+      this.captured?.dispose();
       this.options.optimizer.zeroGrad();
       await this.callbacks.onEnd();
     }
     this.history.aborted = this.epoch < this.options.epochs;
     return this.history;
+  }
+
+  private newCapture(): CapturedFit {
+    const device = this.model.parameters()[0]?.device ?? 'cpu';
+    return new CapturedFit(this.model, this.options, device);
   }
 
   private get aborted(): boolean {
@@ -136,20 +145,18 @@ class Fit {
     if (this.batch === 0 && 'epochs' in every && this.epoch % every.epochs === 0) await this.save();
   }
 
-  private async step(batch: readonly Tensor[]): Promise<void> {
-    const { optimizer, maxGradNorm } = this.options;
+  private async step(given: readonly Tensor[]): Promise<void> {
+    const { learningRate } = this.options.optimizer;
+    const batch = onDeviceOf(this.model, given);
     const samples = split(batch).target.shape[0] ?? 1;
-    const { learningRate } = optimizer;
     let numbers: Promise<Record<string, number>>;
-    optimizer.zeroGrad();
     try {
-      ({ numbers } = await this.forwardBackward(batch));
+      numbers = this.captured?.takes(batch)
+        ? readNumbers(this.captured.run(batch))
+        : (await this.runStep(batch)).numbers;
     } finally {
       for (const tensor of batch) tensor.dispose();
     }
-    await setImmediate();
-    if (maxGradNorm !== undefined) clipGradNorm(optimizer.parameters(), maxGradNorm).dispose();
-    optimizer.step();
     this.schedule('step');
     this.batch++;
     this.history.learningRates.push(learningRate);
@@ -159,6 +166,19 @@ class Fit {
     const batchNumber = this.batch;
     this.arriving = numbers.then((values) => this.arrive(values, samples, batchNumber, place));
     this.arriving.catch(() => undefined);
+  }
+
+  /** A step operation by operation; other work has its turn in between. */
+  private async runStep(
+    batch: readonly Tensor[],
+  ): Promise<{ numbers: Promise<Record<string, number>> }> {
+    const { optimizer, maxGradNorm } = this.options;
+    optimizer.zeroGrad();
+    const result = await this.forwardBackward(batch);
+    await setImmediate();
+    if (maxGradNorm !== undefined) clipGradNorm(optimizer.parameters(), maxGradNorm).dispose();
+    optimizer.step();
+    return result;
   }
 
   /** Moves the learning rate on after a step, or after an epoch with the figures that it came to. */

@@ -1,4 +1,5 @@
 export { type AnimationOptions, saveAnimation } from './animation';
+export { capture, type CapturedStep, type CaptureOptions } from './capture';
 export { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint';
 export type { ColormapName, FieldOptions } from './field-image';
 export { type ChartSpec, type Panel, saveFigure } from './figure';

@@ -1,5 +1,7 @@
+import type { DeviceName } from '../tensor/device';
 import type { Tensor } from '../tensor/tensor';
-import { noGrad, tidy } from '../autograd/tidy';
+import { keep, noGrad, tidy } from '../autograd/tidy';
+import { to } from '../ops/shape';
 import type { BatchSource } from '../data';
 import type { Module } from '../nn';
 
@@ -47,6 +49,17 @@ export function split(batch: readonly Tensor[]): { inputs: readonly Tensor[]; ta
   };
 }
 
+/** A batch on the device of the model's parameters; tensors that were elsewhere are released. */
+export function onDeviceOf(model: Module, batch: readonly Tensor[]): readonly Tensor[] {
+  const device = model.parameters()[0]?.device ?? batch[0]?.device;
+  return batch.map((tensor) => {
+    if (tensor.device === device) return tensor;
+    const moved = keep(noGrad(() => to(tensor, device as DeviceName)));
+    tensor.dispose();
+    return moved;
+  });
+}
+
 /** Starts to read values, to be released by the scope; the promise gives them as numbers. */
 export function readNumbers(
   values: Readonly<Record<string, Tensor>>,
@@ -80,7 +93,8 @@ export async function evaluate(
   model.eval();
   try {
     let before: Promise<void> | undefined;
-    for await (const batch of loader.batches({ epoch: 0 })) {
+    for await (const given of loader.batches({ epoch: 0 })) {
+      const batch = onDeviceOf(model, given);
       const { inputs, target } = split(batch);
       const samples = target.shape[0] ?? 1;
       let numbers: Promise<Record<string, number>>;

@@ -1,4 +1,4 @@
-import { SingleBar } from 'cli-progress';
+import type * as cliProgress from 'cli-progress';
 import { type EpochRecord, describeEpoch } from './history';
 
 export interface ProgressOptions {
@@ -10,7 +10,7 @@ export interface ProgressOptions {
 
 /** Shows how far a run is: a bar for each epoch, or one line for each, or nothing. */
 export class Progress {
-  private bar: SingleBar | null = null;
+  private bar: cliProgress.SingleBar | null = null;
   private readonly shown: boolean;
 
   constructor(
@@ -26,6 +26,9 @@ export class Progress {
     if (!this.shown) return;
     if (!this.bar) {
       const format = `epoch {epoch}/${this.epochs} |{bar}| {value}/{total}  loss {loss}  {duration_formatted}`;
+      // Loaded when a bar is shown.
+      // eslint-disable-next-line @typescript-eslint/no-require-imports
+      const { SingleBar } = require('cli-progress') as typeof cliProgress;
       this.bar = new SingleBar({
         format,
         stream: process.stderr,

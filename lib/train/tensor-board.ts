@@ -1,7 +1,6 @@
 import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import path from 'node:path';
-import { PNG } from 'pngjs';
 import { FluxionError, requireArgument, show } from '../errors';
 import { isFloating } from '../tensor/dtype';
 import { type Tensor, isTensor } from '../tensor/tensor';
@@ -17,6 +16,7 @@ import {
   valueEvent,
   versionEvent,
 } from './event-file';
+import { pngCodec } from '../data/png-codec';
 
 export interface TensorBoardOptions {
   /** Seconds after which events are on the disk at the latest. Default 2. */
@@ -205,7 +205,7 @@ function encodePng(
   form: { height: number; width: number; channels: number; scale: number },
 ): Buffer {
   const { height, width, channels, scale } = form;
-  const png = new PNG({ width, height });
+  const png = new (pngCodec())({ width, height });
   const rgba = new Uint8ClampedArray(4 * width * height).fill(255);
   const plane = width * height;
   for (let i = 0; i < plane; i++) {
@@ -213,7 +213,7 @@ function encodePng(
       rgba[4 * i + c] = values[(channels === 1 ? 0 : c) * plane + i]! * scale;
   }
   png.data = Buffer.from(rgba.buffer);
-  return PNG.sync.write(png);
+  return pngCodec().sync.write(png);
 }
 
 /**

@@ -18,7 +18,12 @@
 
 namespace fluxion {
 
-inline constexpr uint32_t kBackendAbi = 1;
+inline constexpr uint32_t kBackendAbi = 2;
+
+// Flags of a back end.
+inline constexpr uint32_t kHostMemory =
+    1;  // the host may read and write its memory when the queue is idle
+inline constexpr uint32_t kTakesWorkspace = 2;  // kernels use the workspace that infer has stated
 
 // The first fault that a kernel met in the data, kept until it is taken by a read.
 struct Fault {
@@ -50,11 +55,13 @@ struct DeviceDescription {
 struct BackendApi {
   uint32_t abi;          // kBackendAbi
   uint64_t fingerprint;  // registry_fingerprint() of the plug-in's build
+  uint32_t flags;
   // Number of devices; 0 with the reason why there is none.
   int (*device_count)(char* reason, size_t reason_bytes);
   int (*describe)(int index, DeviceDescription* out);
   void* (*open)(int index, char* reason, size_t reason_bytes);  // null with the reason
   void (*close)(void* device);                                  // ends the queue, joins its threads
+  int (*has_kernel)(OpId op);                                   // 0: the op cannot run there
   void* (*alloc)(void* device, size_t bytes);                   // null: out of memory
   void (*release_memory)(void* device, void* memory, size_t bytes);
   uint64_t (*launch)(void* device, const LaunchArgs* args);  // returns the ticket
@@ -65,6 +72,15 @@ struct BackendApi {
   uint64_t (*done)(void* device);               // the last ticket that is done
   void (*wait)(void* device, uint64_t ticket);  // also returns when the device is being closed
   int (*take_fault)(void* device, Fault* out);  // 1 when there was one
+
+  // --- graphs; null where a device has none. What is launched or written between begin and end is recorded
+  // and not run; nothing may be read. The caller keeps the memory that the launches use as it is.
+  int (*begin_capture)(void* device);
+  void* (*end_capture)(void* device, char* reason, size_t reason_bytes);  // null with the reason
+  uint64_t (*replay)(void* device, void* graph);
+  // Gives launch number `index` of the graph other parameters; 0 where that is not possible.
+  int (*update)(void* device, void* graph, int index, const void* params);
+  void (*release_graph)(void* device, void* graph);
 };
 
 // The entry point that a plug-in exports with C linkage: const BackendApi* fluxion_backend(void).

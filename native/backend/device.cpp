@@ -28,8 +28,8 @@ size_t round_to_class(size_t bytes) {
 
 }  // namespace
 
-Device::Device(const BackendApi* api, void* handle, uint64_t memory_limit)
-    : api_(api), handle_(handle), memory_limit_(memory_limit) {}
+Device::Device(const BackendApi* api, void* handle, std::string name, uint64_t memory_limit)
+    : api_(api), handle_(handle), name_(std::move(name)), memory_limit_(memory_limit) {}
 
 Device::~Device() {
   // Ends the queue first: after that nothing touches the blocks.
@@ -39,13 +39,22 @@ Device::~Device() {
   }
 }
 
+void* Device::take_cached(std::unordered_map<size_t, std::vector<void*>>& cache, size_t rounded) {
+  const auto found = cache.find(rounded);
+  if (found == cache.end() || found->second.empty()) return nullptr;
+  void* memory = found->second.back();  // the most recently freed: most likely still in a cache
+  found->second.pop_back();
+  return memory;
+}
+
 void* Device::alloc(size_t bytes) {
   const size_t rounded = round_to_class(bytes + (checked_ ? kGuardBytes : 0));
-  void* memory = nullptr;
-  auto found = cache_.find(rounded);
-  if (found != cache_.end() && !found->second.empty()) {
-    memory = found->second.back();  // the most recently freed: most likely still in a cache
-    found->second.pop_back();
+  if (capturing_) {
+    // Blocks of a graph count as live until the graph is released.
+    if (void* own = take_cached(capturing_->free, rounded)) return own;
+  }
+  void* memory = take_cached(cache_, rounded);
+  if (memory) {
     figures_.cached -= rounded;
   } else {
     memory = alloc_from_system(rounded);
@@ -53,7 +62,11 @@ void* Device::alloc(size_t bytes) {
   }
   figures_.live += rounded;
   if (figures_.live > figures_.peak) figures_.peak = figures_.live;
-  if (checked_) {
+  if (capturing_) {
+    capturing_->blocks[memory] = rounded;
+    graph_blocks_[memory] = capturing_.get();
+  }
+  if (checked_ && !capturing_) {
     drain();
     std::memset(memory, 0xFF, rounded);  // a NaN in both float types
     std::memset(static_cast<char*>(memory) + bytes, kGuardPattern, kGuardBytes);
@@ -62,6 +75,7 @@ void* Device::alloc(size_t bytes) {
 }
 
 void* Device::alloc_from_system(size_t rounded) {
+  if (capturing_) return api_->alloc(handle_, rounded);  // the queue cannot be drained now
   if (figures_.cached > kCacheSlack && figures_.cached > figures_.live) release_cache();
   if (rounded > memory_limit_ || figures_.live + figures_.cached > memory_limit_ - rounded) {
     release_cache();
@@ -76,14 +90,77 @@ void* Device::alloc_from_system(size_t rounded) {
 }
 
 void Device::free(void* memory, size_t bytes) {
+  const size_t rounded = round_to_class(bytes + (checked_ ? kGuardBytes : 0));
+  const auto owner = graph_blocks_.find(memory);
+  if (owner == graph_blocks_.end() && capturing_) {  // made before, read by the graph: it keeps it
+    capturing_->held.emplace_back(memory, rounded);
+    return;
+  }
+  if (owner != graph_blocks_.end()) {
+    owner->second->free[rounded].push_back(memory);
+    return;
+  }
   if (checked_) {
     drain();
     check_guard(memory, bytes);
   }
-  const size_t rounded = round_to_class(bytes + (checked_ ? kGuardBytes : 0));
   cache_[rounded].push_back(memory);
   figures_.live -= rounded;
   figures_.cached += rounded;
+}
+
+void Device::begin_capture() {
+  if (!has_graphs()) {
+    fail(ErrorCode::Unsupported, "capture",
+         "device '" + name_ + "' has no graphs; a step is captured on a GPU");
+  }
+  if (capturing_) fail(ErrorCode::InvalidArgument, "capture", "a capture is under way already");
+  if (!api_->begin_capture(handle_)) {
+    check_faults();
+    fail(ErrorCode::BackendFailure, "capture", "the capture could not be begun");
+  }
+  capturing_ = std::make_unique<CapturedGraph>();
+}
+
+std::unique_ptr<CapturedGraph> Device::end_capture() {
+  char reason[256] = {};
+  std::unique_ptr<CapturedGraph> graph = std::move(capturing_);
+  graph->graph = api_->end_capture(handle_, reason, sizeof reason);
+  if (!graph->graph) {
+    forget(*graph);
+    fail(ErrorCode::BackendFailure, "capture", reason);
+  }
+  ++graphs_;
+  return graph;
+}
+
+void Device::abandon_capture() {
+  if (!capturing_) return;
+  char reason[256] = {};
+  const std::unique_ptr<CapturedGraph> graph = std::move(capturing_);
+  if (void* handle = api_->end_capture(handle_, reason, sizeof reason)) {
+    api_->release_graph(handle_, handle);
+  }
+  forget(*graph);
+}
+
+void Device::release(std::unique_ptr<CapturedGraph> graph) {
+  drain();
+  api_->release_graph(handle_, graph->graph);
+  --graphs_;
+  forget(*graph);
+}
+
+// Blocks that no tensor has go to the cache; the others will when their tensors are freed.
+void Device::forget(CapturedGraph& graph) {
+  for (const auto& [memory, rounded] : graph.blocks) graph_blocks_.erase(memory);
+  for (const auto& [rounded, blocks] : graph.free)
+    for (void* memory : blocks) graph.held.emplace_back(memory, rounded);
+  for (const auto& [memory, rounded] : graph.held) {
+    cache_[rounded].push_back(memory);
+    figures_.live -= rounded;
+    figures_.cached += rounded;
+  }
 }
 
 void Device::release_cache() {
@@ -98,7 +175,8 @@ void Device::release_cache() {
 
 uint64_t Device::launch(const LaunchArgs& args) {
   last_ticket_ = api_->launch(handle_, &args);
-  if (checked_) {
+  if (capturing_) ++capturing_->launches;
+  if (checked_ && !capturing_) {
     drain();
     for (int i = 0; i < args.n_outputs; ++i) {
       const TensorView& out = args.outputs[i];
@@ -116,6 +194,9 @@ void Device::check_faults() const {
 
 void Device::set_checked(bool on) {
   if (on == checked_) return;
+  if ((api_->flags & kHostMemory) == 0) {
+    fail(ErrorCode::Unsupported, "", "memory can be checked only where the host may read it");
+  }
   if (figures_.live != 0) {
     fail(ErrorCode::InvalidArgument, "",
          "checked memory can be switched only while no tensor is live");

@@ -6,7 +6,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "backend/backend.h"
@@ -20,9 +23,18 @@ struct MemoryFigures {
   uint64_t cached = 0;  // free bytes kept for reuse
 };
 
+// A graph of a device and the memory that it uses, which nothing else gets as long as the graph lives.
+struct CapturedGraph {
+  void* graph = nullptr;
+  int launches = 0;
+  std::unordered_map<void*, size_t> blocks;             // rounded sizes
+  std::unordered_map<size_t, std::vector<void*>> free;  // of these, those that no tensor has
+  std::vector<std::pair<void*, size_t>> held;  // made before and freed within: read at each replay
+};
+
 class Device {
  public:
-  Device(const BackendApi* api, void* handle, uint64_t memory_limit);
+  Device(const BackendApi* api, void* handle, std::string name, uint64_t memory_limit);
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
@@ -49,7 +61,27 @@ class Device {
   const MemoryFigures& memory() const { return figures_; }
   void reset_peak() { figures_.peak = figures_.live; }
   uint64_t memory_limit() const { return memory_limit_; }
+  const std::string& name() const { return name_; }  // as users write it: 'cpu', 'cuda:0'
+  bool host_memory() const { return (api_->flags & kHostMemory) != 0; }
+  bool takes_workspace() const { return (api_->flags & kTakesWorkspace) != 0; }
+  bool has_kernel(OpId op) const { return api_->has_kernel(op) != 0; }
   void* handle() const { return handle_; }
+
+  // --- graphs: what is launched between begin and end is recorded and not run.
+  bool has_graphs() const { return api_->begin_capture != nullptr; }
+  bool capturing() const { return capturing_ != nullptr; }
+  // Whether tensors must stay where they are: a graph, made or being made, refers to their memory.
+  bool pinned() const { return capturing_ != nullptr || graphs_ > 0; }
+  void begin_capture();
+  std::unique_ptr<CapturedGraph> end_capture();
+  void abandon_capture();
+  int captured_launches() const { return capturing_->launches; }
+  void replay(const CapturedGraph& graph) { last_ticket_ = api_->replay(handle_, graph.graph); }
+  // Gives a launch of the graph other parameters.
+  bool update(const CapturedGraph& graph, int launch, const void* params) {
+    return api_->update(handle_, graph.graph, launch, params) != 0;
+  }
+  void release(std::unique_ptr<CapturedGraph> graph);
 
   // For tests: new blocks are filled with NaN patterns and followed by guard bytes, which are checked
   // after each op and when the block is freed. Slow; the queue is drained for each.
@@ -58,14 +90,20 @@ class Device {
 
  private:
   void* alloc_from_system(size_t rounded);
+  void* take_cached(std::unordered_map<size_t, std::vector<void*>>& cache, size_t rounded);
+  void forget(CapturedGraph& graph);
   void check_guard(const void* memory, size_t bytes) const;
 
   const BackendApi* api_;
   void* handle_;
+  std::string name_;
   uint64_t memory_limit_;
   uint64_t last_ticket_ = 0;
   MemoryFigures figures_;
   std::unordered_map<size_t, std::vector<void*>> cache_;  // by rounded size
+  std::unique_ptr<CapturedGraph> capturing_;
+  int graphs_ = 0;
+  std::unordered_map<void*, CapturedGraph*> graph_blocks_;
   bool checked_ = false;
 };
 

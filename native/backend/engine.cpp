@@ -2,6 +2,7 @@
 #include "backend/engine.h"
 
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "ops/shape.h"
@@ -77,6 +78,51 @@ Tensor Engine::contiguous(const Tensor& tensor) {
   return out;
 }
 
+void Engine::overwrite(const Tensor& tensor, const Tensor& values) {
+  const NoParams none;
+  const TensorView views[] = {tensor.view(), values.view(), tensor.view()};
+  Infer infer("assign", {views, 2}, 0);
+  info_of(OpId::assign).infer(&none, infer);
+  infer.require(tensor.view().contiguous(), ErrorCode::Internal, "the tensor must be contiguous");
+  launch(OpId::assign, &none, views, infer, 0, nullptr);
+}
+
+// Both queues are in order by themselves only. To the host: what stands in its queue may still use the block.
+// Between two GPUs: by way of the host.
+Tensor Engine::transferred(Engine& from, const Tensor& tensor, const char* op) {
+  Tensor source = from.contiguous(tensor);
+  Tensor result = empty(source.view().dtype, source.view().shape, op);
+  const size_t bytes = static_cast<size_t>(source.view().size()) * size_of(source.view().dtype);
+  if (bytes == 0) return result;
+  if (from.device_.host_memory()) {
+    from.device_.drain();
+    from.device_.check_faults();
+    device_.write(result.view().data, source.view().data, bytes);
+  } else if (device_.host_memory()) {
+    device_.drain();
+    from.device_.read(result.view().data, source.view().data, bytes);
+    from.device_.drain();
+    from.device_.check_faults();
+  } else {
+    const std::unique_ptr<char[]> staged(new char[bytes]);
+    from.device_.read(staged.get(), source.view().data, bytes);
+    from.device_.drain();
+    from.device_.check_faults();
+    device_.write(result.view().data, staged.get(), bytes);
+  }
+  return result;
+}
+
+void Engine::check_devices(const OpInfo& info, std::span<const Operand> inputs) const {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!inputs[i].tensor || inputs[i].tensor->device() == &device_) continue;
+    fail(ErrorCode::DeviceMismatch, info.name,
+         format(
+             "tensors must be on one device, got '%s' and '%s' (argument %zu); move one with to()",
+             device_.name().c_str(), inputs[i].tensor->device()->name().c_str(), i));
+  }
+}
+
 Tensor Engine::make_view(const Tensor& base, const Infer& infer) {
   TensorView view = base.view();
   view.data = static_cast<char*>(view.data) +
@@ -91,6 +137,7 @@ Tensor Engine::make_view(const Tensor& base, const Infer& infer) {
 void Engine::run(OpId op, const void* params, std::span<const Operand> inputs, uint32_t wanted,
                  Tensor* outputs) {
   const OpInfo& info = info_of(op);
+  check_devices(info, inputs);
   const size_t n = inputs.size();
   TensorView few[kMaxInputs];
   std::vector<TensorView> many;
@@ -143,6 +190,10 @@ void Engine::run(OpId op, const void* params, std::span<const Operand> inputs, u
     }
     return;
   }
+  if (!device_.has_kernel(op)) {
+    fail(ErrorCode::Unsupported, info.name,
+         "has no kernel for device '" + device_.name() + "'; move its inputs with to('cpu')");
+  }
   if (infer.updated_inputs) {
     if (many.empty()) many.assign(views, views + n);
     return run_update(op, params, inputs, std::move(many), infer, wanted, outputs);
@@ -165,6 +216,11 @@ void Engine::run_update(OpId op, const void* params, std::span<const Operand> in
     const bool own = tensor->storage()->references == 1 && views[i].data == tensor->view().data;
     if (own) {
       views.push_back(TensorView(views[i]));
+    } else if (device_.pinned()) {
+      fail(ErrorCode::Unsupported, infer.op(),
+           format("argument %zu must have memory of its own where a step is captured: it is a view, or "
+                  "a copy or the recorded computation holds it too",
+                  i));
     } else {
       fresh.push_back(empty(views[i].dtype, views[i].shape, infer.op()));
       moving.push_back(tensor);
@@ -184,7 +240,8 @@ void Engine::launch(OpId op, const void* params, std::span<const TensorView> inp
       out_views[i] = outputs[i].view();
     }
   }
-  void* workspace = infer.workspace ? alloc(infer.workspace, infer.op()) : nullptr;
+  const bool own = device_.takes_workspace() && infer.workspace != 0;
+  void* workspace = own ? alloc(infer.workspace, infer.op()) : nullptr;
   LaunchArgs args;
   args.op = op;
   args.n_inputs = static_cast<int32_t>(inputs.size());

@@ -65,8 +65,13 @@ class Engine {
   Tensor empty(DType dtype, const Shape& shape, const char* op);
   // A contiguous tensor with the same elements: the same storage where it is contiguous already.
   Tensor contiguous(const Tensor& tensor);
+  // Gives a contiguous tensor the values of another one, whoever else sees its memory.
+  void overwrite(const Tensor& tensor, const Tensor& values);
+  // A copy of a tensor of another device. Blocks until the values have left it.
+  Tensor transferred(Engine& from, const Tensor& tensor, const char* op);
 
  private:
+  void check_devices(const OpInfo& info, std::span<const Operand> inputs) const;
   Tensor make_view(const Tensor& base, const Infer& infer);
   void run_update(OpId op, const void* params, std::span<const Operand> inputs,
                   std::vector<TensorView> views, const Infer& infer, uint32_t wanted,

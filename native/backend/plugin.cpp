@@ -39,7 +39,7 @@ PluginReport probe_plugin(const std::string& given) {
   const char* override_path = std::getenv("FLUXION_CUDA_PLUGIN");
   const std::string path = override_path ? override_path : given;
   if (path.empty()) {
-    report.reason = "the CUDA plug-in is not installed";
+    report.reason = "the CUDA plug-in is not installed (npm install fluxion-cuda-linux-x64)";
     return report;
   }
   void* library = open_library(path.c_str(), &report.reason);

@@ -13,8 +13,9 @@ Addon::Addon(Napi::Env env, Napi::Object exports) {
   if (!read_memory_limit(&memory_limit, reason, sizeof reason)) throw Napi::Error::New(env, reason);
   void* device = api->open(0, reason, sizeof reason);
   if (!device) throw Napi::Error::New(env, reason);
-  device_ = std::make_unique<Device>(api, device, memory_limit);
-  engine_ = std::make_unique<Engine>(*device_);
+  places_.resize(1);
+  places_[0].device = std::make_unique<Device>(api, device, "cpu", memory_limit);
+  places_[0].engine = std::make_unique<Engine>(*places_[0].device);
   Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, Frame::kSize * sizeof(double));
   frame_ = static_cast<double*>(buffer.Data());
   frame_buffer_ = Napi::Reference<Napi::ArrayBuffer>::New(buffer, 1);
@@ -34,7 +35,48 @@ void Addon::close() {
     node->addon = nullptr;  // its finalizer still comes
   }
   nodes_.clear();
-  device_.reset();  // joins the threads
+  for (size_t id = 0; id < graphs_.size(); ++id) release_graph(id);
+  places_.clear();  // joins the threads
+}
+
+size_t Addon::device_index(const Device* device) const {
+  for (size_t i = 0; i < places_.size(); ++i)
+    if (places_[i].device.get() == device) return i;
+  return 0;
+}
+
+void Addon::open_device(size_t index, const std::string& plugin, const char* op) {
+  if (has_device(index)) return;
+  const std::string name = "cuda:" + std::to_string(index - 1);
+  const auto refuse = [&](const std::string& reason) {
+    fail(ErrorCode::Unsupported, op, "device '" + name + "' cannot be used: " + reason);
+  };
+  const PluginReport report = probe_plugin(plugin);
+  if (report.devices.empty()) refuse(report.reason);
+  if (index > report.devices.size()) {
+    refuse(format("there are %zu, the last is 'cuda:%zu'", report.devices.size(),
+                  report.devices.size() - 1));
+  }
+  char reason[256] = {};
+  void* handle = report.api->open(static_cast<int>(index - 1), reason, sizeof reason);
+  if (!handle) refuse(reason);
+  if (places_.size() <= index) places_.resize(index + 1);
+  Place& place = places_[index];
+  place.device =
+      std::make_unique<Device>(report.api, handle, name, report.devices[index - 1].memory_bytes);
+  place.engine = std::make_unique<Engine>(*place.device);
+}
+
+MemoryFigures Addon::memory() const {
+  MemoryFigures sum;
+  for (const Place& place : places_) {
+    if (!place.device) continue;
+    const MemoryFigures& figures = place.device->memory();
+    sum.live += figures.live;
+    sum.peak += figures.peak;
+    sum.cached += figures.cached;
+  }
+  return sum;
 }
 
 Addon& Addon::of(napi_env env) {
@@ -111,7 +153,11 @@ Napi::Array string_list(Napi::Env env, const char* const (&texts)[N]) {
 
 Napi::Value memory(const Napi::CallbackInfo& info) {
   Addon& addon = Addon::of(info.Env());
-  const MemoryFigures& figures = addon.device().memory();
+  const bool one = info[0].IsNumber();
+  const size_t index = one ? info[0].ToNumber().Uint32Value() : 0;
+  MemoryFigures figures;
+  if (!one) figures = addon.memory();
+  if (one && addon.has_device(index)) figures = addon.device(index).memory();
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("tensors", static_cast<double>(addon.live_tensors()));
   result.Set("bytes", static_cast<double>(figures.live));
@@ -121,7 +167,9 @@ Napi::Value memory(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value reset_peak(const Napi::CallbackInfo& info) {
-  Addon::of(info.Env()).device().reset_peak();
+  Addon& addon = Addon::of(info.Env());
+  for (size_t i = 0; i < addon.devices(); ++i)
+    if (addon.has_device(i)) addon.device(i).reset_peak();
   return info.Env().Undefined();
 }
 
@@ -150,7 +198,8 @@ Napi::Value set_instruction_set(const Napi::CallbackInfo& info) {
 Napi::Value set_checked_memory(const Napi::CallbackInfo& info) {
   const bool on = info[0].ToBoolean();
   guarded(info.Env(), [&](Addon& addon) -> napi_value {
-    addon.device().set_checked(on);
+    for (size_t i = 0; i < addon.devices(); ++i)
+      if (addon.has_device(i)) addon.device(i).set_checked(on);
     return nullptr;
   });
   return info.Env().Undefined();
@@ -204,6 +253,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   export_tensor_functions(env, exports);
   export_run(env, exports);
   export_reads(env, exports);
+  export_capture(env, exports);
   export_profiling(env, exports);
   return exports;
 }

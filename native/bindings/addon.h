@@ -28,7 +28,9 @@ struct TensorNode {
 // The call frame shared with JavaScript: an array of doubles that carries small numbers in and out of a
 // call without creating JavaScript values. lib/native.ts has the same layout.
 struct Frame {
-  static constexpr int kOutputStride = 12;  // id, dtype, ndim, up to 8 sizes
+  static constexpr int kOutputStride = 12;  // id, dtype, ndim, up to 8 sizes, device
+  static constexpr int kOutputDevice = 11;
+  static constexpr int kDevice = 62;  // where an op without tensors makes its outputs
   static constexpr int kInputCount = 63;
   static constexpr int kInputs = 64;  // pairs: kind (0 absent, 1 tensor, 2 number), value
   static constexpr int kMaxOperands = 1024;
@@ -42,8 +44,17 @@ class Addon {
 
   static Addon& of(napi_env env);
 
-  Engine& engine() { return *engine_; }
-  Device& device() { return *device_; }
+  // Device 0 is the CPU, k is GPU number k - 1, once it has been opened.
+  Engine& engine(size_t device = 0) { return *places_[device].engine; }
+  Device& device(size_t device = 0) { return *places_[device].device; }
+  size_t devices() const { return places_.size(); }
+  bool has_device(size_t device) const {
+    return device < places_.size() && places_[device].device != nullptr;
+  }
+  Engine& engine_of(const Tensor& tensor) { return engine(device_index(tensor.device())); }
+  size_t device_index(const Device* device) const;
+  void open_device(size_t device, const std::string& plugin, const char* op);
+  MemoryFigures memory() const;  // of all devices
   double* frame() { return frame_; }
 
   // --- tensors (tensor_handle.cpp)
@@ -55,6 +66,15 @@ class Addon {
   void sweep_if_grown(napi_env env);
   void raise_external_memory(napi_env env);
   void lower_external_memory(napi_env env);
+  // --- captured graphs (capture.cpp)
+  struct OwnedGraph {
+    Device* device;
+    std::unique_ptr<CapturedGraph> graph;  // null once released
+  };
+  size_t adopt_graph(Device& device, std::unique_ptr<CapturedGraph> graph);
+  const OwnedGraph& graph(size_t id) const;
+  void release_graph(size_t id);
+
   int64_t live_tensors() const { return live_tensors_; }
 
   // --- errors (addon.cpp)
@@ -67,17 +87,22 @@ class Addon {
  private:
   friend class ReadWork;
   struct PendingRead {
+    Device* device;
     uint64_t ticket;
-    napi_deferred deferred;
-    napi_ref array;  // keeps the destination alive; null for a bare synchronisation
+    napi_deferred deferred;  // null: another one of the same promise follows
+    napi_ref array;          // keeps the destination alive; null for a bare synchronisation
   };
 
   void close();
   void report_external_memory(napi_env env, int64_t live);
   void start_read_work(napi_env env);
 
-  std::unique_ptr<Device> device_;
-  std::unique_ptr<Engine> engine_;
+  struct Place {
+    std::unique_ptr<Device> device;
+    std::unique_ptr<Engine> engine;
+  };
+  std::vector<Place> places_;
+  std::vector<OwnedGraph> graphs_;
   double* frame_ = nullptr;
   Napi::Reference<Napi::ArrayBuffer> frame_buffer_;
   Napi::FunctionReference error_class_;
@@ -112,6 +137,7 @@ napi_value guarded(napi_env env, F&& f) {
 void export_tensor_functions(Napi::Env env, Napi::Object exports);
 void export_run(Napi::Env env, Napi::Object exports);
 void export_reads(Napi::Env env, Napi::Object exports);
+void export_capture(Napi::Env env, Napi::Object exports);
 void export_profiling(Napi::Env env, Napi::Object exports);
 
 void export_function(napi_env env, napi_value exports, const char* name, napi_callback callback);

@@ -9,11 +9,12 @@ namespace fluxion::bindings {
 
 class ReadWork {
  public:
-  ReadWork(Addon* addon, uint64_t ticket) : addon_(addon), ticket_(ticket) {}
+  ReadWork(Addon* addon, Device* device, uint64_t ticket)
+      : addon_(addon), device_(device), ticket_(ticket) {}
 
   static void execute(napi_env, void* data) {
     ReadWork* work = static_cast<ReadWork*>(data);
-    work->addon_->device().wait(work->ticket_);
+    work->device_->wait(work->ticket_);
   }
 
   static void complete(napi_env env, napi_status, void* data) {
@@ -29,6 +30,7 @@ class ReadWork {
 
  private:
   Addon* addon_;
+  Device* device_;
   uint64_t ticket_;
 };
 
@@ -36,21 +38,26 @@ void Addon::start_read_work(napi_env env) {
   if (read_work_ || reads_.empty()) return;
   napi_value name;
   napi_create_string_utf8(env, "fluxion:read", NAPI_AUTO_LENGTH, &name);
-  ReadWork* work = new ReadWork(this, reads_.front().ticket);
+  ReadWork* work = new ReadWork(this, reads_.front().device, reads_.front().ticket);
   napi_create_async_work(env, nullptr, name, ReadWork::execute, ReadWork::complete, work,
                          &read_work_);
   napi_queue_async_work(env, read_work_);
 }
 
 void Addon::settle_reads(napi_env env) {
-  const uint64_t done = device_->done();
-  while (!reads_.empty() && reads_.front().ticket <= done) {
+  while (!reads_.empty() && reads_.front().ticket <= reads_.front().device->done()) {
     const PendingRead read = reads_.front();
     reads_.pop_front();
+    if (!read.deferred) continue;
     if (read.array) napi_delete_reference(env, read.array);
     napi_value value = nullptr;
     try {
-      device_->check_faults();
+      if (read.array) {
+        read.device->check_faults();
+      } else {
+        for (const Place& place : places_)
+          if (place.device) place.device->check_faults();
+      }
       napi_get_undefined(env, &value);
       napi_resolve_deferred(env, read.deferred, value);
     } catch (const Error& error) {
@@ -90,11 +97,12 @@ napi_value read_sync(napi_env env, napi_callback_info info) {
     napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
     double id = -1;
     napi_get_value_double(env, argv[0], &id);
-    Tensor source = addon.engine().contiguous(addon.tensor(id, "dataSync"));
+    Tensor& tensor = addon.tensor(id, "dataSync");
+    Tensor source = addon.engine_of(tensor).contiguous(tensor);
     const Destination to = destination_of(env, argv[1], source);
-    if (to.bytes) addon.device().read(to.data, source.view().data, to.bytes);
-    addon.device().drain();
-    addon.device().check_faults();
+    if (to.bytes) source.device()->read(to.data, source.view().data, to.bytes);
+    source.device()->drain();
+    source.device()->check_faults();
     return nullptr;
   });
 }
@@ -110,7 +118,8 @@ napi_value read(napi_env env, napi_callback_info info) {
       Tensor nothing;
       return addon.read_async(env, nothing, nullptr);
     }
-    Tensor source = addon.engine().contiguous(addon.tensor(id, "data"));
+    Tensor& tensor = addon.tensor(id, "data");
+    Tensor source = addon.engine_of(tensor).contiguous(tensor);
     return addon.read_async(env, source, argv[1]);
   });
 }
@@ -118,20 +127,23 @@ napi_value read(napi_env env, napi_callback_info info) {
 }  // namespace
 
 napi_value Addon::read_async(napi_env env, Tensor& source, napi_value array) {
-  PendingRead read{device_->last_ticket(), nullptr, nullptr};
+  Device* first = array ? source.device() : places_[0].device.get();
+  PendingRead read{first, first->last_ticket(), nullptr, nullptr};
   if (array) {
     const Destination to = destination_of(env, array, source);
-    if (to.bytes) read.ticket = device_->read(to.data, source.view().data, to.bytes);
+    if (to.bytes) read.ticket = first->read(to.data, source.view().data, to.bytes);
     napi_create_reference(env, array, 1, &read.array);
+  } else {
+    for (size_t i = 1; i < places_.size(); ++i) {
+      Device* other = places_[i].device.get();
+      if (other) reads_.push_back({other, other->last_ticket(), nullptr, nullptr});
+    }
   }
   napi_value promise;
   napi_create_promise(env, &read.deferred, &promise);
   reads_.push_back(read);
-  if (device_->done() >= read.ticket) {
-    settle_reads(env);
-  } else {
-    start_read_work(env);
-  }
+  settle_reads(env);
+  start_read_work(env);
   return promise;
 }
 

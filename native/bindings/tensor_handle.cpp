@@ -48,8 +48,10 @@ napi_value from_typed_array(napi_env env, napi_callback_info info) {
                   static_cast<long long>(expected), describe(shape).c_str(), length));
     }
     addon.sweep_if_grown(env);
-    Tensor tensor = addon.engine().empty(element, shape, "tensor");
-    if (length) addon.device().write(tensor.view().data, data, length * size_of(real_of(element)));
+    const size_t device = static_cast<size_t>(frame[Frame::kDevice]);
+    Tensor tensor = addon.engine(device).empty(element, shape, "tensor");
+    if (length)
+      addon.device(device).write(tensor.view().data, data, length * size_of(real_of(element)));
     addon.adopt(env, std::move(tensor), argv[2], 0);
     return nullptr;
   });
@@ -86,6 +88,7 @@ void Addon::adopt(napi_env env, Tensor tensor, napi_value handle, int slot) {
   out[1] = static_cast<double>(view.dtype);
   out[2] = view.ndim();
   for (int i = 0; i < view.ndim(); ++i) out[3 + i] = static_cast<double>(view.shape[i]);
+  out[Frame::kOutputDevice] = static_cast<double>(device_index(node->tensor.device()));
   raise_external_memory(env);
 }
 
@@ -117,12 +120,12 @@ void Addon::release(napi_env env, double id) {
 // same height in every step: it is told of that height once, or it would collect several times a step.
 // Only what the collector itself has freed is taken back, so that forgotten tensors drive it on.
 void Addon::raise_external_memory(napi_env env) {
-  const int64_t live = static_cast<int64_t>(device_->memory().live);
+  const int64_t live = static_cast<int64_t>(memory().live);
   if (live >= reported_bytes_ + kReportStep) report_external_memory(env, live);
 }
 
 void Addon::lower_external_memory(napi_env env) {
-  const int64_t live = static_cast<int64_t>(device_->memory().live);
+  const int64_t live = static_cast<int64_t>(memory().live);
   if (live <= reported_bytes_ - kReportStep) report_external_memory(env, live);
 }
 
@@ -133,7 +136,7 @@ void Addon::report_external_memory(napi_env env, int64_t live) {
 }
 
 void Addon::sweep_if_grown(napi_env env) {
-  if (device_->memory().live < std::max(sweep_threshold_, kFirstSweep)) return;
+  if (memory().live < std::max(sweep_threshold_, kFirstSweep)) return;
   Napi::HandleScope scope(env);
   bool found = false;
   for (size_t i = 0; i < nodes_.size(); ++i) {
@@ -147,7 +150,7 @@ void Addon::sweep_if_grown(napi_env env) {
     delete node;
     found = true;
   }
-  sweep_threshold_ = device_->memory().live + device_->memory().live / 2;
+  sweep_threshold_ = memory().live + memory().live / 2;
   if (found) lower_external_memory(env);
 }
 
@@ -169,7 +172,57 @@ DType dtype_of_typed_array(napi_typedarray_type type, bool* known) {
   }
 }
 
+namespace {
+
+// openDevice(index, plugin, op): throws where the device cannot be used.
+napi_value open_device(napi_env env, napi_callback_info info) {
+  return guarded(env, [&](Addon& addon) -> napi_value {
+    const Napi::CallbackInfo call(env, info);
+    addon.open_device(call[0].ToNumber().Uint32Value(), call[1].ToString(),
+                      std::string(call[2].ToString()).c_str());
+    return nullptr;
+  });
+}
+
+// transfer(id, device, handle): the tensor on another device.
+napi_value transfer(napi_env env, napi_callback_info info) {
+  return guarded(env, [&](Addon& addon) -> napi_value {
+    size_t argc = 3;
+    napi_value argv[3];
+    napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
+    double id = -1, device = 0;
+    napi_get_value_double(env, argv[0], &id);
+    napi_get_value_double(env, argv[1], &device);
+    addon.sweep_if_grown(env);
+    Tensor& source = addon.tensor(id, "to");
+    Tensor moved = addon.engine(static_cast<size_t>(device))
+                       .transferred(addon.engine_of(source), source, "to");
+    addon.adopt(env, std::move(moved), argv[2], 0);
+    return nullptr;
+  });
+}
+
+// overwrite(id, from): new contents in the memory that the tensor has.
+napi_value overwrite(napi_env env, napi_callback_info info) {
+  return guarded(env, [&](Addon& addon) -> napi_value {
+    size_t argc = 2;
+    napi_value argv[2];
+    napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
+    double id = -1, from = -1;
+    napi_get_value_double(env, argv[0], &id);
+    napi_get_value_double(env, argv[1], &from);
+    Tensor& tensor = addon.tensor(id, "assign");
+    addon.engine_of(tensor).overwrite(tensor, addon.tensor(from, "assign"));
+    return nullptr;
+  });
+}
+
+}  // namespace
+
 void export_tensor_functions(Napi::Env env, Napi::Object exports) {
+  export_function(env, exports, "openDevice", open_device);
+  export_function(env, exports, "transfer", transfer);
+  export_function(env, exports, "overwrite", overwrite);
   export_function(env, exports, "fromTypedArray", from_typed_array);
   export_function(env, exports, "release", release);
 }

@@ -5,6 +5,8 @@
 
 #include <system_error>
 
+#include "core/condition_variable.h"
+
 namespace fluxion {
 
 namespace {

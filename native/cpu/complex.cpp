@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "cpu/far_modulus.h"
 #include "cpu/kernel.h"
 #include "ops/complex.h"
 #include "ops/elementwise.h"
@@ -207,7 +208,7 @@ void divide(const Kernel& k) {
   for_chunks(k, 0, 2, nullptr, pairs_binary<Divide, T>);
 }
 
-// sqrt(re^2 + im^2); where the squares leave the range the C library takes over.
+// sqrt(re^2 + im^2); far_modulus where the squares leave the range.
 template <class T>
 void modulus_chunk(const void*, void* out, const void* const* in, int64_t n) {
   constexpr T kTiny = std::is_same_v<T, float> ? T(1e-30) : T(1e-290),
@@ -224,7 +225,7 @@ void modulus_chunk(const void*, void* out, const void* const* in, int64_t n) {
   if (!outside) return;
   for (int64_t i = 0; i < n; ++i) {
     const T re = x[2 * i], im = x[2 * i + 1], s = re * re + im * im;
-    if (!((s >= kTiny) & (s <= kHuge))) y[i] = std::hypot(re, im);
+    if (!((s >= kTiny) & (s <= kHuge))) y[i] = static_cast<T>(far_modulus(re, im));
   }
 }
 

@@ -6,13 +6,13 @@
 // switches, some 10 us, are saved. Only the thread that owns the device may call launch, write and read.
 #include "cpu/cpu_backend.h"
 
-#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <mutex>
 #include <thread>
 
+#include "core/condition_variable.h"
 #include "cpu/block_memory.h"
 #include "cpu/kernel_table.h"
 #include "cpu/profile.h"
@@ -322,6 +322,7 @@ CpuDevice& as_cpu(void* device) { return *static_cast<CpuDevice*>(device); }
 const BackendApi kApi = {
     kBackendAbi,
     0,  // the addon's own back end needs no fingerprint check
+    kHostMemory | kTakesWorkspace,
     [](char*, size_t) { return 1; },
     [](int, DeviceDescription* out) {
       std::snprintf(out->name, sizeof out->name, "CPU (%s)", kIsaNames[best_isa()]);
@@ -339,6 +340,7 @@ const BackendApi kApi = {
       }
     },
     [](void* device) { delete static_cast<CpuDevice*>(device); },
+    [](OpId) { return 1; },
     [](void*, size_t bytes) { return allocate_block(bytes); },
     [](void*, void* memory, size_t bytes) { release_block(memory, bytes); },
     [](void* device, const LaunchArgs* args) { return as_cpu(device).launch(*args); },
@@ -351,6 +353,11 @@ const BackendApi kApi = {
     [](void* device) { return as_cpu(device).done(); },
     [](void* device, uint64_t ticket) { as_cpu(device).wait(ticket); },
     [](void* device, Fault* out) -> int { return as_cpu(device).take_fault(out); },
+    nullptr,
+    nullptr,
+    nullptr,
+    nullptr,
+    nullptr,
 };
 
 }  // namespace

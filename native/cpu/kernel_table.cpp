@@ -1,31 +1,7 @@
 // One table per instruction set; a kernel that ops.def names and nobody wrote is a link error.
 #include "cpu/kernel_table.h"
 
-#include "ops/adr_step.h"
-#include "ops/classification.h"
-#include "ops/complex.h"
-#include "ops/cumsum.h"
-#include "ops/dense_solve.h"
-#include "ops/convolution.h"
-#include "ops/diffusion.h"
-#include "ops/elementwise.h"
-#include "ops/fourier.h"
-#include "ops/loss.h"
-#include "ops/interpolate.h"
-#include "ops/matmul.h"
-#include "ops/mesh_free.h"
-#include "ops/pad.h"
-#include "ops/normalization.h"
-#include "ops/pooling.h"
-#include "ops/optimizer.h"
-#include "ops/random.h"
-#include "ops/reduce.h"
-#include "ops/semi_lagrangian.h"
-#include "ops/shape.h"
-#include "ops/shape_index.h"
-#include "ops/spectral_diffusion.h"
-#include "ops/upwind.h"
-#include "ops/variable_diffusion.h"
+#include "ops/params.h"
 
 namespace fluxion::cpu {
 

@@ -33,6 +33,11 @@ void k_copy(const NoParams&, const Kernel& k) {
   move(k, k.in(0), k.out(0).as<char>(), contiguous_strides(k.out(0).shape));
 }
 
+void k_assign(const NoParams&, const Kernel& k) {
+  const TensorView& to = k.in(2);  // behind the inputs: Infer::update
+  move(k, k.in(1), to.as<char>(), contiguous_strides(to.shape));
+}
+
 void k_full(const FillParams& p, const Kernel& k) { fill_with(k, k.out(0), p.value); }
 
 void k_cat(const ConcatParams& p, const Kernel& k) {

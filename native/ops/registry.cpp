@@ -1,31 +1,7 @@
 // Builds the op table from ops.def. Adding an op does not touch this file; a new family adds an include.
 #include "ops/registry.h"
 
-#include "ops/adr_step.h"
-#include "ops/complex.h"
-#include "ops/cumsum.h"
-#include "ops/dense_solve.h"
-#include "ops/diffusion.h"
-#include "ops/elementwise.h"
-#include "ops/fourier.h"
-#include "ops/interpolate.h"
-#include "ops/classification.h"
-#include "ops/convolution.h"
-#include "ops/normalization.h"
-#include "ops/pooling.h"
-#include "ops/loss.h"
-#include "ops/matmul.h"
-#include "ops/mesh_free.h"
-#include "ops/optimizer.h"
-#include "ops/pad.h"
-#include "ops/random.h"
-#include "ops/reduce.h"
-#include "ops/semi_lagrangian.h"
-#include "ops/shape.h"
-#include "ops/shape_index.h"
-#include "ops/spectral_diffusion.h"
-#include "ops/upwind.h"
-#include "ops/variable_diffusion.h"
+#include "ops/params.h"
 
 namespace fluxion {
 

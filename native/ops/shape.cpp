@@ -156,6 +156,19 @@ void infer_copy(const NoParams&, Infer& infer) {
   infer.output(infer.dtype(0), infer.shape(0));
 }
 
+void infer_assign(const NoParams&, Infer& infer) {
+  infer.allow_complex();
+  for (int i = 0; i < 2; ++i) {
+    infer.require(infer.has(i) && !infer.in(i).scalar, ErrorCode::InvalidArgument,
+                  "inputs must be tensors");
+  }
+  infer.require_dtype(1, "value", infer.dtype(0));
+  infer.require_shape(1, "value", infer.shape(0));
+  infer.need_contiguous(0);
+  infer.update(2, 0b01u);
+  infer.work = infer.shape(0).size();
+}
+
 void infer_full(const FillParams& p, Infer& infer) {
   infer.allow_complex();
   require_sizes(infer, "shape", p.shape);

@@ -223,11 +223,17 @@ const CONV: Case[] = [
   ...convCase([3, 2, 1, 17], [3, 2, 1, 4], { padding: [0, 2], dilation: [1, 2], stride: [1, 2] }),
   ...convCase([1, 2, 15, 15], [9, 2, 5, 5], { padding: 2 }),
   ...convCase([1, 2, 7, 31], [2, 2, 2, 4], { padding: 'same', dilation: 2 }),
+  // tiles of a GPU: more than 64 and 32 outputs, a plane of many pixels with a single tap, a plane of whole vectors
+  ...convCase([1, 3, 8, 16], [68, 3, 3, 3], { padding: 1 }),
+  ...convCase([2, 2, 5, 7], [40, 2, 2, 3], { padding: 1, stride: 2 }),
+  ...convCase([2, 6, 16, 18], [10, 3, 1, 1], { groups: 2 }),
   // depthwise: dense kernels, several outputs a channel, strides
   ...convCase([1, 3, 19, 33], [3, 1, 5, 5], { padding: 2, groups: 3 }),
   ...convCase([1, 2, 9, 40], [2, 1, 7, 7], { padding: 3, groups: 2 }),
   ...convCase([2, 2, 5, 36], [4, 1, 3, 3], { padding: 1, groups: 2, stride: [1, 2] }),
   ...convCase([1, 2, 7, 20], [2, 1, 3, 3], { padding: 2, groups: 2, dilation: 2 }),
+  ...convCase([1, 2, 35, 68], [2, 1, 3, 3], { padding: [0, 2], groups: 2 }),
+  ...convCase([9, 3, 4, 5], [3, 1, 5, 5], { padding: [2, 4], groups: 3 }),
 ];
 
 const LINES: Case[] = (

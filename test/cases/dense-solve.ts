@@ -74,7 +74,7 @@ function solved(batch: Index, n: number, k: number): Case {
 }
 
 const symmetric = (x: Tensor) =>
-  add(matmul(x, transpose(x, -1, -2)), eye(x.shape.at(-1)!, { dtype: x.dtype }));
+  add(matmul(x, transpose(x, -1, -2)), eye(x.shape.at(-1)!, { dtype: x.dtype, device: x.device }));
 
 function factored(shape: Index, upper: boolean): Case {
   const n = shape.at(-1)!;

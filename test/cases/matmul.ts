@@ -69,6 +69,11 @@ const MATMUL: Case[] = [
   matmulCase([2, 1, 16], [2, 16, 33]),
   matmulCase([2, 33, 16], [2, 16, 1]),
   matmulCase([3, 1, 2, 100], [1, 2, 100, 3]),
+  // more rows than one tile of a GPU has, a few columns, a depth that is cut
+  matmulCase([70, 20], [20, 130]),
+  matmulCase([40, 36], [36, 68]),
+  matmulCase([130, 9], [9, 5]),
+  matmulCase([2, 300], [300, 3]),
   {
     name: 'bmm',
     ops: ['matmul'],

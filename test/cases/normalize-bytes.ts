@@ -19,7 +19,8 @@ export const NORMALIZE_BYTES: Case[] = (
     name: `normalizeBytes [${String(shape)}]`,
     ops: ['normalize_bytes'],
     inputs: [{ shape, dtype: 'uint8', range: [0, 256] }],
-    run: (x) => normalizeBytes(x, tensor(mean!), tensor(std!)),
+    run: (x) =>
+      normalizeBytes(x, tensor(mean!, { device: x.device }), tensor(std!, { device: x.device })),
     reference: (x) => ({
       shape,
       data: x.data.map((v, i) => {

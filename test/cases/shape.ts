@@ -293,7 +293,7 @@ const JOINS: Case[] = [
     name: 'full',
     ops: ['full'],
     inputs: inputs([3]),
-    run: (x) => full([3, 5], 2.5, { dtype: x.dtype }),
+    run: (x) => full([3, 5], 2.5, { dtype: x.dtype, device: x.device }),
     reference: () => build([3, 5], () => 2.5),
     gradient: 'a constant',
   },

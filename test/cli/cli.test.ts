@@ -7,16 +7,11 @@ import { Random, saveImage } from '../../lib/data';
 import { idx, temporaryFolder } from '../data/files';
 
 const at = temporaryFolder();
-const root = path.join(__dirname, '..', '..');
-const MAIN = [
-  '-r',
-  path.join(root, 'test', 'register-typescript.cjs'),
-  path.join(root, 'lib', 'cli', 'main.ts'),
-];
+const MAIN = path.join(__dirname, '../../dist/cli.js');
 
 /** Runs the program; `watch` may act on what it prints. */
 async function fluxion(args: string[], watch?: (stderr: string, interrupt: () => void) => void) {
-  const child = spawn(process.execPath, [...MAIN, ...args]);
+  const child = spawn(process.execPath, [MAIN, ...args]);
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (text: Buffer) => (stdout += text.toString()));
   child.stderr.on('data', (text: Buffer) => {

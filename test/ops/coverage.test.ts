@@ -16,6 +16,7 @@ const root = path.join(__dirname, '../..');
 /** Ops that no case runs, and where they are tested instead. */
 const TESTED_ELSEWHERE: Record<string, string> = {
   adam_step: 'test/optim',
+  assign: 'test/cuda/capture.test.ts, test/native/shape_test.cpp',
   sgd_step: 'test/optim',
   clip_grad_norm: 'test/optim',
   running_statistics: 'test/ops/normalization.test.ts',
@@ -134,6 +135,7 @@ describe('lib/ops', () => {
       'kept',
       'keptShape',
       'meanOp',
+      'moved',
       'needsGrad',
       'normFactor',
       'pairOf',

@@ -35,7 +35,7 @@ function evaluate(c: Case, dtype: 'float32' | 'float64', device: string): Tensor
           expectClose(
             t.dataSync(),
             cpu[i]!.dataSync(),
-            2 * toleranceOf(c, dtype),
+            2 * toleranceOf(c, t.dtype === 'float32' ? 'float32' : dtype),
             `${c.name}, ${i}`,
           );
         });

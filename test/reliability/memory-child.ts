@@ -38,10 +38,12 @@ function fill(mib: number): void {
   }
   // With the memory full, operators, reads and uploads fail or succeed, and say so.
   attempt(() => held[0]?.add(1).dispose());
-  attempt(() => held[0]?.matmul(held[0].permute([1, 0])).dispose());
+  attempt(() => tidy(() => void held[0]?.matmul(held[0].permute([1, 0]))));
   attempt(() => void held[0]?.dataSync());
   attempt(() => tensor(new Float32Array(16)).dispose());
   for (const t of held) t.dispose();
+  held.length = 0;
+  globalThis.gc!(); // what dataSync gave lies in the same address space
 }
 
 const SCENES: Record<string, () => void> = {

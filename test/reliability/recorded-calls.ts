@@ -26,7 +26,7 @@ export interface Call {
 const FOLDER = path.join(__dirname, '..', 'cases');
 /** Functions of the library that are no operators. */
 const NOT_OPERATORS =
-  /^(tensor|tidy|keep|noGrad|backward|grad|valueAndGrad|vjp|checkpoint|customGrad|manualSeed|profile|memory|config|devices|setNumThreads|isTensor|generatorState|setGeneratorState|lieSplitting|strangSplitting)$/;
+  /^(tensor|tidy|keep|noGrad|backward|grad|valueAndGrad|vjp|checkpoint|customGrad|manualSeed|profile|memory|config|devices|setNumThreads|isTensor|generatorState|setGeneratorState|capture|lieSplitting|strangSplitting)$/;
 
 /** A value of a call as it can be kept: tensors as their values. */
 function frozen(value: unknown): unknown {

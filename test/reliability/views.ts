@@ -95,7 +95,7 @@ export function viewOf({ shape, dtype, data }: Content, plan: ViewPlan): Tensor 
   let view = inMemory.permute(own.map((_, dim) => order.indexOf(dim)));
   own.forEach((n, i) => {
     const end = before[i]! + (n > 0 ? (n - 1) * step[i]! + 1 : 0);
-    view = view.slice(i, before[i], end, step[i]);
+    view = view.slice(i, before[i]!, end, step[i]);
   });
   return view.expand([...shape]);
 }

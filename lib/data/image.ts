@@ -130,7 +130,8 @@ function jpegFrame(bytes: Buffer): JpegFrame | null {
 
 async function decodeJpeg(path: string, bytes: Buffer): Promise<Decoded> {
   const frame = jpegFrame(bytes);
-  if (!frame) throw invalid(path, 'JPEG', new Error('it has no frame header with a scan behind it'));
+  if (!frame)
+    throw invalid(path, 'JPEG', new Error('it has no frame header with a scan behind it'));
   requireSize(path, frame.width, frame.height);
   requirePixels(path, frame.width * frame.height, JPEG_PIXELS * bytes.length);
   const jpeg = await import('jpeg-js');

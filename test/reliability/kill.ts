@@ -36,8 +36,7 @@ function start(folder: string): ChildProcess {
 async function attempt(folder: string, plan: Plan): Promise<Attempt> {
   const child = start(folder);
   const result: Attempt = { hash: '', killed: false, first: 0, last: 0, training: 0 };
-  const killLater = (milliseconds: number) =>
-    setTimeout(() => child.kill('SIGKILL'), milliseconds);
+  const killLater = (milliseconds: number) => setTimeout(() => child.kill('SIGKILL'), milliseconds);
   if (plan !== 'never' && plan.after === 'start') killLater(plan.milliseconds);
   let firstAt = 0;
   let planned = plan !== 'never' && plan.after === 'step';

@@ -51,9 +51,30 @@ const SCENES: Record<string, () => void> = {
   huge: () => {
     for (const shape of [[2 ** 40], [2 ** 20, 2 ** 20, 2 ** 20], [2 ** 50, 2 ** 50]])
       attempt(() => zeros(shape));
-    attempt(() => tidy(() => void zeros([1]).expand([2 ** 40]).add(1)));
-    attempt(() => tidy(() => void zeros([1]).expand([2 ** 40]).dataSync()));
-    attempt(() => tidy(() => void ones([1, 2 ** 20]).permute([1, 0]).matmul(ones([1, 2 ** 20]))));
+    attempt(() =>
+      tidy(
+        () =>
+          void zeros([1])
+            .expand([2 ** 40])
+            .add(1),
+      ),
+    );
+    attempt(() =>
+      tidy(
+        () =>
+          void zeros([1])
+            .expand([2 ** 40])
+            .dataSync(),
+      ),
+    );
+    attempt(() =>
+      tidy(
+        () =>
+          void ones([1, 2 ** 20])
+            .permute([1, 0])
+            .matmul(ones([1, 2 ** 20])),
+      ),
+    );
   },
   /** Up to a limit of the process or of the setting, several times. */
   full: () => {
@@ -66,7 +87,9 @@ async function main(): Promise<void> {
   report.left = memory().tensors;
   const { model, loader, options } = makeRun({ epochs: 1 });
   await fit(model, loader, options);
-  report.hash = createHash('sha256').update(await weightsOf(model)).digest('hex');
+  report.hash = createHash('sha256')
+    .update(await weightsOf(model))
+    .digest('hex');
   console.log(JSON.stringify(report));
 }
 

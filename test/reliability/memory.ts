@@ -27,18 +27,22 @@ const SCENES: Scene[] = [
   { name: 'tensors larger than any memory', scene: 'huge' },
   { name: 'FLUXION_MEMORY_LIMIT=256M', scene: 'full', env: { FLUXION_MEMORY_LIMIT: '256M' } },
   // Node.js itself takes about 1 GB of address space, and 10 GB more for each WebAssembly memory.
-  ...[3, 4].map(
-    (gigabytes): Scene => ({
-      name: `ulimit -v, ${gigabytes} GB`,
-      scene: 'full',
-      addressSpace: gigabytes,
-    }),
-  ),
+  ...[3, 4].map((gigabytes): Scene => ({
+    name: `ulimit -v, ${gigabytes} GB`,
+    scene: 'full',
+    addressSpace: gigabytes,
+  })),
 ];
 
 function run({ scene, addressSpace, env }: Scene): Report | string {
   const program = path.join(__dirname, 'memory-child.ts');
-  const node = [process.execPath, '--expose-gc', '-r', path.join(ROOT, 'test/register-typescript.cjs'), program];
+  const node = [
+    process.execPath,
+    '--expose-gc',
+    '-r',
+    path.join(ROOT, 'test/register-typescript.cjs'),
+    program,
+  ];
   const limit = addressSpace ? `ulimit -v ${addressSpace * 1e6} && ` : '';
   const { status, signal, stdout, stderr } = spawnSync(
     'sh',

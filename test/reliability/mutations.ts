@@ -16,7 +16,17 @@ const NUMBERS = [
 ];
 const STRINGS = [
   ...['', 'none', 'mean', 'sum', 'periodic', 'neumann', 'dirichlet', 'same', 'relu', 'constructor'],
-  ...['__proto__', 'toString', 'ij,jk->ik', 'x'.repeat(100), '\\0', 'ü', 'auto', 'float32', 'reflect'],
+  ...[
+    '__proto__',
+    'toString',
+    'ij,jk->ik',
+    'x'.repeat(100),
+    '\\0',
+    'ü',
+    'auto',
+    'float32',
+    'reflect',
+  ],
 ];
 const OTHERS: unknown[] = [
   ...[undefined, null, true, false, 10n, [], [1], [0, 1], [-1], [1, 2, 3], [NaN], [[1]], ['1'], {}],
@@ -131,9 +141,7 @@ function changedTensor(argument: TensorArgument, mutation: Mutation): unknown {
 }
 
 const isPlain = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' &&
-  value !== null &&
-  Object.getPrototypeOf(value) === Object.prototype;
+  typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 
 type Path = (string | number)[];
 
@@ -153,10 +161,9 @@ function valueAt(value: unknown, path: Path): unknown {
 }
 
 function replacedAt(value: unknown, [key, ...rest]: Path, change: (old: unknown) => unknown) {
-  const copy = (Array.isArray(value) ? [...(value as unknown[])] : { ...(value as object) }) as Record<
-    string | number,
-    unknown
-  >;
+  const copy = (
+    Array.isArray(value) ? [...(value as unknown[])] : { ...(value as object) }
+  ) as Record<string | number, unknown>;
   copy[key!] = rest.length > 0 ? replacedAt(copy[key!], rest, change) : change(copy[key!]);
   return copy as unknown;
 }
@@ -204,7 +211,8 @@ function mutated(args: unknown[], mutation: Mutation, options: readonly string[]
     case 'option': {
       const name = pick([...options, 'misspelt'], mutation.name)!;
       const last = args.length - 1;
-      if (isPlain(args[last])) return [...args.slice(0, last), { ...args[last], [name]: mutation.to }];
+      if (isPlain(args[last]))
+        return [...args.slice(0, last), { ...args[last], [name]: mutation.to }];
       return [...args, { [name]: mutation.to }];
     }
     default: {

@@ -13,14 +13,7 @@ import fc from 'fast-check';
 import { FluxionError, setNumThreads, tidy } from '../../lib';
 import { native } from '../../lib/native';
 import { type Case, expectClose, inputValues, toleranceOf } from '../cases/case';
-import {
-  attempt,
-  copiesBy,
-  requireSame,
-  setInstructionSet,
-  viewsBy,
-
-} from './attempt';
+import { attempt, copiesBy, requireSame, setInstructionSet, viewsBy } from './attempt';
 import { mutatedCall, mutations } from './mutations';
 import { type Call, describe, notCalled, recordedCalls } from './recorded-calls';
 import { type Outcome, ROOT, argumentsOf, runRecorded } from './record';
@@ -44,7 +37,9 @@ interface Report {
 /** Names of the options of a function: it lists them when it is given one that it does not have. */
 function optionsOf({ name, args }: Call): string[] {
   const plain = (value: unknown) =>
-    typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+    typeof value === 'object' &&
+    value !== null &&
+    Object.getPrototypeOf(value) === Object.prototype;
   const own = plain(args.at(-1)) ? Object.keys(args.at(-1) as object) : [];
   const given = { name, args: [...(own.length > 0 ? args.slice(0, -1) : args), { '?': 1 }] };
   let message = '';
@@ -159,7 +154,11 @@ function child(from: number, inFlight: string): void {
   const subjects: (() => Report)[] = [
     ...[...calls]
       .filter(([name]) => wanted(name))
-      .map(([name, list]) => () => checkFunction(name, list, progress)),
+      .map(
+        ([name, list]) =>
+          () =>
+            checkFunction(name, list, progress),
+      ),
     ...cases.filter((c) => wanted(c.name)).map((c) => () => checkCase(c, progress)),
   ];
   const missing = settings.only === '' ? notCalled(calls) : [];
@@ -258,5 +257,3 @@ if (settings.child !== '') {
 } else {
   void runRecorded('properties', parent);
 }
-
-

@@ -47,7 +47,11 @@ function frozen(value: unknown): unknown {
 export function thawed(value: unknown, make: (argument: TensorArgument) => Tensor): unknown {
   if (value instanceof TensorArgument) return make(value);
   if (Array.isArray(value)) return value.map((entry) => thawed(entry, make));
-  if (typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
+  if (
+    typeof value === 'object' &&
+    value !== null &&
+    Object.getPrototypeOf(value) === Object.prototype
+  ) {
     return Object.fromEntries(
       Object.entries(value).map(([key, entry]) => [key, thawed(entry, make)]),
     );

@@ -28,10 +28,15 @@ test('frequencies of more points than there can be', () => {
 
 test('a stride beyond all sizes is an error, it never ended', () => {
   const [x, w] = [ones([1, 2, 3, 3]), ones([2, 2, 1, 2])];
-  expect(errorOf(() => x.convTranspose2d(w, { stride: 2 ** 32 })).message).toMatch(/stride must be/);
-  expect(x.slice(2, 0, 1).slice(3, 0, 1).convTranspose2d(w, { stride: 2 ** 20 }).shape).toEqual([
-    ...[1, 2, 1, 2],
-  ]);
+  expect(errorOf(() => x.convTranspose2d(w, { stride: 2 ** 32 })).message).toMatch(
+    /stride must be/,
+  );
+  expect(
+    x
+      .slice(2, 0, 1)
+      .slice(3, 0, 1)
+      .convTranspose2d(w, { stride: 2 ** 20 }).shape,
+  ).toEqual([...[1, 2, 1, 2]]);
 });
 
 function npy(header: string): Buffer {

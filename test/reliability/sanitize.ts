@@ -67,7 +67,13 @@ function jestUnder(name: string, sanitize: string, libraries: readonly string[])
   const jest = path.join(ROOT, 'node_modules/jest/bin/jest.js');
   const json = path.join(folder, 'jest.json');
   rmSync(json, { force: true });
-  const node = [jest, '--runInBand', '--json', `--outputFile=${json}`, ...settings.tests.split(' ')];
+  const node = [
+    jest,
+    '--runInBand',
+    '--json',
+    `--outputFile=${json}`,
+    ...settings.tests.split(' '),
+  ];
   // ThreadSanitizer's fixed shadow memory collides with the address randomisation of recent kernels.
   const command = ['setarch', '-R', process.execPath, ...node];
   const { output } = run(command[0]!, command.slice(1), {
@@ -123,7 +129,10 @@ function valgrind(): Result {
 
 const RUNS: Record<string, () => Result> = {
   address: () =>
-    jestUnder('address and undefined behaviour', 'address,undefined', ['libasan.so', 'libubsan.so']),
+    jestUnder('address and undefined behaviour', 'address,undefined', [
+      'libasan.so',
+      'libubsan.so',
+    ]),
   thread: () => jestUnder('threads', 'thread', ['libtsan.so']),
   valgrind,
 };

@@ -96,8 +96,7 @@ function sample(): Sample {
   return { rss, heap: heapUsed, bytes, tensors };
 }
 
-const highest = (samples: Sample[], key: keyof Sample) =>
-  Math.max(...samples.map((s) => s[key]));
+const highest = (samples: Sample[], key: keyof Sample) => Math.max(...samples.map((s) => s[key]));
 
 async function soak(minutes: number): Promise<Outcome> {
   if (!globalThis.gc) throw new Error('run with --expose-gc');
@@ -125,8 +124,7 @@ async function soak(minutes: number): Promise<Outcome> {
   const details: string[] = [];
   for (const kind of ['tensors', 'bytes'] as const) {
     const values = [...new Set(settled.map((s) => s[kind]))];
-    if (values.length > 1)
-      details.push(`live ${kind} change: ${values.slice(0, 5).join(', ')}`);
+    if (values.length > 1) details.push(`live ${kind} change: ${values.slice(0, 5).join(', ')}`);
   }
   if (growth > ALLOWED_GROWTH) details.push(`the process grew by ${growth} bytes`);
   return {

@@ -193,7 +193,8 @@ async function readHeader(
 }
 
 /** An entry of the header, as Python writes it: text, True or False, a tuple of integers. */
-const ENTRY = /^'(descr|fortran_order|shape)' *: *(?:'([^']*)'|(True|False)|\(((?:\d+,|\d+(?:, *\d+)+,?)?)\)) *(, *|$)/;
+const ENTRY =
+  /^'(descr|fortran_order|shape)' *: *(?:'([^']*)'|(True|False)|\(((?:\d+,|\d+(?:, *\d+)+,?)?)\)) *(, *|$)/;
 const KIND_OF: Record<string, number> = { descr: 2, fortran_order: 3, shape: 4 };
 
 /** The values of a header that is a dictionary of nothing but the three entries, each once; else null. */

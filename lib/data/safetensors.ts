@@ -188,7 +188,10 @@ function parseMetadata(path: string, value: unknown): Record<string, string> {
 }
 
 function isIndexList(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && (n as number) >= 0 && !Object.is(n, -0));
+  return (
+    Array.isArray(value) &&
+    value.every((n) => Number.isSafeInteger(n) && (n as number) >= 0 && !Object.is(n, -0))
+  );
 }
 
 function parseEntry(path: string, name: string, entry: unknown): Entry {

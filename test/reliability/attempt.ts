@@ -4,7 +4,8 @@ import * as fluxion from '../../lib';
 import { FluxionError, type Tensor, isTensor, manualSeed, memory, tidy } from '../../lib';
 import { ERROR_CODES } from '../../lib/errors';
 import { native } from '../../lib/native';
-import { type Call, TensorArgument, describe, thawed } from './recorded-calls';
+import type { TensorArgument } from './recorded-calls';
+import { type Call, describe, thawed } from './recorded-calls';
 import { type ViewPlan, contiguousOf, shownValues, viewOf } from './views';
 
 /** Codes that a wrong call may end in; FLUXION_INTERNAL and the like are faults of the library. */

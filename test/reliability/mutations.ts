@@ -172,7 +172,7 @@ function removedAt(args: unknown[], path: Path): unknown[] {
   if (path.length === 1) return args.filter((_, i) => i !== path[0]);
   return replacedAt(args, path.slice(0, -1), (holder) => {
     const key = path.at(-1)!;
-    if (Array.isArray(holder)) return holder.filter((_, i) => i !== key);
+    if (Array.isArray(holder)) return (holder as unknown[]).filter((_, i) => i !== key);
     return Object.fromEntries(Object.entries(holder as object).filter(([name]) => name !== key));
   }) as unknown[];
 }

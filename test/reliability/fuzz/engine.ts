@@ -75,8 +75,7 @@ function nextFile(reader: Reader, corpus: readonly Buffer[], random: Random): Bu
   return repairs.length > 0 && random() < 0.5 ? pick(random, repairs)(changed, random) : changed;
 }
 
-const openFiles = () =>
-  process.platform === 'linux' ? readdirSync('/proc/self/fd').length : 0;
+const openFiles = () => (process.platform === 'linux' ? readdirSync('/proc/self/fd').length : 0);
 
 /** Keeps a file that a reader should have dealt with otherwise. */
 function keep(name: string, bytes: Buffer, count: number): string {

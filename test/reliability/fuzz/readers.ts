@@ -74,7 +74,11 @@ async function checkpointSeed(at: (name: string) => string): Promise<Buffer[]> {
     data.saveSafetensors({ a: tensor([1, 2]), b: tensor([[3]], { dtype: 'int32' }) }, file),
   );
   const files = { 'model.safetensors': { bytes: 0, sha256: '0'.repeat(64) } };
-  const state = JSON.stringify({ format: 1, files, state: { step: 1, $: { $number: 'NaN' } } }, null, 1);
+  const state = JSON.stringify(
+    { format: 1, files, state: { step: 1, $: { $number: 'NaN' } } },
+    null,
+    1,
+  );
   const pointer = `{"folder": "step-00000001-aaaaaa", "sha256": "${'0'.repeat(64)}"}`;
   const whole = Buffer.concat([Buffer.from(pointer), BORDER, Buffer.from(state), BORDER, model]);
   return [formats.repairCheckpoint(whole, Math.random)];
@@ -147,7 +151,9 @@ export const READERS: Record<string, Reader> = {
     read: async (file) => [await data.loadImage(file)],
     seeds: async (at) => [
       await saved(at('a.jpg'), (file) => data.saveImage(tensor([[0, 0.5, 1]]), file)),
-      await saved(at('b.jpg'), (file) =>
+      await saved(
+        at('b.jpg'),
+        (file) =>
         data.saveImage(tensor(Float64Array.from({ length: 432 }, (_, i) => (i % 7) / 7), { shape: [3, 12, 12] }), file), // prettier-ignore
       ),
     ],
@@ -175,7 +181,7 @@ export const READERS: Record<string, Reader> = {
   },
   log: {
     read: async (file) => {
-      await train.jsonLog(file).onStart!({ step: 2, epoch: 1 } as never);
+      await train.jsonLog(file).onStart!({ step: 2, epoch: 1 });
       return [];
     },
     seeds: () =>

@@ -7,7 +7,7 @@
 namespace fluxion::cuda {
 
 #define FLUXION_OP(id, Params, inputs, outputs) \
-  __attribute__((weak)) void k_##id(const Params& params, const Kernel& call);
+  void k_##id(const Params& params, const Kernel& call);
 #define FLUXION_VIEW(id, Params)
 #include "ops/ops.def"
 #undef FLUXION_OP
@@ -24,8 +24,7 @@ void call_with(const void* params, const Kernel& call) {
 
 Launcher launcher_of(OpId op) {
   static const Launcher launchers[kOpCount] = {
-#define FLUXION_OP(id, Params, inputs, outputs) \
-  k_##id != nullptr ? &call_with<Params, k_##id> : nullptr,
+#define FLUXION_OP(id, Params, inputs, outputs) &call_with<Params, k_##id>,
 #define FLUXION_VIEW(id, Params) nullptr,
 #include "ops/ops.def"
 #undef FLUXION_OP

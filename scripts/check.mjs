@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const jestReport = path.join(root, 'build/jest.json');
 const cudaReport = path.join(root, 'build/cuda-host.json');
-const ctestReport = path.join(root, 'build/native-tests/ctest.xml');
+const ctestReport = path.join(root, 'build/ctest.xml');
 
 const STEPS = [
   ['build', ['run', 'build']],

@@ -1,8 +1,8 @@
-// Configures, builds and runs the native tests, by default with warnings as errors.
+// Configures, builds and runs the native tests. Without options they share the objects of the addon's build.
 //   node scripts/native-tests.mjs [--sanitize=address,undefined | --sanitize=thread] [--baseline]
 // --baseline compiles the kernels for the plainest instruction set alone, which takes the sanitizers' builds from a
 // quarter of an hour to a few minutes.
-// Each variant has its own build folder; ctest's report is written to <folder>/ctest.xml.
+// Each other variant has its own build folder; ctest's report is written to <folder>/ctest.xml.
 
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -17,10 +17,13 @@ const { values } = parseArgs({
   },
 });
 
+const own = values.sanitize !== '' || values.baseline;
 const variant = values.sanitize
   ? `sanitize-${values.sanitize.replaceAll(',', '-')}`
   : 'native-tests';
-const folder = path.join(root, 'build', values.baseline ? `${variant}-baseline` : variant);
+const folder = own
+  ? path.join(root, 'build', values.baseline ? `${variant}-baseline` : variant)
+  : path.join(root, 'build');
 
 function run(command, args) {
   const { status, error } = spawnSync(command, args, {
@@ -37,15 +40,19 @@ function run(command, args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
+if (!own) run('npm', ['run', '--silent', 'build:native']);
 run('cmake', [
-  ...['-S', root, '-B', folder],
-  '-DFLUXION_TESTS=ON',
-  '-DFLUXION_WERROR=ON',
-  `-DFLUXION_SANITIZE=${values.sanitize}`,
-  `-DFLUXION_BASELINE_ONLY=${values.baseline ? 'ON' : 'OFF'}`,
-  `-DCMAKE_BUILD_TYPE=${values.sanitize ? 'RelWithDebInfo' : 'Release'}`,
+  ...['-S', root, '-B', folder, '-DFLUXION_TESTS=ON'],
+  ...(own
+    ? [
+        '-DFLUXION_WERROR=ON',
+        `-DFLUXION_SANITIZE=${values.sanitize}`,
+        `-DFLUXION_BASELINE_ONLY=${values.baseline ? 'ON' : 'OFF'}`,
+        `-DCMAKE_BUILD_TYPE=${values.sanitize ? 'RelWithDebInfo' : 'Release'}`,
+      ]
+    : []),
 ]);
-run('cmake', ['--build', folder, '--parallel', '2']);
+run('cmake', ['--build', folder, '--target', 'native_tests', '--parallel', '2']);
 
 const ctest = ['ctest', '--test-dir', folder, '--output-on-failure', '--no-tests=ignore'];
 const report = ['--output-junit', path.join(folder, 'ctest.xml')];

@@ -56,7 +56,7 @@ template <class T, class F>
 __device__ __forceinline__ void walk_box(const SpectralBox<T>& s, const BoxPlace& at, int step,
                                          const F& f) {
   const int per_row = at.width / step;
-  const Divisor by_row(per_row);
+  const PointDivisor by_row(per_row);
   for (int e = static_cast<int>(threadIdx.x); e < at.rows * per_row;
        e += static_cast<int>(blockDim.x)) {
     const int row = by_row.of(e), x = (e - row * per_row) * step;
@@ -92,7 +92,7 @@ __device__ __forceinline__ void store_box(const SpectralBox<T>& s, const BoxPlac
 // The lines of a box along an axis.
 struct BoxLines {
   int count, inner, outer_step, inner_step, stride;
-  Divisor by_inner;
+  PointDivisor by_inner;
   __device__ __forceinline__ int first(int line) const {
     const int outer = by_inner.of(line);
     return outer * outer_step + (line - outer * inner) * inner_step;
@@ -102,15 +102,15 @@ struct BoxLines {
 template <class T>
 __device__ __forceinline__ BoxLines box_lines(const SpectralBox<T>& s, const BoxPlace& at,
                                               int axis) {
-  if (axis == 0) return {at.rows, 1, s.pitch, 0, 1, Divisor(1)};
+  if (axis == 0) return {at.rows, 1, s.pitch, 0, 1, PointDivisor(1)};
   if (axis == 1) {
     const int planes = at.rows / s.height;
-    return {planes * at.width, at.width, s.height * s.pitch, 1, s.pitch, Divisor(at.width)};
+    return {planes * at.width, at.width, s.height * s.pitch, 1, s.pitch, PointDivisor(at.width)};
   }
   // Along z, (y, x) is one axis: planes have one row, or rows follow each other (the planner sees to that).
   const int inner = s.height * at.width, plane = s.height * s.pitch;
   const int volumes = at.rows / (s.height * s.depth);
-  return {volumes * inner, inner, plane * s.depth, 1, plane, Divisor(inner)};
+  return {volumes * inner, inner, plane * s.depth, 1, plane, PointDivisor(inner)};
 }
 
 // The threads of a group, for an axis.

@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import type * as H5 from 'h5wasm/node' with { 'resolution-mode': 'import' };
-import { requireArgument, show } from '../errors';
+import { FluxionError, requireArgument, show } from '../errors';
 import { type DType, type TypedArray, bytesPerElement, newTypedArray } from '../tensor/dtype';
 import { upload } from '../tensor/handle';
 import { sizeOf } from '../tensor/shape';
@@ -59,8 +59,20 @@ async function withFile<T>(
   }
   try {
     return await use(file, h5);
+  } catch (error) {
+    if (error instanceof FluxionError) throw error;
+    throw corruptFile(op, path, `must be a sound HDF5 file: ${(error as Error).message}`, error);
   } finally {
+    closeQuietly(file);
+  }
+}
+
+/** What is wrong with the file has been said. */
+function closeQuietly(file: H5.File): void {
+  try {
     file.close();
+  } catch {
+    // A damaged file may not even be closed.
   }
 }
 
@@ -90,20 +102,23 @@ function attributesOf(attributes: Record<string, H5.Attribute>): Record<string, 
 /** What is in an HDF5 file: datasets with shapes and types, attributes. Nothing of the data is read. */
 export async function describeHdf5(path: string): Promise<Hdf5Content> {
   return withFile('describeHdf5', path, (file, h5) => {
-    const content: Hdf5Content = { datasets: {}, groups: { '': attributesOf(file.attrs) } };
+    const datasets: [string, Hdf5Dataset][] = [];
+    const groups: [string, Hdf5Content['groups'][string]][] = [['', attributesOf(file.attrs)]];
     for (const name of file.paths().sort()) {
       const entity = file.get(name);
       if (entity instanceof h5.Dataset) {
-        content.datasets[name] = {
-          shape: [...(entity.shape ?? [])],
-          type: typeOf(entity),
-          attributes: attributesOf(entity.attrs),
-        };
+        const shape = [...(entity.shape ?? [])];
+        const attributes = attributesOf(entity.attrs);
+        datasets.push([name, { shape, type: typeOf(entity), attributes }]);
       } else if (entity instanceof h5.Group) {
-        content.groups[name] = attributesOf(entity.attrs);
+        groups.push([name, attributesOf(entity.attrs)]);
       }
     }
-    return Promise.resolve(content);
+    // fromEntries makes a name such as __proto__ a name like others.
+    return Promise.resolve({
+      datasets: Object.fromEntries(datasets),
+      groups: Object.fromEntries(groups),
+    });
   });
 }
 
@@ -137,7 +152,7 @@ export async function loadHdf5(
     const names = options?.datasets
       ? given.datasets.map((name) => name.replace(/^\//, ''))
       : found.filter((name) => typeOf(file.get(name) as H5.Dataset) !== 'other');
-    const tensors: Record<string, Tensor> = {};
+    const tensors: [string, Tensor][] = [];
     try {
       for (const name of names) {
         requireArgument(
@@ -145,11 +160,12 @@ export async function loadHdf5(
           'loadHdf5',
           () => `datasets must be among ${show(found)}, got ${show(name)}`,
         );
-        tensors[name] = await readDataset(path, name, file.get(name) as H5.Dataset, given);
+        const dataset = file.get(name) as H5.Dataset;
+        tensors.push([name, await readDataset(path, name, dataset, given)]);
       }
-      return tensors;
+      return Object.fromEntries(tensors);
     } catch (error) {
-      for (const tensor of Object.values(tensors)) tensor.dispose();
+      for (const [, tensor] of tensors) tensor.dispose();
       throw error;
     }
   });

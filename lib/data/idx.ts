@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
+import { type Gunzip, createGunzip } from 'node:zlib';
 import type { FluxionError } from '../errors';
 import { type DType, type TypedArray, newTypedArray } from '../tensor/dtype';
 import { upload } from '../tensor/handle';
@@ -39,13 +39,18 @@ export async function loadIdx(path: string): Promise<Tensor> {
     const gzip = start[0] === 0x1f && start[1] === 0x8b;
     const reader = new IdxReader(path, gzip ? size * MAX_RATIO : size);
     const file = handle.createReadStream({ start: 0, autoClose: false, highWaterMark: 1 << 20 });
+    const unzipped = gzip ? unzip(file) : null;
     try {
-      for await (const chunk of gzip ? unzip(file) : file) reader.push(chunk as Uint8Array);
+      for await (const chunk of unzipped ?? file) reader.push(chunk as Uint8Array);
     } catch (error) {
       if (!isZlibError(error)) throw error;
       throw corruptFile(OP, path, `must be valid gzip, got: ${(error as Error).message}`, error);
     }
     const { dtype, shape, values } = reader.finish();
+    if (unzipped && unzipped.bytesWritten !== size) {
+      const rest = size - unzipped.bytesWritten;
+      throw corruptFile(OP, path, `must end with its gzip data, got ${rest} bytes behind them`);
+    }
     if (values.BYTES_PER_ELEMENT > 1) await swapByteOrder(values);
     return new Tensor(upload(values, dtype, shape));
   } finally {
@@ -53,7 +58,7 @@ export async function loadIdx(path: string): Promise<Tensor> {
   }
 }
 
-function unzip(file: Readable): Readable {
+function unzip(file: Readable): Gunzip {
   const unzipped = createGunzip();
   file.on('error', (error) => unzipped.destroy(error));
   return file.pipe(unzipped);

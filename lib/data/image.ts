@@ -14,6 +14,10 @@ const JPEG_SIGNATURE = Buffer.from([0xff, 0xd8, 0xff]);
 /** Luma of ITU-R BT.601, as PIL's conversion to 'L'. */
 const LUMA = [0.299, 0.587, 0.114] as const;
 const MAX_PIXELS = 2 ** 28;
+/** Deflate compresses by no more than this; a pixel of a PNG has at least one bit. */
+const DEFLATE_RATIO = 1032;
+/** Pixels of a byte of a JPEG at most: a block of 8 x 8 takes at least one bit. */
+const JPEG_PIXELS = 512;
 
 export interface LoadImageOptions {
   /** 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA. Default: what the file has. */
@@ -68,6 +72,12 @@ function requireSize(path: string, width: number, height: number): void {
   );
 }
 
+/** Before memory is taken for pixels that the file cannot hold. */
+function requirePixels(path: string, pixels: number, most: number): void {
+  if (pixels <= most) return;
+  throw corruptFile('loadImage', path, `must hold its ${pixels} pixels, got at most ${most}`);
+}
+
 function invalid(path: string, format: string, error: unknown) {
   const detail = `must be a valid ${format} image: ${(error as Error).message}`;
   return corruptFile('loadImage', path, detail, error);
@@ -75,7 +85,9 @@ function invalid(path: string, format: string, error: unknown) {
 
 function decodePng(path: string, bytes: Buffer): Decoded {
   if (bytes.length < 24) throw invalid(path, 'PNG', new Error('it ends in the header'));
-  requireSize(path, bytes.readUInt32BE(16), bytes.readUInt32BE(20));
+  const [width, height] = [bytes.readUInt32BE(16), bytes.readUInt32BE(20)];
+  requireSize(path, width, height);
+  requirePixels(path, width * height, 8 * DEFLATE_RATIO * bytes.length);
   try {
     // pngjs says what the file had, outside its published type.
     const png = pngCodec().sync.read(bytes) as PNG & { color: boolean; alpha: boolean };
@@ -86,8 +98,18 @@ function decodePng(path: string, bytes: Buffer): Decoded {
   }
 }
 
-/** Sizes and components in the frame header (SOF0 to SOF15 without DHT, JPG and DAC) of a JPEG file. */
-function jpegFrame(bytes: Buffer): { width: number; height: number; components: number } | null {
+interface JpegFrame {
+  width: number;
+  height: number;
+  components: number;
+}
+
+/**
+ * Sizes and components in the frame header (SOF0 to SOF15 without DHT, JPG and DAC) of a JPEG file; null where there is
+ * none, or no scan behind it: the decoder would make a grey image of that.
+ */
+function jpegFrame(bytes: Buffer): JpegFrame | null {
+  let frame: JpegFrame | null = null;
   for (let at = 2; at + 9 < bytes.length;) {
     if (bytes[at] !== 0xff) return null;
     const marker = bytes[at + 1]!;
@@ -95,7 +117,10 @@ function jpegFrame(bytes: Buffer): { width: number; height: number; components: 
       at++; // a fill byte
     } else if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
       const [height, width] = [bytes.readUInt16BE(at + 5), bytes.readUInt16BE(at + 7)];
-      return { width, height, components: bytes[at + 9]! };
+      frame = { width, height, components: bytes[at + 9]! };
+      at += 2 + bytes.readUInt16BE(at + 2);
+    } else if (marker === 0xda) {
+      return frame;
     } else {
       at += 2 + bytes.readUInt16BE(at + 2);
     }
@@ -105,8 +130,10 @@ function jpegFrame(bytes: Buffer): { width: number; height: number; components: 
 
 async function decodeJpeg(path: string, bytes: Buffer): Promise<Decoded> {
   const frame = jpegFrame(bytes);
-  if (!frame) throw invalid(path, 'JPEG', new Error('it has no frame header'));
+  if (!frame)
+    throw invalid(path, 'JPEG', new Error('it has no frame header with a scan behind it'));
   requireSize(path, frame.width, frame.height);
+  requirePixels(path, frame.width * frame.height, JPEG_PIXELS * bytes.length);
   const jpeg = await import('jpeg-js');
   try {
     const { data, width, height } = jpeg.decode(bytes, {

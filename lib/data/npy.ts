@@ -192,21 +192,36 @@ async function readHeader(
   return { text: text.toString('latin1'), position: from + size };
 }
 
+/** An entry of the header, as Python writes it: text, True or False, a tuple of integers. */
+const ENTRY = /^'(descr|fortran_order|shape)' *: *(?:'([^']*)'|(True|False)|\(((?:\d+,|\d+(?:, *\d+)+,?)?)\)) *(, *|$)/;
+const KIND_OF: Record<string, number> = { descr: 2, fortran_order: 3, shape: 4 };
+
+/** The values of a header that is a dictionary of nothing but the three entries, each once; else null. */
+function headerEntries(text: string): Record<string, string> | null {
+  let rest = /^\{ *(.*?) *\}[ \n]*$/s.exec(text)?.[1];
+  if (rest === undefined) return null;
+  const values: Record<string, string> = {};
+  while (rest !== '') {
+    const entry = ENTRY.exec(rest);
+    const value = entry?.[KIND_OF[entry[1]!]!];
+    if (!entry || value === undefined || Object.hasOwn(values, entry[1]!)) return null;
+    values[entry[1]!] = value;
+    rest = rest.slice(entry[0].length);
+  }
+  return values;
+}
+
 function parseHeader(op: string, path: string, text: string): Header {
-  const descr = /'descr': *'([^']*)'/.exec(text)?.[1];
-  const fortran = /'fortran_order': *(True|False)/.exec(text)?.[1];
-  const sizes = /'shape': *\(([\d, ]*)\)/.exec(text)?.[1];
+  const entries = headerEntries(text);
+  const { descr, fortran_order: fortran, shape: sizes } = entries ?? {};
   if (descr === undefined || fortran === undefined || sizes === undefined) {
     throw corruptFile(
       op,
       path,
-      `header must name descr, fortran_order and shape, got ${show(text.trim())}`,
+      `header must name descr, fortran_order and shape once each, got ${show(text.trim())}`,
     );
   }
-  const shape = sizes
-    .split(',')
-    .filter((size) => size.trim() !== '')
-    .map(Number);
+  const shape = (sizes.match(/\d+/g) ?? []).map(Number);
   if (shape.length > MAX_DIMS || !Number.isSafeInteger(sizeOf(shape))) {
     throw corruptFile(
       op,
@@ -214,7 +229,7 @@ function parseHeader(op: string, path: string, text: string): Header {
       `shape must have at most ${MAX_DIMS} possible sizes, got (${sizes})`,
     );
   }
-  const type = TYPE_OF[descr.slice(1)];
+  const type = Object.hasOwn(TYPE_OF, descr.slice(1)) ? TYPE_OF[descr.slice(1)] : undefined;
   if (!type || !'<>|='.includes(descr[0]!)) {
     throw unsupportedFile(
       op,

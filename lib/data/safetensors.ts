@@ -138,18 +138,41 @@ function parseHeader(
   available: number,
 ): { entries: Entry[]; metadata: Record<string, string> } {
   let header: unknown;
+  let text: string;
   try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    header = JSON.parse(text);
   } catch (error) {
     throw corruptFile(OP, path, `header must be JSON: ${(error as Error).message}`, error);
   }
-  if (!isPlainObject(header)) throw corruptFile(OP, path, 'header must be a JSON object');
+  if (!isPlainObject(header) || !text.startsWith('{'))
+    throw corruptFile(OP, path, 'header must be a JSON object');
+  const twice = repeatedKey(text);
+  if (twice !== null)
+    throw corruptFile(OP, path, `header must have each key once, got ${show(twice)} again`);
   const metadata = parseMetadata(path, header.__metadata__);
   const entries = Object.entries(header)
     .filter(([name]) => name !== '__metadata__')
     .map(([name, entry]) => parseEntry(path, name, entry));
   requireNoGaps(path, entries, available);
   return { entries, metadata };
+}
+
+/** A key that stands twice in one object of valid JSON text, which JSON.parse does not tell; null when there is none. */
+function repeatedKey(text: string): string | null {
+  const objects: Set<string>[] = [];
+  let word = '';
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}:]/g)) {
+    if (token === '{') objects.push(new Set());
+    else if (token === '}') objects.pop();
+    else if (token !== ':') word = token;
+    else {
+      const key = JSON.parse(word) as string;
+      if (objects.at(-1)!.has(key)) return key;
+      objects.at(-1)!.add(key);
+    }
+  }
+  return null;
 }
 
 function isPlainObject(value: unknown): value is Record<string, unknown> {
@@ -165,7 +188,7 @@ function parseMetadata(path: string, value: unknown): Record<string, string> {
 }
 
 function isIndexList(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && (n as number) >= 0);
+  return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && (n as number) >= 0 && !Object.is(n, -0));
 }
 
 function parseEntry(path: string, name: string, entry: unknown): Entry {

@@ -63,7 +63,24 @@ export class ZipReader {
     const length = tail.readUInt32LE(at + 12);
     const offset = tail.readUInt32LE(at + 16);
     if (offset === ZIP64) throw this.unsupported('archives of more than 4 GiB are not read');
-    return this.parse(await this.bytes(offset, length, 'the directory'), count);
+    const entries = this.parse(await this.bytes(offset, length, 'the directory'), count);
+    this.requireApart(entries, offset);
+    return entries;
+  }
+
+  /** Entries with a name each, one behind another: overlapping ones could make much of a small file. */
+  private requireApart(entries: readonly ZipEntry[], end: number): void {
+    const names = new Set<string>();
+    for (const { name } of entries) {
+      if (names.has(name)) throw this.corrupt(`must have each name once, got ${name} again`);
+      names.add(name);
+    }
+    const sorted = [...entries].sort((a, b) => a.offset - b.offset);
+    sorted.forEach(({ name, offset, packed }, i) => {
+      const next = sorted[i + 1]?.offset ?? end;
+      if (offset + LOCAL.size + packed <= next) return;
+      throw this.corrupt(`${name} must end before byte ${next}, where another part begins`);
+    });
   }
 
   private parse(directory: Buffer, count: number): ZipEntry[] {

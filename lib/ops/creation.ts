@@ -87,6 +87,22 @@ function flattened(values: unknown): { shape: number[]; numbers: number[] } {
   return { shape, numbers };
 }
 
+/** An array whose buffer was transferred or made smaller shows as empty; what the language itself does with it tells. */
+function requireInBounds(array: TypedArray): void {
+  if (array.length > 0) return;
+  try {
+    array.values();
+  } catch (cause) {
+    let state = 'lie inside their buffer, which has been made smaller';
+    try {
+      new Uint8Array(array.buffer);
+    } catch {
+      state = 'not be a detached array (it was transferred)';
+    }
+    throw new FluxionError('FLUXION_INVALID_ARGUMENT', 'tensor', `values must ${state}`, { cause });
+  }
+}
+
 /** A typed array that the addon can copy from: of a dtype, attached, not shared with other threads. */
 function readable(values: ArrayBufferView): { array: TypedArray; dtype: DType } {
   const dtype = dtypeOfArray(values);
@@ -98,19 +114,7 @@ function readable(values: ArrayBufferView): { array: TypedArray; dtype: DType } 
       `Uint8Array, got ${show(values)}`,
   );
   const array = values as TypedArray;
-  // A detached buffer shows as length 0; Node.js 20 has no `detached` to tell it from an empty one.
-  if (array.length === 0) {
-    try {
-      new Uint8Array(array.buffer);
-    } catch (cause) {
-      throw new FluxionError(
-        'FLUXION_INVALID_ARGUMENT',
-        'tensor',
-        'values must not be a detached array (it was transferred)',
-        { cause },
-      );
-    }
-  }
+  requireInBounds(array);
   const shared = Object.prototype.toString.call(array.buffer) === '[object SharedArrayBuffer]';
   return { array: shared ? array.slice() : array, dtype };
 }
@@ -284,7 +288,7 @@ function sequence(
     () => `the number of elements must be an integer in [0, 2^31], got ${show(length)}`,
   );
   const { dtype, device, requiresGrad } = creationOptions(op, options);
-  const values = new Float64Array(length);
+  const values = newTypedArray('float64', length, op);
   for (let i = 0; i < length; i++) values[i] = value(i);
   const own = new Tensor(upload(values, 'float64', [length], device));
   if (dtype === 'float64') return withGrad(own, requiresGrad);
@@ -341,7 +345,7 @@ export function eye(n: number, options?: CreationOptions): Tensor {
     () => `n must be an integer in [0, 46340], got ${show(n)}`,
   );
   const { dtype, device, requiresGrad } = creationOptions('eye', options);
-  const values = newTypedArray(dtype, n * n);
+  const values = newTypedArray(dtype, n * n, 'eye');
   for (let i = 0; i < n; i++) values[i * (n + 1) * partsOf(dtype)] = 1;
   return withGrad(new Tensor(upload(values, dtype, [n, n], device)), requiresGrad);
 }

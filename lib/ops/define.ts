@@ -39,6 +39,8 @@ export type Saved<P> =
 
 /** How an op is differentiated. */
 export interface Rule<P> {
+  /** Inputs from this position on may be absent, which is null. Default: none may. */
+  optionalFrom?: number;
   /** Inputs that the vjp reads. */
   saveInputs?: Saved<P>;
   /** Outputs that the vjp reads. */
@@ -64,8 +66,8 @@ export function publicName(id: string): string {
   return name;
 }
 
-function handleOf(op: string, operand: Operand, i: number): OperandHandle {
-  if (operand === null || typeof operand === 'number') return operand;
+function handleOf(op: string, operand: Operand, i: number, optionalFrom: number): OperandHandle {
+  if (typeof operand === 'number' || (operand === null && i >= optionalFrom)) return operand;
   requireTensor(op, operand, `argument ${i}`);
   return operand.live(op);
 }
@@ -133,13 +135,14 @@ function recordOp<P extends object | undefined>(
 function prepare(
   id: string,
   inputs: readonly Operand[],
+  optionalFrom = Infinity,
 ): { handles: OperandHandle[]; record: boolean } {
   const op = publicName(id);
   let tracked = false;
   const handles: OperandHandle[] = [];
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i]!;
-    handles.push(handleOf(op, input, i));
+    handles.push(handleOf(op, input, i, optionalFrom));
     if (input !== null && typeof input !== 'number' && input.requiresGrad) tracked = true;
   }
   return { handles, record: tracked && gradEnabled() };
@@ -172,7 +175,7 @@ export function defineOp<P extends object | undefined = undefined>(
 ): OpFunction<P> {
   const op = lookUp(id);
   return (inputs, params) => {
-    const { handles, record } = prepare(id, inputs);
+    const { handles, record } = prepare(id, inputs, rule.optionalFrom);
     const output = new Tensor(runOne(op, handles, params));
     if (record) recordOp(id, rule, inputs, params, [output]);
     else inheritCut(inputs, [output]);
@@ -188,7 +191,7 @@ export function defineOpWithOutputs<P extends object | undefined = undefined>(
   const op = lookUp(id);
   const count = opInfo(op).outputs;
   return (inputs, params, wanted = (1 << count) - 1) => {
-    const { handles, record } = prepare(id, inputs);
+    const { handles, record } = prepare(id, inputs, rule.optionalFrom);
     const outputs = runMany(op, handles, params, count, wanted).map(
       (h: Handle | null) => h && new Tensor(h),
     );

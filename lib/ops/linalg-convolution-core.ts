@@ -62,6 +62,7 @@ function defineConvolution(id: 'conv2d' | 'conv3d'): ConvolutionOps {
   const forBias = (g: Tensor) => sumOp([g], { dims: overPixels, keepdim: false });
 
   const inputVjp: OpFunction<WithInput> = defineOp<WithInput>(`${id}_input_vjp`, {
+    optionalFrom: 2,
     saveInputs: [0, 1],
     vjp: ({ g: h, needs, input, shape, params }) => [
       needs(0) ? correlate(h, input(1), params) : null,
@@ -98,6 +99,7 @@ function defineConvolution(id: 'conv2d' | 'conv3d'): ConvolutionOps {
     });
 
   const forward = defineOp<ConvParams & { activation: EpilogueActivation }>(id, {
+    optionalFrom: 2,
     saveInputs: (_, needs) => [...(needs(1) ? [0] : []), ...(needs(0) ? [1] : [])],
     saveOutputs: ({ activation }) => (activation === 'none' ? [] : [0]),
     vjp: ({ g: ofResult, needs, input, output, shape, params: all }) => {

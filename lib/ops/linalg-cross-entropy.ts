@@ -59,8 +59,9 @@ function composed(
 
 /** The op of labels; the likelihood has an id of its own, so that errors of the data name it. */
 function defineLoss(id: string) {
-  const adjoint = defineOpWithOutputs<CrossEntropyParams>(`${id}_vjp`, {});
+  const adjoint = defineOpWithOutputs<CrossEntropyParams>(`${id}_vjp`, { optionalFrom: 3 });
   return defineOpWithOutputs<CrossEntropyParams>(id, {
+    optionalFrom: 2,
     saveInputs: [0, 1, 2],
     saveOutputs: [1],
     vjp: ({ g, needs, input, operand, output, params }) => {

@@ -21,9 +21,10 @@ interface GroupNormParams {
   activation: FusedActivation;
 }
 
-const groupNormVjp = defineOpWithOutputs<GroupNormParams>('group_norm_vjp', {});
+const groupNormVjp = defineOpWithOutputs<GroupNormParams>('group_norm_vjp', { optionalFrom: 2 });
 
 const groupNormOp = defineOpWithOutputs<GroupNormParams>('group_norm', {
+  optionalFrom: 1,
   saveInputs: [0, 1, 2],
   saveOutputs: [1, 2],
   vjp: ({ g, needs, input, operand, output, params }) => {

@@ -88,9 +88,12 @@ function composed(
   return reduced(weight ? mul(values, weight) : values, reduction);
 }
 
-const elementLossVjp = defineOpWithOutputs<ElementLossParams>('element_loss_vjp', {});
+const elementLossVjp = defineOpWithOutputs<ElementLossParams>('element_loss_vjp', {
+  optionalFrom: 3,
+});
 
 const elementLossOp = defineOpWithOutputs<ElementLossParams>('element_loss', {
+  optionalFrom: 2,
   saveInputs: [0, 1, 2, 3],
   vjp: ({ g, needs, input, operand, shape, params }) => {
     const [x, target] = [input(0), input(1)];

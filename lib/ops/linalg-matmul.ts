@@ -88,6 +88,7 @@ export function bmm(a: Tensor, b: Tensor): Tensor {
 
 // With an epilogue; x is a matrix.
 const linearOp = defineOp<{ activation: EpilogueActivation }>('linear', {
+  optionalFrom: 2,
   saveInputs: (_, needs) => [...(needs(1) ? [0] : []), ...(needs(0) ? [1] : [])],
   saveOutputs: ({ activation }) => (activation === 'none' ? [] : [0]),
   vjp: ({ g: ofResult, needs, input, output, params }) => {

@@ -111,9 +111,10 @@ interface BatchNormParams {
   activation: FusedActivation;
 }
 
-const batchNormVjp = defineOpWithOutputs<BatchNormParams>('batch_norm_vjp', {});
+const batchNormVjp = defineOpWithOutputs<BatchNormParams>('batch_norm_vjp', { optionalFrom: 2 });
 
 const batchNormOp = defineOpWithOutputs<BatchNormParams>('batch_norm', {
+  optionalFrom: 1,
   saveInputs: ({ training }) => (training ? [0, 1, 2] : [0, 1, 2, 3, 4]),
   saveOutputs: ({ training }) => (training ? [1, 2] : []),
   vjp: ({ g, needs, input, operand, output, params }) => {
@@ -271,9 +272,12 @@ interface LayerNormParams {
   eps: number;
 }
 
-const layerNormVjp = defineOpWithOutputs<{ normalizedDims: number }>('layer_norm_vjp', {});
+const layerNormVjp = defineOpWithOutputs<{ normalizedDims: number }>('layer_norm_vjp', {
+  optionalFrom: 2,
+});
 
 const layerNormOp = defineOpWithOutputs<LayerNormParams>('layer_norm', {
+  optionalFrom: 1,
   saveInputs: (_, needs) => (needs(2) ? [0, 1, 2] : [0, 1]),
   saveOutputs: [1, 2],
   vjp: ({ g, needs, input, operand, output, params: { normalizedDims, eps } }) => {

@@ -1,4 +1,5 @@
 import { requireArgument, show } from '../errors';
+import { newTypedArray } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
 import { type CreationOptions, tensor } from './creation';
 
@@ -7,6 +8,8 @@ export interface FrequencyOptions extends CreationOptions {
   d?: number;
 }
 
+const MAX_POINTS = 2 ** 31;
+
 function frequencies(
   op: string,
   n: number,
@@ -14,9 +17,14 @@ function frequencies(
   count: (n: number) => number,
 ): Tensor {
   requireArgument(
-    Number.isInteger(n) && n >= 1,
+    Number.isInteger(n) && n >= 1 && n <= MAX_POINTS,
     op,
-    () => `n must be an integer >= 1, got ${show(n)}`,
+    () => `n must be an integer in [1, 2^31], got ${show(n)}`,
+  );
+  requireArgument(
+    options === undefined || (typeof options === 'object' && options !== null),
+    op,
+    () => `options must be an object, got ${show(options)}`,
   );
   const { d = 1, ...rest } = options ?? {};
   requireArgument(
@@ -26,7 +34,8 @@ function frequencies(
   );
   const half = Math.ceil(n / 2);
   const folded = (k: number) => (count(n) === n && k >= half ? k - n : k);
-  const values = Float64Array.from({ length: count(n) }, (_, k) => folded(k) / (n * d));
+  const values = newTypedArray('float64', count(n), op);
+  for (let k = 0; k < values.length; k++) values[k] = folded(k) / (n * d);
   return tensor(values, { dtype: 'float32', ...rest });
 }
 

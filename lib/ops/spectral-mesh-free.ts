@@ -28,8 +28,9 @@ export interface MeshFreeConv2dOptions {
 
 /** The forward op and its fused adjoint: inputs u, weight, bias, gaussian. */
 function defineMeshFree<P extends object>(id: string): OpFunction<P> {
-  const adjoint = defineOpWithOutputs<P>(`${id}_vjp`, {});
+  const adjoint = defineOpWithOutputs<P>(`${id}_vjp`, { optionalFrom: 1 });
   return defineOp<P>(id, {
+    optionalFrom: 2,
     // The gradients of the symbol read the input.
     saveInputs: (_, needs) => (needs(1) || needs(3) ? [0, 1, 3] : [1, 3]),
     vjp: ({ g, needs, input, operand, params }) => {

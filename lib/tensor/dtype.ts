@@ -23,9 +23,18 @@ const ARRAY_OF = {
   complex128: Float64Array,
 } as const;
 
-/** Memory for `size` elements of a dtype. */
-export function newTypedArray(dtype: DType, size: number): TypedArray {
-  return new ARRAY_OF[dtype](size * partsOf(dtype));
+/** Memory for `size` elements of a dtype; FLUXION_OUT_OF_MEMORY where JavaScript has none. */
+export function newTypedArray(dtype: DType, size: number, op = ''): TypedArray {
+  try {
+    return new ARRAY_OF[dtype](size * partsOf(dtype));
+  } catch (cause) {
+    throw new FluxionError(
+      'FLUXION_OUT_OF_MEMORY',
+      op,
+      `no memory for an array of ${size} elements of ${dtype}`,
+      { cause },
+    );
+  }
 }
 
 /** Bytes of an element. */

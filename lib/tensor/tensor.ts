@@ -82,7 +82,7 @@ export class Tensor implements Scoped {
    */
   async data(): Promise<TypedArray> {
     refuseWhileRecording('data');
-    const values = newTypedArray(this.dtype, this.size);
+    const values = newTypedArray(this.dtype, this.size, 'data');
     await native.read(this.live('data').id, values);
     return values;
   }
@@ -90,7 +90,7 @@ export class Tensor implements Scoped {
   /** As {@link data}, but blocks the calling thread, and the event loop with it, until the queue is done. */
   dataSync(): TypedArray {
     refuseWhileRecording('dataSync');
-    const values = newTypedArray(this.dtype, this.size);
+    const values = newTypedArray(this.dtype, this.size, 'dataSync');
     native.readSync(this.live('dataSync').id, values);
     return values;
   }

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readFile, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { createReadStream } from 'node:fs';
-import type { FluxionError } from '../errors';
+import { type FluxionError, show } from '../errors';
 import type { Tensor } from '../tensor/tensor';
 import { corruptFile } from '../data/corrupt-file';
 import { replaceFile, syncFolder, writeDurably } from '../data/file-bytes';
@@ -18,6 +18,8 @@ import { loadSafetensors, safetensorsParts } from '../data/safetensors';
 const POINTER = 'latest.json';
 const STATE = 'state.json';
 const FOLDER = /^step-\d{8,}-[0-9a-f]{6}$/;
+/** A pointer that a process which died has not yet put in its place; see replaceFile. */
+const UNFINISHED = /^\.latest\.json\.[0-9a-f]{12}\.tmp$/;
 const FORMAT = 1;
 
 /** Tensors by file and name, and whatever JSON can hold (and numbers that it cannot). */
@@ -73,21 +75,31 @@ export async function readCheckpoint(root: string): Promise<Checkpoint | null> {
     throw broken(root, stateFile, 'must be readable', error);
   });
   if (hashOf(stateBytes) !== sha256) throw broken(root, stateFile, 'must have its checksum');
-  const { format, files, state } = decode(root, stateFile, stateBytes) as {
-    format: number;
-    files: Record<string, FileRecord>;
-    state: unknown;
-  };
-  if (format !== FORMAT) throw broken(root, stateFile, `format must be ${FORMAT}, got ${format}`);
+  const { format, files, state } = decode(root, stateFile, stateBytes) as Record<string, unknown>;
+  if (format !== FORMAT)
+    throw broken(root, stateFile, `format must be ${FORMAT}, got ${show(format)}`);
+  if (!areFileRecords(files)) throw broken(root, stateFile, 'files must be names with records');
   // All files are checked before a tensor is made.
   for (const [file, record] of Object.entries(files))
     await verify(root, path.join(name, file), record);
-  const tensors: Checkpoint['tensors'] = {};
+  const tensors: [string, Record<string, Tensor>][] = [];
   for (const file of Object.keys(files)) {
     const loaded = await loadSafetensors(path.join(root, name, file));
-    tensors[path.basename(file, '.safetensors')] = loaded.tensors;
+    tensors.push([path.basename(file, '.safetensors'), loaded.tensors]);
   }
-  return { tensors, state };
+  // fromEntries makes a name such as __proto__ a name like others.
+  return { tensors: Object.fromEntries(tensors), state };
+}
+
+const FILE = /^[\w-]+\.safetensors$/;
+
+/** Whether a value lists files of the checkpoint's own folder with their lengths and checksums. */
+function areFileRecords(value: unknown): value is Record<string, FileRecord> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  return Object.entries(value).every(([name, record]) => {
+    const { bytes, sha256 } = (record ?? {}) as Partial<FileRecord>;
+    return FILE.test(name) && Number.isSafeInteger(bytes) && typeof sha256 === 'string';
+  });
 }
 
 function broken(root: string, file: string, detail: string, cause?: unknown): FluxionError {
@@ -131,7 +143,8 @@ async function writeHashed(
 
 async function prune(root: string, current: string): Promise<void> {
   for (const name of await readdir(root)) {
-    if (name !== current && FOLDER.test(name)) await rm(path.join(root, name), { recursive: true });
+    if ((name !== current && FOLDER.test(name)) || UNFINISHED.test(name))
+      await rm(path.join(root, name), { recursive: true });
   }
 }
 

@@ -3,6 +3,7 @@
 #include "backend/device.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 
@@ -223,6 +224,28 @@ uint64_t host_memory_limit() {
     std::fclose(file);
   }
   return limit;
+}
+
+bool read_memory_limit(uint64_t* limit, char* reason, size_t reason_bytes) {
+  *limit = host_memory_limit();
+  const char* text = std::getenv("FLUXION_MEMORY_LIMIT");
+  if (!text) return true;
+  char* end = nullptr;
+  const double number = std::strtod(text, &end);
+  const double unit = *end == 'K'   ? 1024.0
+                      : *end == 'M' ? 1024.0 * 1024.0
+                      : *end == 'G' ? 1024.0 * 1024.0 * 1024.0
+                                    : 1.0;
+  const bool digit = text[0] >= '0' && text[0] <= '9';
+  if (!digit || *(end + (unit > 1.0)) != 0 || !(number * unit >= 1.0 && number * unit < 1e18)) {
+    std::snprintf(reason, reason_bytes,
+                  "FLUXION_MEMORY_LIMIT must be a number of bytes, or one with K, M or G, got '%s'",
+                  text);
+    return false;
+  }
+  const uint64_t given = static_cast<uint64_t>(number * unit);
+  if (given < *limit) *limit = given;
+  return true;
 }
 
 }  // namespace fluxion

@@ -110,4 +110,8 @@ class Device {
 // Physical memory that this process may use: the machine's, or its control group's limit.
 uint64_t host_memory_limit();
 
+// The same, or less where FLUXION_MEMORY_LIMIT in the environment says so: bytes, or with K, M or G behind the number
+// multiples of 1024, 1024^2 or 1024^3. False, with the reason, where it is no such number.
+bool read_memory_limit(uint64_t* limit, char* reason, size_t reason_bytes);
+
 }  // namespace fluxion

@@ -9,10 +9,12 @@ namespace fluxion::bindings {
 Addon::Addon(Napi::Env env, Napi::Object exports) {
   const BackendApi* api = cpu::backend();
   char reason[256] = {};
+  uint64_t memory_limit = 0;
+  if (!read_memory_limit(&memory_limit, reason, sizeof reason)) throw Napi::Error::New(env, reason);
   void* device = api->open(0, reason, sizeof reason);
   if (!device) throw Napi::Error::New(env, reason);
   places_.resize(1);
-  places_[0].device = std::make_unique<Device>(api, device, "cpu", host_memory_limit());
+  places_[0].device = std::make_unique<Device>(api, device, "cpu", memory_limit);
   places_[0].engine = std::make_unique<Engine>(*places_[0].device);
   Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, Frame::kSize * sizeof(double));
   frame_ = static_cast<double*>(buffer.Data());

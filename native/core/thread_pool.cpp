@@ -3,6 +3,8 @@
 // then park on a condition variable, so that an idle program uses no processor.
 #include "core/thread_pool.h"
 
+#include <system_error>
+
 #include "core/condition_variable.h"
 
 namespace fluxion {
@@ -25,7 +27,12 @@ void ThreadPool::start_workers() {
   stopping_.store(false, std::memory_order_relaxed);
   // Given here, not read by the worker: it may start after the first job is published.
   const uint64_t seen = generation_.load(std::memory_order_relaxed);
-  for (int t = 1; t < threads_; ++t) workers_.emplace_back([this, t, seen] { work(t, seen); });
+  try {
+    for (int t = 1; t < threads_; ++t) workers_.emplace_back([this, t, seen] { work(t, seen); });
+  } catch (const std::system_error&) {
+    // The system gives no more threads: those that there are do the work, with the same results.
+    threads_ = 1 + static_cast<int>(workers_.size());
+  }
 }
 
 void ThreadPool::join_workers() {

@@ -331,7 +331,13 @@ const BackendApi kApi = {
     },
     [](int, char* reason, size_t bytes) -> void* {
       Settings settings;
-      return read_settings(&settings, reason, bytes) ? new CpuDevice(settings) : nullptr;
+      if (!read_settings(&settings, reason, bytes)) return nullptr;
+      try {
+        return new CpuDevice(settings);
+      } catch (const std::exception& error) {
+        std::snprintf(reason, bytes, "no memory or no thread for its queue: %s", error.what());
+        return nullptr;
+      }
     },
     [](void* device) { delete static_cast<CpuDevice*>(device); },
     [](OpId) { return 1; },

@@ -90,7 +90,10 @@ struct DirectPlan {
     cut(element_bytes);
   }
 
-  int64_t phases(int a) const { return transposed ? g.stride[a] : 1; }
+  // Those beyond the last position have no outputs.
+  int64_t phases(int a) const {
+    return transposed ? std::min(g.stride[a], std::max<int64_t>(1, g.in[a])) : 1;
+  }
   ConvAxis axis(int a, int64_t phase) const {
     return transposed ? g.input_vjp(a, phase) : g.forward(a);
   }

@@ -21,9 +21,8 @@ test('two copies of the package', () => {
     const { stdout, stderr } = spawnSync(
       process.execPath,
       [program, path.join(copy, 'dist/index.js')],
-      {
-        encoding: 'utf8',
-      },
+      // Where FLUXION_PREBUILD names one addon for all, each copy must still find its own.
+      { encoding: 'utf8', env: { ...process.env, FLUXION_PREBUILD: undefined } },
     );
     expect({ stdout, stderr }).toEqual({ stdout: 'apart', stderr: '' });
   } finally {

@@ -17,7 +17,7 @@ namespace {
 template <class T>
 struct Machine {
   char reason[256] = {};
-  Device device{cpu::backend(), cpu::backend()->open(0, reason, sizeof reason),
+  Device device{cpu::backend(), cpu::backend()->open(0, reason, sizeof reason), "cpu",
                 host_memory_limit()};
   Engine engine{device};
 

@@ -22,7 +22,7 @@ struct Machine {
   Device device;
   Engine engine;
   explicit Machine(uint64_t limit = host_memory_limit())
-      : device(cpu::backend(), cpu::backend()->open(0, reason, sizeof reason), limit),
+      : device(cpu::backend(), cpu::backend()->open(0, reason, sizeof reason), "cpu", limit),
         engine(device) {}
 
   Tensor upload(const std::vector<float>& values, const Shape& shape) {

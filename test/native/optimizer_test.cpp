@@ -151,7 +151,7 @@ void test_special_norms() {
 
 // Memory with one owner is overwritten; a view keeps the old contents, and the tensor moves.
 void test_ownership() {
-  Device device(cpu::backend(), cpu::backend()->open(0, nullptr, 0), uint64_t{1} << 30);
+  Device device(cpu::backend(), cpu::backend()->open(0, nullptr, 0), "cpu", uint64_t{1} << 30);
   Engine engine(device);
   Tensor p = engine.empty(DType::f32, {3}, "test"), g = engine.empty(DType::f32, {3}, "test");
   const float values[] = {1, 2, 3}, slope[] = {1, 1, 1};

@@ -17,7 +17,8 @@ export default {
   readme: 'README.md',
   projectDocuments: [
     ...['docs/tutorial.md', 'docs/from-pytorch.md', 'docs/choosing-an-operator.md'],
-    ...['docs/*.md', 'docs/numerics/*.md', 'docs/systems/*.md', 'docs/decisions/*.md'],
+    'docs/!(tutorial|from-pytorch|choosing-an-operator).md',
+    ...['docs/numerics/*.md', 'docs/systems/*.md', 'docs/decisions/*.md'],
   ],
   out: 'build/site',
   plugin: ['./scripts/docs-site.mjs'],

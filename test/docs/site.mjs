@@ -43,6 +43,7 @@ test('every link inside the site leads somewhere', () => {
   }
   console.log(`${pages.size} pages, ${count} links inside the site`);
   assert.ok(pages.size > 500 && count > 5000);
+  assert.ok(!pages.has(tutorial.replace('.html', '-1.html')), 'a page stands twice');
   assert.deepEqual(dead, []);
   assert.equal(leads(tutorial, 'no-such-page.html'), false);
   assert.equal(leads(tutorial, '#no-such-place'), false);

@@ -196,4 +196,13 @@ export const ADR_STEP: Case[] = [
       activation: 'silu',
     }),
   ),
+  // A plane that does not fit into the shared memory of a GPU.
+  adrCase([1, 1, 3, 20000], 2, true, {
+    dt: 0.5,
+    dx: 1,
+    dy: 1,
+    advectionBoundary: 'periodic',
+    diffusionBoundary: 'periodic',
+    activation: 'tanh',
+  }),
 ];

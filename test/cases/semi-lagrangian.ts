@@ -171,6 +171,8 @@ const ADVECT_2D_SIZES: Case[] = [
   advectCase([8, 17, 3, 6], [8, 2, 3, 6], COLOR),
   advectCase([8, 33, 2, 3], [1, 2, 2, 3], { ...COLOR, transport: 'mass', boundary: 'border' }),
   advectCase([1, 40, 3, 17], [1, 2, 3, 17], { ...COLOR, interpolation: 'bicubic' }),
+  // More than the shared memory of a GPU.
+  advectCase([1, 2, 3, 20000], [1, 2, 3, 20000], { ...COLOR, boundary: 'reflect' }),
   advectCase([0, 3, 4, 5], [1, 2, 4, 5], COLOR, displacements(2), noGradient('it is empty')),
   advectCase([2, 0, 4, 5], [2, 2, 4, 5], COLOR, displacements(2), noGradient('it is empty')),
   ...CHOICES.flatMap((choice, i) => {

@@ -234,6 +234,11 @@ export const UPWIND: Case[] = [
   upwindCase([1, 2, 64, 2], [1, 2, 64, 2], { dt: 0.4 }),
   upwindCase([1, 1, 2, 100], [1, 2, 2, 100], { dt: 0.4, order: 2, limiter: 'van-leer' }),
   upwindCase([1, 1, 127], [1, 1, 1, 127], { dt: 0.4, form: 'conservative' }),
+  // Planes that do not fit into the shared memory of a GPU, and several planes for each of its threads.
+  upwindCase([1, 2, 3, 10000], [1, 2, 3, 10000], { dt: 0.6, steps: 2, boundary: 'periodic' }),
+  upwindCase([1, 2, 3, 10000], [1, 2, 3, 10000], { dt: 0.4, order: 2, limiter: 'van-leer' }),
+  upwindCase([1, 1, 3, 10000], [2], { dt: 0.4, order: 2, form: 'conservative' }),
+  upwindCase([1, 3, 64, 128], [1, 2, 64, 128], { dt: 0.4, form: 'conservative' }),
   // Without a gradient in the velocity: the adjoint has a derivative of its own.
   ...FORMS.map((form) => {
     const c = upwindCase([2, 2, 4, 5], [1, 2, 4, 5], { dt: 0.8, steps: 2, form });

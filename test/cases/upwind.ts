@@ -237,7 +237,6 @@ export const UPWIND: Case[] = [
   // Planes that do not fit into the shared memory of a GPU, and several planes for each of its threads.
   upwindCase([1, 2, 3, 10000], [1, 2, 3, 10000], { dt: 0.6, steps: 2, boundary: 'periodic' }),
   upwindCase([1, 2, 3, 10000], [1, 2, 3, 10000], { dt: 0.4, order: 2, limiter: 'van-leer' }),
-  upwindCase([1, 1, 3, 10000], [2], { dt: 0.4, order: 2, form: 'conservative' }),
   upwindCase([1, 3, 64, 128], [1, 2, 64, 128], { dt: 0.4, form: 'conservative' }),
   // Without a gradient in the velocity: the adjoint has a derivative of its own.
   ...FORMS.map((form) => {

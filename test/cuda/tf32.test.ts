@@ -31,10 +31,7 @@ const PRODUCTS: [string, (device: string) => Tensor][] = [
   ['matmul', (d) => matmul(numbers([48, 72], d), numbers([72, 136], d))],
   ['a turned matmul', (d) => matmul(numbers([130, 72], d), numbers([72, 40], d))],
   ['linear', (d) => linear(numbers([70, 100], d), numbers([66, 100], d), { activation: 'tanh' })],
-  [
-    'conv2d',
-    (d) => conv2d(numbers([1, 16, 9, 12], d), numbers([64, 16, 3, 3], d), { padding: 1 }),
-  ],
+  ['conv2d', (d) => conv2d(numbers([1, 16, 9, 12], d), numbers([64, 16, 3, 3], d), { padding: 1 })],
 ];
 
 describeOnCuda(`products of float32 with FLUXION_CUDA_TF32 = ${terms}`, () => {
@@ -44,7 +41,8 @@ describeOnCuda(`products of float32 with FLUXION_CUDA_TF32 = ${terms}`, () => {
       expect(error).toBeGreaterThan(2 ** -18); // it was rounded
       expect(error).toBeLessThan(2 ** -7);
     } else {
-      expect(error).toBeLessThan(2e-6);
+      // Sums of up to 144 products in float32, in another order than the CPU's.
+      expect(error).toBeLessThan(144 * 2 ** -24);
     }
   });
 });

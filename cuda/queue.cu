@@ -107,7 +107,6 @@ Queue::~Queue() {
     for (char* block : blocks) cudaFreeHost(block);
   }
   for (auto& [key, memory] : tables_) cudaFree(memory);
-  for (void* memory : permanent_) cudaFree(memory);
   if (fault_) cudaFreeHost(fault_);
   if (stream_) cudaStreamDestroy(stream_);
   if (side_) cudaStreamDestroy(side_);
@@ -271,8 +270,8 @@ void* Queue::scratch(size_t bytes) {
   return memory;
 }
 
-// Device memory with a copy of host values, written at once and kept with the graph or the device.
-const void* Queue::permanent(const void* values, size_t bytes) {
+// Device memory with a copy of host values, written at once: not part of a graph that is being captured.
+void* Queue::resident(const void* values, size_t bytes) {
   void* memory = nullptr;
   if (cudaMalloc(&memory, std::max<size_t>(bytes, 1)) != cudaSuccess) {
     cudaGetLastError();
@@ -282,7 +281,12 @@ const void* Queue::permanent(const void* values, size_t bytes) {
   }
   check(cudaMemcpyAsync(memory, values, bytes, cudaMemcpyHostToDevice, side_), "a copy to the GPU");
   check(cudaStreamSynchronize(side_), "a copy to the GPU");
-  (capturing_ ? capturing_->memory : permanent_).push_back(memory);
+  return memory;
+}
+
+const void* Queue::kept_with_graph(const void* values, size_t bytes) {
+  void* memory = resident(values, bytes);
+  if (memory) capturing_->memory.push_back(memory);
   return memory;
 }
 
@@ -292,17 +296,8 @@ const void* Queue::table(const std::string& key, size_t bytes,
   if (found != tables_.end()) return found->second;
   std::vector<unsigned char> values(bytes);
   fill_table(values.data());
-  void* memory = nullptr;
-  if (cudaMalloc(&memory, std::max<size_t>(bytes, 1)) != cudaSuccess) {
-    cudaGetLastError();
-    op_failed_ = true;
-    record(static_cast<int>(ErrorCode::OutOfMemory), "no memory on the GPU for a table");
-    return nullptr;
-  }
-  check(cudaMemcpyAsync(memory, values.data(), bytes, cudaMemcpyHostToDevice, side_),
-        "a copy to the GPU");
-  check(cudaStreamSynchronize(side_), "a copy to the GPU");
-  tables_.emplace(key, memory);
+  void* memory = resident(values.data(), bytes);
+  if (memory) tables_.emplace(key, memory);
   return memory;
 }
 
@@ -311,7 +306,7 @@ const void* Queue::list(const void* values, size_t bytes) {
     return list_at_ < updated_lists_->size() ? (*updated_lists_)[list_at_++] : nullptr;
   }
   if (capturing_) {
-    const void* kept = permanent(values, bytes);
+    const void* kept = kept_with_graph(values, bytes);
     capturing_->launches.back().lists.push_back(kept);
     return kept;
   }

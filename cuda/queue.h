@@ -98,7 +98,8 @@ class Queue {
   bool check(cudaError_t error, const char* what);
   char* staging(size_t bytes);
   bool upload(void* to, const void* from, size_t bytes);
-  const void* permanent(const void* values, size_t bytes);
+  void* resident(const void* values, size_t bytes);
+  const void* kept_with_graph(const void* values, size_t bytes);
   static void finish_download(void* data);
 
   int index_ = 0;
@@ -130,7 +131,6 @@ class Queue {
   Arena* current_arena_ = &arena_;
   bool op_failed_ = false;
   std::unordered_map<std::string, void*> tables_;
-  std::vector<void*> permanent_;
 
   std::unique_ptr<Graph> capturing_;
   Graph* updating_ = nullptr;

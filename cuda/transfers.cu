@@ -60,7 +60,7 @@ bool Queue::upload(void* to, const void* from, size_t bytes) {
 uint64_t Queue::write(void* to, const void* from, size_t bytes) {
   cudaSetDevice(index_);
   if (capturing_) {  // part of the graph: the values of now, at every replay
-    if (const void* kept = permanent(from, bytes)) {
+    if (const void* kept = kept_with_graph(from, bytes)) {
       check(cudaMemcpyAsync(to, kept, bytes, cudaMemcpyDefault, stream_), "a copy to the GPU");
     }
     return ++submitted_;

@@ -100,9 +100,15 @@ class Capture<A extends readonly Tensor[]> {
       }),
     );
     this.inputs.forEach((own, i) => (own.requiresGrad = inputs[i]!.requiresGrad));
-    this.graph = Graph.record(this.device, () => {
-      this.outputs = tidy(() => listOf(this.step(...(this.inputs as A))).map((t) => keep(t)));
-    });
+    try {
+      this.graph = Graph.record(this.device, () => {
+        this.outputs = tidy(() => listOf(this.step(...(this.inputs as A))).map((t) => keep(t)));
+      });
+    } catch (error) {
+      for (const own of this.inputs) own.dispose();
+      this.inputs = [];
+      throw error;
+    }
   }
 }
 

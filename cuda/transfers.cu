@@ -65,7 +65,9 @@ uint64_t Queue::write(void* to, const void* from, size_t bytes) {
     }
     return ++submitted_;
   }
+  profile_.begin(stream_);
   upload(to, from, bytes);
+  if (ProfileRecord* record = profile_.end(stream_, kProfileWrite)) record->describe_copy(2 * bytes);
   return ++submitted_;
 }
 
@@ -98,6 +100,7 @@ uint64_t Queue::read(void* to, const void* from, size_t bytes) {
     }
   }
   void* memory = pinned;
+  profile_.begin(stream_);
   if (!pinned && cudaHostAlloc(&memory, rounded, cudaHostAllocDefault) != cudaSuccess) {
     cudaGetLastError();  // the runtime's own way, which waits
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "a copy from the GPU");
@@ -109,6 +112,7 @@ uint64_t Queue::read(void* to, const void* from, size_t bytes) {
       delete download;
     }
   }
+  if (ProfileRecord* record = profile_.end(stream_, kProfileRead)) record->describe_copy(2 * bytes);
   ++submitted_;
   return mark();
 }

@@ -1,6 +1,6 @@
 // Profiles of a GPU's queue: the table, the trace and the records are those of the CPU, with the GPU's name.
 import { readFileSync } from 'node:fs';
-import { capture, matmul, nn, profile, rand, relu, summary, tensor, tidy } from '../../lib';
+import { capture, matmul, nn, profile, rand, relu, tensor, tidy, train } from '../../lib';
 import { temporaryFolder } from '../data/files';
 import { describeOnCuda, errorOf } from './device';
 
@@ -91,11 +91,11 @@ describeOnCuda('profile of a GPU', () => {
   test('a summary counts what it counts on the CPU', () => {
     const model = new nn.Sequential(new nn.Linear(6, 5), new nn.ReLU(), new nn.Linear(5, 2));
     const counts = (device: 'cpu' | 'cuda') =>
-      summary(model.to(device), rand([3, 6], { device })).rows.map(({ name, flops, bytes }) => [
-        ...[name, flops, bytes],
-      ]);
+      train
+        .summary(model.to(device), rand([3, 6], { device }))
+        .rows.map(({ name, flops, bytes }) => [...[name, flops, bytes]]);
     const cpu = counts('cpu');
     expect(counts('cuda')).toEqual(cpu);
-    expect(errorOf(() => summary(model, rand([3, 6]))).code).toBe('FLUXION_DEVICE_MISMATCH');
+    expect(errorOf(() => train.summary(model, rand([3, 6]))).code).toBe('FLUXION_DEVICE_MISMATCH');
   });
 });

@@ -37,9 +37,9 @@ describeOnCuda('settings of device cuda', () => {
           ['FLUXION_CUDA_SHARED', '0', 'a number in [1, 227]'],
         ]
       : []),
-  ])('%s=%s is an error at the first use', (name, value, allowed) => {
+  ])('%s=%s is an error at the first use', (name: string, value: string, allowed: string) => {
     const message = `${name} must be ${allowed}, got '${value}'`;
-    const said = sumWith(name!, value!);
+    const said = sumWith(name, value);
     expect(said).toMatch(/^FLUXION_INVALID_ARGUMENT /);
     expect(said).toContain(message);
   });

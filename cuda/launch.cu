@@ -23,6 +23,13 @@ const void* Kernel::list_bytes(const void* values, size_t bytes) const {
   return queue->list(values, bytes);
 }
 
+// Beyond it the driver would see another grid: the sizes are cut to 32 bits.
+bool Queue::fits(const Grid& grid) {
+  if (grid.blocks < int64_t{1} << 31 && grid.blocks_y < 1 << 16) return true;
+  refuse("tensors of so many parts have no kernel on a GPU; split them");
+  return false;
+}
+
 #if defined(__CUDACC__)
 
 void Kernel::enqueue(const Grid& grid, const void* kernel, void** args) const {
@@ -30,7 +37,7 @@ void Kernel::enqueue(const Grid& grid, const void* kernel, void** args) const {
 }
 
 void Queue::enqueue(const Grid& grid, const void* kernel, void** args) {
-  if (op_failed_) return;
+  if (op_failed_ || !fits(grid)) return;
   const char* name = kOps[static_cast<int>(op_)].name;
   constexpr size_t kAlwaysAllowed = size_t{48} << 10;
   if (grid.shared > kAlwaysAllowed &&
@@ -42,6 +49,7 @@ void Queue::enqueue(const Grid& grid, const void* kernel, void** args) {
   const dim3 blocks(static_cast<unsigned>(grid.blocks), static_cast<unsigned>(grid.blocks_y), 1);
   const dim3 threads(static_cast<unsigned>(grid.threads), 1, 1);
   if (updating_) {
+    if (update_at_ >= updating_->nodes.size()) return void(++update_at_);  // `update` then fails
     cudaKernelNodeParams params{};
     params.func = const_cast<void*>(kernel);
     params.gridDim = blocks;
@@ -72,7 +80,7 @@ void Kernel::enqueue(const Grid& grid, std::function<void()> kernel) const {
 }
 
 void Queue::enqueue(const Grid& grid, std::function<void()> kernel) {
-  if (op_failed_) return;
+  if (op_failed_ || !fits(grid)) return;
   const char* name = kOps[static_cast<int>(op_)].name;
   if (updating_) {
     check(host::replace_kernel(updating_->executable, update_at_++, std::move(kernel)), name);

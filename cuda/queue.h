@@ -105,6 +105,7 @@ class Queue {
   uint64_t mark();  // a ticket with an event behind everything enqueued
   void run(const LaunchArgs& args, Arena& arena);
   void record(int code, const char* message);
+  bool fits(const Grid& grid);
   bool check(cudaError_t error, const char* what);
   char* staging(size_t bytes);
   bool upload(void* to, const void* from, size_t bytes);
@@ -121,9 +122,12 @@ class Queue {
 
   std::atomic<uint64_t> submitted_{0};
   std::atomic<uint64_t> done_{0};
-  std::mutex mutex_;  // of marks_, spare_events_ and pinned_
+  std::mutex mutex_;  // of marks_, spare_events_ and failure_
   std::deque<Mark> marks_;
   std::vector<cudaEvent_t> spare_events_;
+  // A mutex of its own: the thread of the driver that gives memory back must not wait for `mark`, which itself
+  // may wait, in the driver, for room in a stream that does not go on before that thread is done.
+  std::mutex pinned_mutex_;
   std::unordered_map<size_t, std::vector<char*>> pinned_;  // of downloads, by size
   std::atomic<bool> failed_{false};
   std::string failure_;

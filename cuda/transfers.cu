@@ -83,7 +83,7 @@ struct Queue::Download {
 void Queue::finish_download(void* data) {
   std::unique_ptr<Download> download(static_cast<Download*>(data));
   std::memcpy(download->to, download->pinned, download->bytes);
-  std::lock_guard<std::mutex> lock(download->queue->mutex_);
+  std::lock_guard<std::mutex> lock(download->queue->pinned_mutex_);
   download->queue->pinned_[download->pinned_bytes].push_back(download->pinned);
 }
 
@@ -92,7 +92,7 @@ uint64_t Queue::read(void* to, const void* from, size_t bytes) {
   const size_t rounded = (bytes + kPinnedStep - 1) / kPinnedStep * kPinnedStep;
   char* pinned = nullptr;
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<std::mutex> lock(pinned_mutex_);
     auto& spare = pinned_[rounded];
     if (!spare.empty()) {
       pinned = spare.back();

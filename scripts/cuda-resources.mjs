@@ -21,6 +21,7 @@ const tableFile = path.join(folder, 'resources.json');
 const ARCHITECTURE = 'sm_90';
 /** What --check compiles: some 10 s of a processor each. */
 const MOST_FILES = 10;
+const MOST_LINES = 40;
 /** Headers that no kernel depends on. */
 const HOST_ONLY =
   /^(?:cuda\/(?:kernel|kernel_table|queue|graph|profile|settings)\.h|native\/(?:core|backend)\/.*|native\/ops\/(?:op|registry)\.h|native\/ops\/ops\.def)$/;
@@ -174,7 +175,8 @@ const differing = [
   ...names.flatMap((name) => differences(name, files[name].kernels, recorded[name]?.kernels)),
   ...Object.keys(recorded).filter((name) => !digests.has(name)).map((name) => `${name}: gone`), // prettier-ignore
 ];
-for (const line of differing) console.log(line);
+for (const line of differing.slice(0, MOST_LINES)) console.log(line);
+if (differing.length > MOST_LINES) console.log(`and ${differing.length - MOST_LINES} more`);
 const kernels = Object.values(files).flatMap((file) => Object.values(file.kernels));
 const most = Math.max(...kernels.map(([registers]) => registers));
 const spilling = kernels.filter(([, , spilled]) => spilled > 0).length;

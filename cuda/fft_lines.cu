@@ -228,9 +228,8 @@ Point<T>* four_steps(const Kernel& call, int64_t n, int64_t n1, int64_t lines, P
   Point<T>* const made = four_steps(call, n2, split(call, n2, sizeof(T)), lines * n1, a, b);
   Point<T>* const other = made == a ? b : a;
   const int64_t blocks = lines * blocks_of(n1, kWarp) * blocks_of(n2, kWarp);
-  call.launch(transpose_points<T>,
-              {blocks, kFftBlock, shared_bytes<Point<T>>(kWarp * (kWarp + 1))}, n1, n2, made,
-              other);
+  call.launch(transpose_points<T>, {blocks, kFftBlock, shared_bytes<Point<T>>(kWarp * (kWarp + 1))},
+              n1, n2, made, other);
   return other;
 }
 
@@ -311,7 +310,8 @@ FftLines line_space(int64_t outer, int64_t inner, int64_t from, int64_t to, int 
 template <class T>
 LineMap<T> line_map(const Kernel& call, LineKind kind, bool inverse, int64_t n, int64_t from,
                     int64_t to) {
-  if (std::max({n, from, to}) > kLongestLine) {  // positions, and those of twice the period, fit 31 bits
+  if (std::max({n, from, to}) >
+      kLongestLine) {  // positions, and those of twice the period, fit 31 bits
     call.refuse("lines of more than 2^29 points have no transform on a GPU");
     return plain_map<T>(1);
   }

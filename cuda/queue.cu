@@ -71,7 +71,8 @@ Queue* Queue::open(int index, char* reason, size_t reason_bytes) {
 // The instruction for products in TF32 is there from sm_80 on.
 bool Queue::allowed(const cudaDeviceProp& properties, char* reason, size_t reason_bytes) const {
   if (settings_.tensor_terms == 0 || properties.major >= 8) return true;
-  std::snprintf(reason, reason_bytes, "FLUXION_CUDA_TF32 needs a GPU of sm_80 or newer, this is sm_%d%d",
+  std::snprintf(reason, reason_bytes,
+                "FLUXION_CUDA_TF32 needs a GPU of sm_80 or newer, this is sm_%d%d",
                 properties.major, properties.minor);
   return false;
 }
@@ -96,7 +97,8 @@ bool Queue::initialise(int index, char* reason, size_t reason_bytes) {
   fault_device_ = static_cast<FaultSlot*>(device_slot);
   multiprocessors_ = properties.multiProcessorCount;
   shared_limit_ = properties.sharedMemPerBlockOptin;
-  return read_settings(&settings_, reason, reason_bytes) && allowed(properties, reason, reason_bytes);
+  return read_settings(&settings_, reason, reason_bytes) &&
+         allowed(properties, reason, reason_bytes);
 }
 
 Queue::~Queue() {

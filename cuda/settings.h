@@ -6,7 +6,8 @@
 namespace fluxion::cuda {
 
 struct Settings {
-  int tensor_terms = 0;      // FLUXION_CUDA_TF32: of a product of float32 on tensor cores; 0: it stays exact
+  int tensor_terms =
+      0;  // FLUXION_CUDA_TF32: of a product of float32 on tensor cores; 0: it stays exact
   bool synchronous = false;  // FLUXION_CUDA_SYNC: each op is waited for, so that errors name it
 };
 

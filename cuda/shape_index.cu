@@ -124,9 +124,10 @@ void k_index_select_vjp(const IndexSelectVjpParams& p, const Kernel& call) {
   const TensorView &g = call.in(0), &index = call.in(1), &out = call.out(0);
   if (out.size() == 0 && index.size() == 0) return;
   if (!numbered(call, index.size(), kTooManyPlaces) ||
-      !numbered(call, p.size * Axis(g.shape, p.dim).inner,
-                "a gradient of 2^31 or more elements for one place of the dimensions before `dim` has "
-                "no kernel on a GPU; split it")) {
+      !numbered(
+          call, p.size * Axis(g.shape, p.dim).inner,
+          "a gradient of 2^31 or more elements for one place of the dimensions before `dim` has "
+          "no kernel on a GPU; split it")) {
     return;
   }
   const int* bad = checked(call, index, p.size, p.dim);

@@ -67,7 +67,8 @@ uint64_t Queue::write(void* to, const void* from, size_t bytes) {
   }
   profile_.begin(stream_);
   upload(to, from, bytes);
-  if (ProfileRecord* record = profile_.end(stream_, kProfileWrite)) record->describe_copy(2 * bytes);
+  if (ProfileRecord* record = profile_.end(stream_, kProfileWrite))
+    record->describe_copy(2 * bytes);
   return ++submitted_;
 }
 

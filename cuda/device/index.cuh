@@ -27,8 +27,8 @@ static __global__ void check_index(const int32_t* index, int64_t n, int64_t size
 // `first_outer` on.
 template <class W>
 __global__ void select_words(Divisor width, Divisor count, int64_t first_outer, uint32_t phase,
-                             uint32_t n, int64_t size, const int32_t* index, W poison, FaultSite site,
-                             const W* x, W* out) {
+                             uint32_t n, int64_t size, const int32_t* index, W poison,
+                             FaultSite site, const W* x, W* out) {
   const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= n) return;
   const uint32_t line = width.quotient(i), at = i - line * width.by, row = line + phase;

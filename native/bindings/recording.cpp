@@ -33,9 +33,8 @@ void Recording::merge() {
       entries_.push_back({source.index, records[source.merged]});
   }
   if (sources_.size() == 1) return;
-  std::stable_sort(entries_.begin() + before, entries_.end(), [](const Entry& a, const Entry& b) {
-    return a.record.begin < b.record.begin;
-  });
+  std::stable_sort(entries_.begin() + before, entries_.end(),
+                   [](const Entry& a, const Entry& b) { return a.record.begin < b.record.begin; });
 }
 
 size_t Recording::mark() {

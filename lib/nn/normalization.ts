@@ -139,6 +139,11 @@ export class LayerNorm extends Module {
       { eps: 1e-5, elementwiseAffine: true, bias: true },
     );
     const shape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
+    requireArgument(
+      Array.isArray(shape) && shape.length > 0 && shape.every((n) => Number.isInteger(n)),
+      'LayerNorm',
+      () => `normalizedShape must be a size or an array of sizes, got ${show(normalizedShape)}`,
+    );
     this.normalizedShape = [...shape];
     this.eps = eps;
     this.weight = elementwiseAffine ? constantParameter(shape, 1) : null;

@@ -332,7 +332,7 @@ export function layerNorm(
   });
   const shape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
   requireArgument(
-    Array.isArray(shape) && shape.length > 0,
+    Array.isArray(shape) && shape.length > 0 && shape.every((n) => typeof n === 'number'),
     op,
     () => `normalizedShape must be a size or an array of sizes, got ${show(normalizedShape)}`,
   );

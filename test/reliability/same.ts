@@ -11,7 +11,7 @@ const PRECISION: Record<string, number> = {
 
 /** Runs with other last bits, and how many times as much as they differ two results may. */
 const TRIALS = 8;
-const FACTOR = 4;
+const FACTOR = 16;
 
 /** Runs the calculation with inputs that the seed has moved by their last bits. */
 export type Perturbed<T> = (seed: number) => T;

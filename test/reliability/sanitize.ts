@@ -25,13 +25,14 @@ interface Result {
 }
 
 function run(command: string, args: readonly string[], env: Record<string, string> = {}) {
-  const { status, stdout, stderr } = spawnSync(command, args, {
+  const { status, signal, error, stdout, stderr } = spawnSync(command, args, {
     cwd: ROOT,
     encoding: 'utf8',
     env: { ...process.env, ...env },
     maxBuffer: 1 << 28,
   });
-  return { status, output: `${stdout}${stderr}` };
+  const ended = error ? String(error) : (signal ?? `status ${status}`);
+  return { status, ended, output: `${stdout}${stderr}` };
 }
 
 function built(folder: string, options: readonly string[]): void {
@@ -76,7 +77,7 @@ function jestUnder(name: string, sanitize: string, libraries: readonly string[])
   ];
   // ThreadSanitizer's fixed shadow memory collides with the address randomisation of recent kernels.
   const command = ['setarch', '-R', process.execPath, ...node];
-  const { output } = run(command[0]!, command.slice(1), {
+  const { status, ended, output } = run(command[0]!, command.slice(1), {
     FLUXION_PREBUILD: folder,
     LD_PRELOAD: libraries.map(runtime).join(':'),
     ASAN_OPTIONS: `detect_leaks=0:log_path=${reports}`,
@@ -88,13 +89,13 @@ function jestUnder(name: string, sanitize: string, libraries: readonly string[])
     (file) => `${name}: ${readFileSync(path.join(folder, file), 'utf8').slice(0, 1500)}`,
   );
   if (!existsSync(json)) {
-    return { figures: {}, failures: [...failures, `${name}: jest ended: ${output.slice(-1500)}`] };
+    return { figures: {}, failures: [...failures, `${name}: jest ended with ${ended}: ${output.slice(-1500)}`] };
   }
   const { numPassedTests, numFailedTests, numRuntimeErrorTestSuites } = JSON.parse(
     readFileSync(json, 'utf8'),
   ) as Record<string, number>;
-  if (numFailedTests! + numRuntimeErrorTestSuites! > 0)
-    failures.push(`${name}: ${numFailedTests} tests failed: ${output.slice(-1500)}`);
+  if (status !== 0 || numPassedTests === 0 || numFailedTests! + numRuntimeErrorTestSuites! > 0)
+    failures.push(`${name}: ${ended}, ${numFailedTests} tests failed: ${output.slice(-1500)}`);
   return {
     figures: {
       [`jest tests passed, ${name}`]: numPassedTests!,
@@ -138,7 +139,11 @@ const RUNS: Record<string, () => Result> = {
 };
 
 function main(): Outcome {
-  const results = settings.sanitizers.split(',').map((name) => RUNS[name]!());
+  const results = settings.sanitizers.split(',').map((name) => {
+    const result = RUNS[name]!();
+    console.error(name, JSON.stringify(result, null, 1));
+    return result;
+  });
   const failures = results.flatMap((result) => result.failures);
   return {
     figures: Object.assign({}, ...results.map((result) => result.figures)) as Outcome['figures'],

@@ -258,7 +258,8 @@ export function batchNorm(
   );
   const outputs = batchNormOp([x, weight, bias, null, null], params);
   const [y, mean, variance] = outputs as [Tensor, Tensor, Tensor];
-  updateStatistics([runningMean, runningVar], [mean, variance], momentum, x.size / channels[0]!);
+  if (x.size > 0)
+    updateStatistics([runningMean, runningVar], [mean, variance], momentum, x.size / channels[0]!);
   mean.dispose(); // what the tape has saved is its own
   variance.dispose();
   return y;

@@ -96,7 +96,10 @@ export class Diffusion2d extends Module {
     this.settings = settings;
     this.solver = solver;
     const range: readonly unknown[] = Array.isArray(initial) ? initial : [initial, initial];
-    const [low, high] = range.map((end) => (typeof end === 'number' ? end : NaN)) as [number, number];
+    const [low, high] = range.map((end) => (typeof end === 'number' ? end : NaN)) as [
+      number,
+      number,
+    ];
     requireArgument(
       low > 0 && high >= low && Number.isFinite(high),
       'Diffusion2d',

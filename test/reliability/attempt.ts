@@ -130,7 +130,11 @@ export function copiesBy(plan: ViewPlan, withGradients: boolean): Make {
 export function perturbedBy(plan: ViewPlan, withGradients: boolean, seed: number): Make {
   const random = randomStream(seed);
   return (argument) =>
-    prepared(argument, withGradients, contiguousOf(moved(shownValues(argument.content, plan), random)));
+    prepared(
+      argument,
+      withGradients,
+      contiguousOf(moved(shownValues(argument.content, plan), random)),
+    );
 }
 
 function prepared({ content }: TensorArgument, withGradients: boolean, t: Tensor): Tensor {

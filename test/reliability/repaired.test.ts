@@ -106,7 +106,9 @@ test('a JPEG whose second frame claims many pixels takes no memory', async () =>
 
 test('names of HDF5 such as __proto__ are names like others', () => {
   const program = path.join(__dirname, '../data/programs/hdf5-names.cjs');
-  const { stdout, stderr } = spawnSync(process.execPath, [program, at('n.h5')], { encoding: 'utf8' });
+  const { stdout, stderr } = spawnSync(process.execPath, [program, at('n.h5')], {
+    encoding: 'utf8',
+  });
   expect({ stdout: stdout.trim(), stderr }).toEqual({
     stdout: '["__proto__","constructor"] [1,2]',
     stderr: '',
@@ -163,6 +165,12 @@ test('gradients of convolutions with no outputs', () => {
   y.backward(fluxion.onesLike(y));
   expect(w.grad!.shape).toEqual([0, 2, 5]);
   expect(new Set(x.grad!.dataSync())).toEqual(new Set([0]));
+});
+
+test('a transposed convolution of no channels, one output of each group', () => {
+  const y = ones([1, 0, 16]).convTranspose1d(ones([0, 1, 3]), { groups: 2 });
+  expect(y.shape).toEqual([1, 2, 18]);
+  expect(new Set(y.dataSync())).toEqual(new Set([0]));
 });
 
 test('Cholesky takes products from small numbers once a large one has cancelled', () => {

@@ -35,9 +35,9 @@ function run(command: string, args: readonly string[], env: Record<string, strin
   return { status, ended, output: `${stdout}${stderr}` };
 }
 
-function built(folder: string, options: readonly string[]): void {
+function built(folder: string, options: readonly string[], target: string): void {
   const configure = ['-S', ROOT, '-B', folder, ...options];
-  for (const args of [configure, ['--build', folder, '--parallel', '2']]) {
+  for (const args of [configure, ['--build', folder, '--parallel', '2', '--target', target]]) {
     const { status, output } = run('cmake', args);
     if (status !== 0) throw new Error(`cmake ${args.join(' ')} failed:\n${output.slice(-2000)}`);
   }
@@ -49,13 +49,17 @@ const runtime = (library: string) =>
 /** The addon with sanitizers, in a folder that FLUXION_PREBUILD can name. */
 function sanitizedAddon(sanitize: string): string {
   const folder = path.join(ROOT, 'build', `sanitize-addon-${sanitize.replaceAll(',', '-')}`);
-  built(folder, [
-    '-DFLUXION_SANITIZE_ADDON=ON',
-    `-DFLUXION_SANITIZE=${sanitize}`,
-    '-DFLUXION_BASELINE_ONLY=ON',
-    '-DCMAKE_BUILD_TYPE=RelWithDebInfo',
-    `-DCMAKE_LIBRARY_OUTPUT_DIRECTORY=${path.join(folder, 'build/Release')}`,
-  ]);
+  built(
+    folder,
+    [
+      '-DFLUXION_SANITIZE_ADDON=ON',
+      `-DFLUXION_SANITIZE=${sanitize}`,
+      '-DFLUXION_BASELINE_ONLY=ON',
+      '-DCMAKE_BUILD_TYPE=RelWithDebInfo',
+      `-DCMAKE_LIBRARY_OUTPUT_DIRECTORY=${path.join(folder, 'build/Release')}`,
+    ],
+    'fluxion',
+  );
   return folder;
 }
 
@@ -89,7 +93,10 @@ function jestUnder(name: string, sanitize: string, libraries: readonly string[])
     (file) => `${name}: ${readFileSync(path.join(folder, file), 'utf8').slice(0, 1500)}`,
   );
   if (!existsSync(json)) {
-    return { figures: {}, failures: [...failures, `${name}: jest ended with ${ended}: ${output.slice(-1500)}`] };
+    return {
+      figures: {},
+      failures: [...failures, `${name}: jest ended with ${ended}: ${output.slice(-1500)}`],
+    };
   }
   const { numPassedTests, numFailedTests, numRuntimeErrorTestSuites } = JSON.parse(
     readFileSync(json, 'utf8'),
@@ -108,11 +115,15 @@ function jestUnder(name: string, sanitize: string, libraries: readonly string[])
 /** Valgrind over the native test of queue, memory and threads: no error, nothing lost. */
 function valgrind(): Result {
   const folder = path.join(ROOT, 'build/valgrind');
-  built(folder, [
-    '-DFLUXION_TESTS=ON',
-    '-DFLUXION_BASELINE_ONLY=ON', // valgrind knows no AVX-512
-    '-DCMAKE_BUILD_TYPE=RelWithDebInfo',
-  ]);
+  built(
+    folder,
+    [
+      '-DFLUXION_TESTS=ON',
+      '-DFLUXION_BASELINE_ONLY=ON', // valgrind knows no AVX-512
+      '-DCMAKE_BUILD_TYPE=RelWithDebInfo',
+    ],
+    'test_engine_test',
+  );
   const { status, output } = run('valgrind', [
     ...['--error-exitcode=99', '--leak-check=full', '--show-leak-kinds=definite,possible'],
     ...['--errors-for-leak-kinds=definite,possible', path.join(folder, 'test_engine_test')],

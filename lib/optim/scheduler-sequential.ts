@@ -24,6 +24,7 @@ export class SequentialLR extends Scheduler {
     schedulers: readonly Scheduler[],
     milestones: readonly number[],
   ) {
+    const isList: boolean = Array.isArray(milestones);
     const last = Array.isArray(schedulers) ? (schedulers as Scheduler[]).at(-1) : undefined;
     requireArgument(
       last !== undefined &&
@@ -32,7 +33,7 @@ export class SequentialLR extends Scheduler {
       'schedulers must be a list of schedulers of this optimizer',
     );
     requireArgument(
-      Array.isArray(milestones) &&
+      isList &&
         milestones.length === schedulers.length - 1 &&
         milestones.every((m, i) => Number.isInteger(m) && m > (milestones[i - 1] ?? 0)),
       'SequentialLR',

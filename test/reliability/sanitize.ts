@@ -79,6 +79,9 @@ function jestUnder(name: string, sanitize: string, libraries: readonly string[])
     `--outputFile=${json}`,
     ...settings.tests.split(' '),
   ];
+  // Else jest would build it, with the runtime of the sanitizer in the compiler.
+  const compiled = run('npm', ['run', 'build:ts']);
+  if (compiled.status !== 0) throw new Error(`npm run build:ts failed: ${compiled.output}`);
   // ThreadSanitizer's fixed shadow memory collides with the address randomisation of recent kernels.
   const command = ['setarch', '-R', process.execPath, ...node];
   const { status, ended, output } = run(command[0]!, command.slice(1), {
@@ -150,9 +153,6 @@ const RUNS: Record<string, () => Result> = {
 };
 
 function main(): Outcome {
-  // Else jest would build it, with the runtime of the sanitizer in the compiler.
-  const compiled = run('npm', ['run', 'build:ts']);
-  if (compiled.status !== 0) throw new Error(`npm run build:ts failed: ${compiled.output}`);
   const results = settings.sanitizers.split(',').map((name) => {
     const result = RUNS[name]!();
     console.error(name, JSON.stringify(result, null, 1));

@@ -40,6 +40,7 @@
       "native/cpu/normalize_bytes.cpp",
       "native/cpu/optimizer_step.cpp",
       "native/cpu/pad.cpp",
+      "native/cpu/pointwise_tiles.cpp",
       "native/cpu/pooling.cpp",
       "native/cpu/profile.cpp",
       "native/cpu/random.cpp",

@@ -1,7 +1,7 @@
 // Convolutions of images and volumes, NCHW and NCDHW, and their gradients, by the kind of the kernel:
 //
 //   one weight per channel and tap     cpu/depthwise.h
-//   1 x 1                              cpu/pointwise.h, pointwise_weight.h
+//   1 x 1                              cpu/pointwise.h, pointwise_weight.h; pointwise_tiles.cpp
 //   3 x 3                              cpu/winograd.cpp
 //   any other                          cpu/convolution_direct.h, convolution_weight.h
 #include <algorithm>
@@ -25,6 +25,7 @@
 #include "cpu/activation.h"
 #include "cpu/epilogue.h"
 #include "cpu/gemm.h"
+#include "cpu/next_rows.h"
 #include "cpu/pointwise.h"
 #include "cpu/pointwise_weight.h"
 #include "cpu/depthwise_taps.h"

@@ -27,12 +27,6 @@ struct Epilogue {
   }
 };
 
-// max(x, floor); a NaN stays.
-template <class T>
-inline __attribute__((always_inline)) Vec<T> raise_to(Vec<T> floor, Vec<T> x) {
-  return x < floor ? floor : x;
-}
-
 template <class T>
 __attribute__((noinline)) void activate_rows(Activation activation, T* y, int64_t pitch,
                                              int64_t rows, int64_t cols) {

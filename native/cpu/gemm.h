@@ -152,34 +152,47 @@ struct Tile {
   int64_t pitch;
   int rows, cols;  // what of the tile lies in C
   bool add;        // to C, else it is written; the next two are for a tile that is written
-  const T* bias;   // one for each row
+  const T* bias;   // one for each row, where the sums begin
   const T* residual = nullptr;                    // laid out as C
   const T* columns = nullptr;                     // a bias for each column
   T floor = -std::numeric_limits<T>::infinity();  // what is stored is at least this; a NaN stays
   bool stream = false;  // around the caches; C and the pitch must then be aligned to vectors
 };
 
+// A tile begins with the bias of its rows, which costs nothing: without one its values must still be set to zero.
+template <class T, int R, int V>
+inline __attribute__((always_inline)) void start_tile(Vec<T> (&acc)[R][V], const Tile<T>& tile) {
+  static constexpr T kNoBias[R] = {};
+  const T* bias = tile.bias ? tile.bias : kNoBias;
+  const int last = tile.bias ? tile.rows - 1 : 0;
+#pragma GCC unroll 8
+  for (int i = 0; i < R; ++i) {
+    const Vec<T> row = broadcast(bias[std::min(i, last)]);
+#pragma GCC unroll 3
+    for (int v = 0; v < V; ++v) acc[i][v] = row;
+  }
+}
+
 // A whole tile, with `prior` added (what is in C, or a residual) when there is one. One loop for each case: a
 // branch for each vector costs as much as the products of ten steps of the depth.
 template <class T, int R, int V, bool kPrior, bool kStream>
 inline __attribute__((always_inline)) void write_whole(Vec<T> (&acc)[R][V], const Tile<T>& tile,
                                                        const T* prior, int64_t prior_pitch) {
-  static constexpr T kNoBias[R] = {};
-  const T* bias = tile.bias ? tile.bias : kNoBias;
   const Vec<T> floor = broadcast(tile.floor);
+  const int64_t pitch =
+      tile.pitch;  // loaded once: for the compiler the stores below might change the tile
+  T* to = tile.c;
 #pragma GCC unroll 8
-  for (int i = 0; i < R; ++i) {
-    const Vec<T> row = broadcast(bias[i]);
+  for (int i = 0; i < R; ++i, to += pitch) {
 #pragma GCC unroll 3
     for (int v = 0; v < V; ++v) {
-      Vec<T> y = acc[i][v] + row;
+      Vec<T> y = acc[i][v];
       if constexpr (kPrior) y += load(prior + i * prior_pitch + v * kLanes<T>);
       y = raise_to<T>(floor, y);
-      T* to = tile.c + i * tile.pitch + v * kLanes<T>;
       if constexpr (kStream) {
-        stream(to, y);
+        stream(to + v * kLanes<T>, y);
       } else {
-        store(to, y);
+        store(to + v * kLanes<T>, y);
       }
     }
   }
@@ -191,11 +204,10 @@ __attribute__((noinline)) void write_edge(const T* values, const Tile<T>& tile) 
   constexpr int n = kLanes<T>;
   const T* prior = tile.add ? tile.c : tile.residual;
   for (int i = 0; i < tile.rows; ++i, values += V * n) {
-    const Vec<T> bias = broadcast(tile.bias ? tile.bias[i] : T{});
     for (int j = 0; j < tile.cols; j += n) {
       const int64_t at = i * tile.pitch + j;
       const int count = std::min(n, tile.cols - j);
-      Vec<T> y = load(values + j) + bias;
+      Vec<T> y = load(values + j);
       if (prior) y += load_partial(prior + at, count);
       if (tile.columns) y += load_partial(tile.columns + j, count);
       store_partial(tile.c + at, raise_to<T>(broadcast(tile.floor), y), count);
@@ -203,7 +215,7 @@ __attribute__((noinline)) void write_edge(const T* values, const Tile<T>& tile) 
   }
 }
 
-// Writes the first rows x cols of a tile to C, with bias and residual when there are any, or adds them.
+// Writes the first rows x cols of a tile to C, with the residual when there is one, or adds them.
 // A tile at the edge goes through memory: calls or branches while the accumulators are alive make the
 // compiler keep some of them in memory, also in the loop over the depth.
 template <class T, int R, int V>
@@ -240,7 +252,8 @@ inline __attribute__((always_inline)) void prefetch_tile(const Tile<T>& tile) {
 
 template <class T, int R, int V>
 __attribute__((noinline)) void packed_tile(const Tile<T>& tile, const T* a, const T* b) {
-  Vec<T> acc[R][V] = {};
+  Vec<T> acc[R][V];
+  start_tile<T, R, V>(acc, tile);
   prefetch_tile<T, R, V>(tile);
   accumulate<T, R, V>(
       acc, tile.depth, [a](int64_t k, int i) { return a[k * kTileRows + i]; }, b);
@@ -255,7 +268,8 @@ inline constexpr int kPanelAhead = 8;
 template <class T, int R, int V>
 __attribute__((noinline)) void strided_tile(const Tile<T>& tile, const T* a, int64_t row_stride,
                                             int64_t depth_stride, const T* b, int64_t b_pitch) {
-  Vec<T> acc[R][V] = {};
+  Vec<T> acc[R][V];
+  start_tile<T, R, V>(acc, tile);
   prefetch_tile<T, R, V>(tile);
   const T* row[R];
 #pragma GCC unroll 8

@@ -3,6 +3,12 @@
 
 #include "ops/params.h"
 
+#if FLUXION_MATRIX_TILES
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace fluxion::cpu {
 
 #define FLUXION_OP(id, Params, inputs, outputs) \
@@ -21,6 +27,13 @@ namespace avx512 {
 #endif
 #undef FLUXION_OP
 #undef FLUXION_VIEW
+#if FLUXION_MATRIX_TILES
+namespace amx {
+using namespace avx512;  // but for these
+void k_conv2d(const Conv2dForwardParams& params, const Kernel& call);
+void k_conv2d_input_vjp(const Conv2dInputVjpParams& params, const Kernel& call);
+}  // namespace amx
+#endif
 
 namespace {
 template <class Params, void (*kKernel)(const Params&, const Kernel&)>
@@ -48,13 +61,38 @@ const KernelFn kKernels[kIsaCount][kOpCount] = {
     },
 #undef FLUXION_OP
 #endif
+#if FLUXION_MATRIX_TILES
+#define FLUXION_OP(id, Params, inputs, outputs) call_kernel<Params, amx::k_##id>,
+    {
+#include "ops/ops.def"
+    },
+#undef FLUXION_OP
+#endif
 #undef FLUXION_VIEW
 };
+
+#if FLUXION_MATRIX_TILES
+namespace {
+// Whether the processor has the unit and the system lets this process use it: its registers are 8 KB for each
+// thread, which Linux saves for those only that asked (arch_prctl, since 5.16).
+bool matrix_tiles_granted() {
+  constexpr unsigned kBfloat = 1u << 22, kTiles = 1u << 24;  // of leaf 7
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & kBfloat) || !(d & kTiles)) return false;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+}  // namespace
+#endif
 
 int best_isa() {
 #if FLUXION_WIDE_SETS
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+#if FLUXION_MATRIX_TILES
+    static const bool tiles = matrix_tiles_granted();
+    if (tiles) return 3;
+#endif
     return 2;
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 1;

@@ -7,12 +7,14 @@
 
 namespace fluxion::cpu {
 
-#if FLUXION_WIDE_SETS
-inline constexpr int kIsaCount = 3;
+// amx: avx512, and kernels of its own for what a matrix unit computes.
+#if FLUXION_WIDE_SETS && (defined(__clang__) || __GNUC__ >= 11) && defined(__linux__)
+#define FLUXION_MATRIX_TILES 1
 #else
-inline constexpr int kIsaCount = 1;
+#define FLUXION_MATRIX_TILES 0
 #endif
-inline constexpr const char* kIsaNames[] = {"baseline", "avx2", "avx512"};
+inline constexpr int kIsaCount = 1 + 2 * FLUXION_WIDE_SETS + FLUXION_MATRIX_TILES;
+inline constexpr const char* kIsaNames[] = {"baseline", "avx2", "avx512", "amx"};
 
 using KernelFn = void (*)(const void* params, const Kernel& call);
 extern const KernelFn kKernels[kIsaCount][kOpCount];  // null for views

@@ -4,31 +4,12 @@
 //   input vjp    the same with the transposed weight
 //   weight vjp   gw[m, c] = sum over images and pixels of g[m, p] x[c, p]
 //
-// No include guard: read once per instruction set, after gemm.h. One panel of kTileCols pixels of all channels
+// No include guard: read once per instruction set, after gemm.h and next_rows.h. One panel of kTileCols pixels of all channels
 // is copied to L1 and meets all rows of the packed weights. Its lines lie a plane apart, on as many pages as
 // there are channels, where no hardware prefetcher follows: each tile asks for some lines of the next panel.
 // Outputs larger than the cache are written around it. Parallel over (image, group, rows, pixels).
 
 namespace fluxion::cpu::FLUXION_TARGET {
-
-// Asks memory for the input of the next block while this one is multiplied: row after row, some 2 KB in a run each,
-// which takes some 15 % less time on two threads than 192 bytes of all rows in turn.
-template <class T>
-struct NextRows {
-  const T* row;  // null: there is no next block
-  int64_t rows, pixels, plane;
-  int64_t at = 0;
-
-  int64_t lines() const { return rows * ceil_div(pixels, kLine); }
-  void fetch(int64_t lines) {
-    for (; lines > 0 && row && rows > 0; --lines) {
-      __builtin_prefetch(row + at, 0, 2);
-      at += kLine;
-      if (at >= pixels) at = 0, row += plane, --rows;
-    }
-  }
-  static constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
-};
 
 template <class T>
 struct PointwiseBlock {
@@ -76,9 +57,6 @@ static void pointwise_block(const PointwiseBlock<T>& b, T* panel) {
     }
   }
 }
-
-// From this size on an output is written around the caches: it would not stay in them.
-inline constexpr int64_t kPointwiseStreamBytes = int64_t{8} << 20;
 
 template <class T>
 struct Pointwise {

@@ -88,6 +88,23 @@ inline void store_partial(T* p, Vec<T> v, int n) {
 }
 #endif
 
+// max(x, floor); a NaN stays. The instruction for it returns its second operand when one is a NaN, which the
+// compiler does not make of the comparison: that takes two.
+template <class T>
+inline __attribute__((always_inline)) Vec<T> raise_to(Vec<T> floor, Vec<T> x) {
+#if defined(__x86_64__) && FLUXION_VECTOR_BYTES == 64
+  if constexpr (sizeof(T) == 4) {
+    return reinterpret_cast<Vec<T>>(
+        _mm512_maskz_max_ps(0xffff, reinterpret_cast<__m512>(floor), reinterpret_cast<__m512>(x)));
+  } else {
+    return reinterpret_cast<Vec<T>>(
+        _mm512_maskz_max_pd(0xff, reinterpret_cast<__m512d>(floor), reinterpret_cast<__m512d>(x)));
+  }
+#else
+  return x < floor ? floor : x;
+#endif
+}
+
 // Store around the caches, for outputs larger than them; p must be aligned to the vector. Close a run of
 // streaming stores with stream_fence().
 template <class T>

@@ -65,8 +65,15 @@ void plan_correlation(Infer& infer, const Conv2dParams& p, const ConvProblem& c,
   const int64_t rows = transposed ? c.weight[1] : c.weight[0] / c.groups;
   const int64_t depth = transposed ? c.weight[0] / c.groups : c.weight[1];
   const int64_t padded = rows + kMaxTileRows * (ceil_div(rows, kConvBlockRows) + 1);
-  infer.workspace = static_cast<size_t>(c.groups * padded * depth * bytes);
-  infer.scratch = static_cast<size_t>(depth_step(depth, kConvDepthBytes, bytes) * kMaxTileRowBytes);
+  int64_t workspace = c.groups * padded * depth * bytes;
+  int64_t scratch = depth_step(depth, kConvDepthBytes, bytes) * kMaxTileRowBytes;
+  if (infer.dtype(0) == DType::f32 && MatrixTilePlan::takes(c.x[0], rows, depth, c.x[2] * c.x[3])) {
+    const MatrixTilePlan plan(rows, depth);
+    workspace = std::max(workspace, plan.workspace_bytes(c.groups));
+    scratch = std::max(scratch, plan.scratch_bytes());
+  }
+  infer.workspace = static_cast<size_t>(workspace);
+  infer.scratch = static_cast<size_t>(scratch);
 }
 
 void plan_weights(Infer& infer, const ConvGeometry& geometry) {

@@ -12,6 +12,7 @@
 
 #include "ops/activation.h"
 #include "ops/gemm_blocking.h"
+#include "ops/matrix_tiles.h"
 #include "ops/pair.h"
 #include "ops/pointwise.h"
 
@@ -137,5 +138,7 @@ inline bool conv_is_pointwise(const Conv2dParams& p, const Shape& weight) {
 inline constexpr int64_t kConvBlockRows = 256;       // output channels of one block
 inline constexpr int64_t kConvBlockColBytes = 1920;  // output pixels of one block: ten widest tiles
 inline constexpr int64_t kConvMinBlocks = 16;        // smaller blocks for small problems
+// From this size on the output of a pointwise convolution is written around the caches: it would not stay in them.
+inline constexpr int64_t kPointwiseStreamBytes = int64_t{8} << 20;
 
 }  // namespace fluxion

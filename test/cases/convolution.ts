@@ -227,6 +227,10 @@ const CONV: Case[] = [
   ...convCase([1, 3, 8, 16], [68, 3, 3, 3], { padding: 1 }),
   ...convCase([2, 2, 5, 7], [40, 2, 2, 3], { padding: 1, stride: 2 }),
   ...convCase([2, 6, 16, 18], [10, 3, 1, 1], { groups: 2 }),
+  // the matrix unit of a CPU: whole blocks, and rows, channels and pixels that no block divides
+  ...convCase([4, 64, 8, 16], [32, 64, 1, 1], {}),
+  ...convCase([5, 59, 9, 11], [51, 59, 1, 1], {}),
+  ...convCase([3, 60, 16, 18], [62, 30, 1, 1], { groups: 2 }),
   // depthwise: dense kernels, several outputs a channel, strides
   ...convCase([1, 3, 19, 33], [3, 1, 5, 5], { padding: 2, groups: 3 }),
   ...convCase([1, 2, 9, 40], [2, 1, 7, 7], { padding: 3, groups: 2 }),

@@ -16,6 +16,11 @@ abstract class LayerList<M extends Module> extends Module {
 
   constructor(op: string, layers: readonly M[]) {
     super();
+    requireArgument(
+      Array.isArray(layers),
+      op,
+      () => `layers must be an array of modules, got ${show(layers)}`,
+    );
     for (const [i, layer] of layers.entries()) {
       requireArgument(
         layer instanceof Module,

@@ -64,7 +64,7 @@ struct BackendApi {
   int (*has_kernel)(OpId op);                                   // 0: the op cannot run there
   void* (*alloc)(void* device, size_t bytes);                   // null: out of memory
   void (*release_memory)(void* device, void* memory, size_t bytes);
-  uint64_t (*launch)(void* device, const LaunchArgs* args);  // returns the ticket
+  uint64_t (*launch)(void* device, const LaunchArgs* args);  // the ticket; 0: no scratch memory
   // Host to device; the host memory may be reused when the call returns.
   uint64_t (*write)(void* device, void* to, const void* from, size_t bytes);
   // Device to host; the host memory must live until the ticket is done.

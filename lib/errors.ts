@@ -50,11 +50,14 @@ export function requireArgument(
   }
 }
 
-/** Shows a value in an error message, short. */
-export function show(value: unknown): string {
+/** Shows a value in an error message, short; lists in lists to a depth, for a list may hold itself. */
+export function show(value: unknown, depth = 4): string {
   if (typeof value === 'string') return `'${value}'`;
-  if (Array.isArray(value))
-    return `[${value.slice(0, 8).map(show).join(', ')}${value.length > 8 ? ', ...' : ''}]`;
+  if (Array.isArray(value)) {
+    if (depth === 0) return '[...]';
+    const shown = value.slice(0, 8).map((entry) => show(entry, depth - 1));
+    return `[${shown.join(', ')}${value.length > 8 ? ', ...' : ''}]`;
+  }
   if (typeof value === 'object' && value !== null) return value.constructor?.name ?? 'object';
   return String(value);
 }

@@ -18,6 +18,8 @@ const MAX_PIXELS = 2 ** 28;
 const DEFLATE_RATIO = 1032;
 /** Pixels of a byte of a JPEG at most: a block of 8 x 8 takes at least one bit. */
 const JPEG_PIXELS = 512;
+/** Bytes for tables, and for what an application has put into the file (at most 64 KiB a segment). */
+const JPEG_TABLES = 16 << 20;
 
 export interface LoadImageOptions {
   /** 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA. Default: what the file has. */
@@ -128,6 +130,16 @@ function jpegFrame(bytes: Buffer): JpegFrame | null {
   return null;
 }
 
+/**
+ * Bytes that the decoder may count for this frame: it would take those of a second frame behind the first scan, which
+ * may claim any size. Of each component 4 in a coefficient and 1 in each of two planes, of sizes that are rounded up
+ * to blocks of 8 times the sampling, at most 4; and RGBA.
+ */
+function jpegMemory({ width, height, components }: JpegFrame): number {
+  const padded = Math.ceil(width / 32) * Math.ceil(height / 32) * 1024;
+  return (6 * components + 4) * padded + JPEG_TABLES;
+}
+
 async function decodeJpeg(path: string, bytes: Buffer): Promise<Decoded> {
   const frame = jpegFrame(bytes);
   if (!frame)
@@ -140,7 +152,7 @@ async function decodeJpeg(path: string, bytes: Buffer): Promise<Decoded> {
       useTArray: true,
       tolerantDecoding: false,
       maxResolutionInMP: MAX_PIXELS / 1e6,
-      maxMemoryUsageInMB: 8192,
+      maxMemoryUsageInMB: jpegMemory(frame) / 2 ** 20,
     });
     return { rgba: data, width, height, color: frame.components > 1, alpha: false };
   } catch (error) {

@@ -73,7 +73,7 @@ const LAYER_DEFAULTS: Required<IMEXLayerOptions> = {
 };
 
 function layerOptions(op: string, options?: IMEXLayerOptions): Required<IMEXLayerOptions> {
-  const o = withDefaults(op, options, LAYER_DEFAULTS);
+  const o = withDefaults(op, options, LAYER_DEFAULTS, ['initialStencil']);
   requireOption(
     op,
     'variant',
@@ -85,7 +85,7 @@ function layerOptions(op: string, options?: IMEXLayerOptions): Required<IMEXLaye
   const norms = ['shared', 'separate'];
   requireOption(op, 'norm', `be one of ${norms.join(', ')}`, o.norm, norms.includes(o.norm));
   const [low, high] = rangeOf(o.initialStencil);
-  const valid = low > 0 && high >= low && Number.isFinite(high);
+  const valid = Number.isFinite(low) && low > 0 && Number.isFinite(high) && high >= low;
   requireOption(
     op,
     'initialStencil',
@@ -96,8 +96,9 @@ function layerOptions(op: string, options?: IMEXLayerOptions): Required<IMEXLaye
   return o;
 }
 
+/** Of anything else: no range. */
 const rangeOf = (value: number | readonly [number, number]): readonly [number, number] =>
-  typeof value === 'number' ? [value, value] : value;
+  typeof value === 'number' ? [value, value] : Array.isArray(value) ? value : [NaN, NaN];
 
 /** The stencils [channels, 3, 3] at the start. */
 function stencils(channels: number, options: Required<IMEXLayerOptions>): Tensor | null {
@@ -219,6 +220,7 @@ export class IMEXNet extends Module {
         ],
         ...LAYER_DEFAULTS,
       },
+      ['initialStencil'],
     );
     layerOptions('IMEXNet', layer);
     const sizes = blocks.flat().concat(inChannels, classes);

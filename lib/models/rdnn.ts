@@ -118,6 +118,15 @@ export interface RDNNOptions extends RDLayerOptions {
   head?: RDNNHead;
 }
 
+const DEFAULTS: Required<RDNNOptions> = {
+  inChannels: 1,
+  classes: 10,
+  channels: [16, 32],
+  layersPerBlock: 2,
+  head: 'classification',
+  ...LAYER_DEFAULTS,
+};
+
 /** What the diffusion of one layer has learned. */
 export interface DiffusionReading {
   /** Name of the layer. */
@@ -154,15 +163,9 @@ export class RDNN extends Module {
     this.options = options ?? {};
     const { inChannels, classes, channels, layersPerBlock, head, ...layer } = withDefaults<
       Required<RDNNOptions>
-    >('RDNN', options, {
-      inChannels: 1,
-      classes: 10,
-      channels: [16, 32],
-      layersPerBlock: 2,
-      head: 'classification',
-      ...LAYER_DEFAULTS,
-    });
-    requireOption('RDNN', 'channels', 'name at least one block', channels, channels.length > 0);
+    >('RDNN', options, DEFAULTS, ['layersPerBlock']);
+    const named = Array.isArray(channels) && channels.length > 0;
+    requireOption('RDNN', 'channels', 'name at least one block', channels, named);
     requireOption('RDNN', 'head', `be one of ${HEADS.join(', ')}`, head, HEADS.includes(head));
     const layerCounts =
       typeof layersPerBlock === 'number' ? channels.map(() => layersPerBlock) : layersPerBlock;
@@ -171,7 +174,7 @@ export class RDNN extends Module {
       'layersPerBlock',
       `have one number for each of ${channels.length} blocks`,
       layersPerBlock,
-      layerCounts.length === channels.length,
+      Array.isArray(layerCounts) && layerCounts.length === channels.length,
     );
     const widen = (from: number, to: number): Layer[] => [
       new Conv2d(from, to, 3, { padding: 1, bias: false }),

@@ -30,7 +30,7 @@ export class Activation extends Module {
   constructor(name: ActivationName) {
     super();
     requireArgument(
-      name in ACTIVATIONS,
+      typeof name === 'string' && Object.hasOwn(ACTIVATIONS, name),
       'Activation',
       () => `name must be one of ${Object.keys(ACTIVATIONS).join(', ')}, got ${show(name)}`,
     );

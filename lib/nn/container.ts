@@ -16,6 +16,8 @@ abstract class LayerList<M extends Module> extends Module {
 
   constructor(op: string, layers: readonly M[]) {
     super();
+    const list: boolean = Array.isArray(layers); // a plain boolean: the check would turn readonly M[] into any[]
+    requireArgument(list, op, () => `layers must be an array of modules, got ${show(layers)}`);
     for (const [i, layer] of layers.entries()) {
       requireArgument(
         layer instanceof Module,

@@ -122,14 +122,12 @@ abstract class Convolution<L extends readonly number[]> extends Module {
   ) {
     super();
     const kernel = perAxis<L>(op, 'kernelSize', kernelSize, axes);
-    const o = withDefaults<Required<ConvOptions<L>>>(op, options, {
-      stride: 1,
-      padding: 0,
-      paddingMode: 'zeros',
-      dilation: 1,
-      groups: 1,
-      bias: true,
-    });
+    const o = withDefaults<Required<ConvOptions<L>>>(
+      op,
+      options,
+      { stride: 1, padding: 0, paddingMode: 'zeros', dilation: 1, groups: 1, bias: true },
+      ['stride', 'padding', 'dilation'],
+    );
     requireWeightSizes(op, inChannels, outChannels, o.groups, kernel);
     requireArgument(
       PADDING_MODES.includes(o.paddingMode),

@@ -1,4 +1,4 @@
-import { requireArgument, show } from '../errors';
+import { requireArgument, requireOption, show } from '../errors';
 import { toTypedArray } from '../tensor/dtype';
 import { upload } from '../tensor/handle';
 import { Tensor } from '../tensor/tensor';
@@ -67,6 +67,7 @@ export class Diffusion2d extends Module {
   constructor(channels: number, options?: Diffusion2dOptions) {
     super();
     requireSizes('Diffusion2d', { channels });
+    requireOption('Diffusion2d', 'channels', 'be at most 2^24', channels, channels <= 2 ** 24);
     const dx = options?.dx ?? 1;
     const { perAxis, initial, solver, ...settings } = withDefaults<Required<Diffusion2dOptions>>(
       'Diffusion2d',
@@ -94,7 +95,11 @@ export class Diffusion2d extends Module {
     );
     this.settings = settings;
     this.solver = solver;
-    const [low, high] = typeof initial === 'number' ? [initial, initial] : initial;
+    const range: readonly unknown[] = Array.isArray(initial) ? initial : [initial, initial];
+    const [low, high] = range.map((end) => (typeof end === 'number' ? end : NaN)) as [
+      number,
+      number,
+    ];
     requireArgument(
       low > 0 && high >= low && Number.isFinite(high),
       'Diffusion2d',

@@ -19,12 +19,12 @@ export function uniformParameter(shape: readonly number[], bound: number): Tenso
 
 /** A parameter drawn from std N(0, 1). */
 export function normalParameter(shape: readonly number[], std: number): Tensor {
-  return parameter(noGrad(() => tidy(() => randn([...shape]).mul(std))));
+  return parameter(noGrad(() => tidy(() => randn(shape).mul(std))));
 }
 
 /** A parameter of one value. */
 export function constantParameter(shape: readonly number[], value: number): Tensor {
-  return parameter(full([...shape], value));
+  return parameter(full(shape, value));
 }
 
 /**

@@ -45,7 +45,8 @@ export class MeshFreeConv2d extends Module {
     const op = 'MeshFreeConv2d';
     requireSizes(op, { inChannels, outChannels });
     const length = options?.length ?? 1;
-    const [lx] = typeof length === 'number' ? [length] : length;
+    const first: unknown = Array.isArray(length) ? length[0] : length;
+    const lx = typeof first === 'number' ? first : NaN;
     const o = withDefaults<Required<MeshFreeConv2dOptions>>(op, options, {
       order: 1,
       length,
@@ -53,6 +54,11 @@ export class MeshFreeConv2d extends Module {
       width: (1.5 / 64) * lx,
       bias: true,
     });
+    requireArgument(
+      Number.isFinite(lx) && lx > 0,
+      op,
+      () => `length must be a finite number > 0 or two of them, got ${show(length)}`,
+    );
     requireArgument(
       o.order === 1 || o.order === 2,
       op,

@@ -5,7 +5,7 @@ import { isFloating, type DType } from '../tensor/dtype';
 import { sameShape } from '../tensor/shape';
 import { type Tensor, isTensor } from '../tensor/tensor';
 import { keep, noGrad, tidy } from '../autograd/tidy';
-import { withDefaults } from '../ops/define';
+import { requireTensor, withDefaults } from '../ops/define';
 import { cast } from '../ops/elementwise';
 import { moved } from '../ops/shape-device';
 
@@ -17,6 +17,7 @@ const parameters = new WeakSet<Tensor>();
 
 /** Makes a tensor trainable and takes it out of tidy scopes. */
 export function parameter(tensor: Tensor): Tensor {
+  requireTensor('parameter', tensor);
   tensor.requiresGrad = true;
   parameters.add(tensor);
   return keep(tensor);

@@ -138,7 +138,14 @@ export class LayerNorm extends Module {
       options,
       { eps: 1e-5, elementwiseAffine: true, bias: true },
     );
-    const shape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
+    const shape: readonly number[] =
+      typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
+    const isList: boolean = Array.isArray(shape);
+    requireArgument(
+      isList && shape.length > 0 && shape.every((n) => Number.isInteger(n)),
+      'LayerNorm',
+      () => `normalizedShape must be a size or an array of sizes, got ${show(normalizedShape)}`,
+    );
     this.normalizedShape = [...shape];
     this.eps = eps;
     this.weight = elementwiseAffine ? constantParameter(shape, 1) : null;

@@ -52,14 +52,12 @@ abstract class TransposedConvolution<L extends readonly number[]> extends Module
   ) {
     super();
     const kernel = perAxis<L>(op, 'kernelSize', kernelSize, axes);
-    const o = withDefaults<Required<ConvTransposeOptions<L>>>(op, options, {
-      stride: 1,
-      padding: 0,
-      outputPadding: 0,
-      dilation: 1,
-      groups: 1,
-      bias: true,
-    });
+    const o = withDefaults<Required<ConvTransposeOptions<L>>>(
+      op,
+      options,
+      { stride: 1, padding: 0, outputPadding: 0, dilation: 1, groups: 1, bias: true },
+      ['stride', 'padding', 'outputPadding', 'dilation'],
+    );
     requireWeightSizes(op, inChannels, outChannels, o.groups, kernel);
     this.settings = {
       stride: perAxis<L>(op, 'stride', o.stride, axes),

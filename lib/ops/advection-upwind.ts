@@ -209,7 +209,7 @@ function advect(
     );
   }
   const dx = options?.dx ?? 1;
-  const given = withDefaults<Partial<Settings>>(op, options, {
+  const defaults: Partial<Settings> = {
     dt: NaN,
     dx,
     ...(dims > 1 ? { dy: dx } : {}),
@@ -220,9 +220,10 @@ function advect(
     form: 'advective',
     steps: 1,
     checkStability: false,
-  });
+  };
+  const given = withDefaults(op, options, defaults, ['steps']);
   const settings: Settings = { dy: dx, dz: dx, ...given } as Settings;
-  const { dt, dy, dz, boundary, order, limiter, form, steps, checkStability } = settings;
+  const { dt, dy, dz, boundary, order, limiter, form, steps } = settings;
   for (const [name, value] of Object.entries({ dt, dx, dy, dz })) {
     requireArgument(
       typeof value === 'number' && Number.isFinite(value) && value > 0,
@@ -243,11 +244,6 @@ function advect(
     steps === 'auto' || (Number.isSafeInteger(steps) && steps >= 1),
     op,
     () => `steps must be an integer >= 1 or 'auto', got ${show(steps)}`,
-  );
-  requireArgument(
-    typeof checkStability === 'boolean',
-    op,
-    () => `checkStability must be true or false, got ${show(checkStability)}`,
   );
   const field = velocityField(op, u, velocity);
   const count = stepCount(op, field, settings);

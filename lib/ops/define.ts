@@ -223,11 +223,23 @@ export function requireDims(op: string, value: unknown): asserts value is Tensor
   requireArgument(value.ndim > 0, op, 'input must have at least one dimension, got shape []');
 }
 
-/** Merges options with defaults; an option that the operation does not have is an error. */
+/** Throws unless an option is of the type of its default, where that is a number or a boolean. */
+function requireKind(op: string, key: string, value: unknown, byDefault: unknown): void {
+  const kind = typeof byDefault;
+  if (typeof value === kind || (kind !== 'number' && kind !== 'boolean')) return;
+  const wanted = kind === 'number' ? 'a number' : 'true or false';
+  requireArgument(false, op, `${key} must be ${wanted}, got ${show(value)}`);
+}
+
+/**
+ * Merges options with defaults. An option that the operation does not have is an error, and one whose default is
+ * a number or a boolean takes nothing else, unless it is named in `mixed`: then its operation looks at it.
+ */
 export function withDefaults<T extends object>(
   op: string,
   given: Partial<T> | undefined,
   defaults: T,
+  mixed: readonly (keyof T & string)[] = [],
 ): T {
   if (given === undefined) return defaults;
   requireArgument(
@@ -238,11 +250,13 @@ export function withDefaults<T extends object>(
   const merged = { ...defaults } as Record<string, unknown>;
   for (const [key, value] of Object.entries(given)) {
     requireArgument(
-      key in defaults,
+      Object.hasOwn(defaults, key),
       op,
       () => `there is no option '${key}'; options are ${Object.keys(defaults).join(', ')}`,
     );
-    if (value !== undefined) merged[key] = value;
+    if (value === undefined) continue;
+    if (!(mixed as readonly string[]).includes(key)) requireKind(op, key, value, merged[key]);
+    merged[key] = value;
   }
   return merged as T;
 }

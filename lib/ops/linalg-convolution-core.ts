@@ -53,7 +53,8 @@ interface ConvolutionOps {
 
 /** Whether each kernel sees one channel; as in native/ops/convolution.h. */
 function isDepthwise(weight: readonly number[], groups: number): boolean {
-  return weight.length === 4 && weight[1] === 1 && groups > 1 && weight[0]! <= 4 * groups;
+  const [outputs, inputs] = weight as [number, number];
+  return weight.length === 4 && inputs === 1 && groups > 1 && outputs > 0 && outputs <= 4 * groups;
 }
 
 // The three are the partial maps of one trilinear form <g, conv(x, weight)>: each one's adjoints are the others.

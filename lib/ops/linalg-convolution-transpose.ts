@@ -25,14 +25,15 @@ function optionsOf<Size>(
   op: string,
   options: ConvTransposeOptions<Size | number> | undefined,
 ): Required<ConvTransposeOptions<Size | number>> {
-  return withDefaults<Required<ConvTransposeOptions<Size | number>>>(op, options, {
+  const defaults: Required<ConvTransposeOptions<Size | number>> = {
     bias: null,
     stride: 1,
     padding: 0,
     outputPadding: 0,
     groups: 1,
     dilation: 1,
-  });
+  };
+  return withDefaults(op, options, defaults, ['stride', 'padding', 'outputPadding', 'dilation']);
 }
 
 /**

@@ -50,7 +50,7 @@ function optionsOf<Size>(
   op: string,
   options: ConvOptions<Size | number> | undefined,
 ): Required<ConvOptions<Size | number>> {
-  return withDefaults<Required<ConvOptions<Size | number>>>(op, options, {
+  const defaults: Required<ConvOptions<Size | number>> = {
     bias: null,
     residual: null,
     activation: 'none',
@@ -58,7 +58,8 @@ function optionsOf<Size>(
     padding: 0,
     dilation: 1,
     groups: 1,
-  });
+  };
+  return withDefaults(op, options, defaults, ['stride', 'padding', 'dilation']);
 }
 
 /**

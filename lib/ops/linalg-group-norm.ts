@@ -155,7 +155,7 @@ export function instanceNorm(input: Tensor, options?: InstanceNormOptions): Tens
   );
   const planes = (x.shape[0] ?? 0) * channels;
   requireArgument(
-    x.ndim > 2 && x.size !== planes,
+    x.ndim > 2 && x.size > planes,
     op,
     () => `x must have more than one value per plane, got shape ${show([...x.shape])}`,
   );

@@ -258,7 +258,8 @@ export function batchNorm(
   );
   const outputs = batchNormOp([x, weight, bias, null, null], params);
   const [y, mean, variance] = outputs as [Tensor, Tensor, Tensor];
-  updateStatistics([runningMean, runningVar], [mean, variance], momentum, x.size / channels[0]!);
+  if (x.size > 0)
+    updateStatistics([runningMean, runningVar], [mean, variance], momentum, x.size / channels[0]!);
   mean.dispose(); // what the tape has saved is its own
   variance.dispose();
   return y;
@@ -332,7 +333,7 @@ export function layerNorm(
   });
   const shape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
   requireArgument(
-    Array.isArray(shape) && shape.length > 0,
+    Array.isArray(shape) && shape.length > 0 && shape.every((n) => typeof n === 'number'),
     op,
     () => `normalizedShape must be a size or an array of sizes, got ${show(normalizedShape)}`,
   );

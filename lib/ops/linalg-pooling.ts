@@ -91,10 +91,12 @@ const maxPool2dOp = defineOpWithOutputs<PoolParams>('max_pool2d', {
  */
 export function maxPool2d(x: Tensor, kernelSize: Size2d, options?: MaxPool2dOptions): Tensor {
   const op = 'maxPool2d';
-  const { dilation, ...rest } = withDefaults<Required<MaxPool2dOptions>>(op, options, {
-    ...POOL_DEFAULTS,
-    dilation: 1,
-  });
+  const { dilation, ...rest } = withDefaults<Required<MaxPool2dOptions>>(
+    op,
+    options,
+    { ...POOL_DEFAULTS, dilation: 1 },
+    ['padding', 'dilation'],
+  );
   const params = poolParams(op, kernelSize, rest, dilation);
   return forImages(floating(op, x), (images) => {
     const withIndices = images.requiresGrad && gradEnabled();
@@ -137,6 +139,7 @@ export function avgPool2d(x: Tensor, kernelSize: Size2d, options?: AvgPool2dOpti
     op,
     options,
     { ...POOL_DEFAULTS, countIncludePad: true, divisorOverride: null },
+    ['padding'],
   );
   requireArgument(
     divisorOverride === null || (Number.isInteger(divisorOverride) && divisorOverride !== 0),

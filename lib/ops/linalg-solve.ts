@@ -118,11 +118,6 @@ export interface SolveOptions {
 export function solve(a: Tensor, b: Tensor, options?: SolveOptions): Tensor {
   const op = 'solve';
   const { left } = withDefaults<Required<SolveOptions>>(op, options, { left: true });
-  requireArgument(
-    typeof left === 'boolean',
-    op,
-    () => `left must be true or false, got ${show(left)}`,
-  );
   const [matrix, sides] = floatingPair(op, a, b);
   const n = requireSquare(op, matrix);
   const vector =
@@ -256,11 +251,6 @@ export interface CholeskyOptions {
  */
 export function cholesky(a: Tensor, options?: CholeskyOptions): Tensor {
   const { upper } = withDefaults<Required<CholeskyOptions>>('cholesky', options, { upper: false });
-  requireArgument(
-    typeof upper === 'boolean',
-    'cholesky',
-    () => `upper must be true or false, got ${show(upper)}`,
-  );
   requireTensor('cholesky', a);
   const matrix = floating('cholesky', a);
   requireSquare('cholesky', matrix);

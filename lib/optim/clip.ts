@@ -3,7 +3,7 @@ import { ownHandle } from '../tensor/assign';
 import { MAX_OPERANDS } from '../tensor/handle';
 import type { Tensor } from '../tensor/tensor';
 import { noGrad } from '../autograd/tidy';
-import { defineOp, withDefaults } from '../ops/define';
+import { defineOp, requireTensor, withDefaults } from '../ops/define';
 import { checkGradient } from './update';
 
 const clipOp = defineOp<{ maxNorm: number; normType: number; errorIfNonfinite: boolean }>(
@@ -39,7 +39,7 @@ export function clipGradNorm(
     errorIfNonfinite: false,
   });
   requireArgument(
-    maxNorm > 0,
+    typeof maxNorm === 'number' && maxNorm > 0,
     'clipGradNorm',
     () => `maxNorm must be a number > 0, got ${show(maxNorm)}`,
   );
@@ -48,9 +48,11 @@ export function clipGradNorm(
     'clipGradNorm',
     () => `normType must be a number > 0, got ${show(normType)}`,
   );
-  const list = Symbol.iterator in parameters ? [...parameters] : [parameters];
+  const given: unknown = parameters;
+  const several = typeof given === 'object' && given !== null && Symbol.iterator in given;
   const grads = new Set<Tensor>();
-  for (const parameter of list) {
+  for (const parameter of several ? (given as Iterable<unknown>) : [given]) {
+    requireTensor('clipGradNorm', parameter, 'parameters');
     if (!parameter.grad) continue;
     checkGradient('clipGradNorm', parameter, parameter.grad);
     grads.add(parameter.grad);

@@ -37,7 +37,7 @@ export class ReduceLROnPlateau {
     private readonly optimizer: Optimizer,
     options?: ReduceLROnPlateauOptions,
   ) {
-    const o = withDefaults<Required<ReduceLROnPlateauOptions>>('ReduceLROnPlateau', options, {
+    const defaults: Required<ReduceLROnPlateauOptions> = {
       mode: 'min',
       factor: 0.1,
       patience: 10,
@@ -46,7 +46,8 @@ export class ReduceLROnPlateau {
       cooldown: 0,
       minLearningRate: 0,
       eps: 1e-8,
-    });
+    };
+    const o = withDefaults('ReduceLROnPlateau', options, defaults, ['minLearningRate']);
     checkPlateau(o);
     this.options = o;
     this.state = {

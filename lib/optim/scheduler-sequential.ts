@@ -24,7 +24,8 @@ export class SequentialLR extends Scheduler {
     schedulers: readonly Scheduler[],
     milestones: readonly number[],
   ) {
-    const last = schedulers.at(-1);
+    const isList: boolean = Array.isArray(milestones);
+    const last = Array.isArray(schedulers) ? (schedulers as Scheduler[]).at(-1) : undefined;
     requireArgument(
       last !== undefined &&
         schedulers.every((s) => s instanceof Scheduler && s.belongsTo(optimizer)),
@@ -32,7 +33,8 @@ export class SequentialLR extends Scheduler {
       'schedulers must be a list of schedulers of this optimizer',
     );
     requireArgument(
-      milestones.length === schedulers.length - 1 &&
+      isList &&
+        milestones.length === schedulers.length - 1 &&
         milestones.every((m, i) => Number.isInteger(m) && m > (milestones[i - 1] ?? 0)),
       'SequentialLR',
       () =>

@@ -22,6 +22,16 @@ function baseOf(group: { learningRate: number }): number {
   return known && known.set === group.learningRate ? known.base : group.learningRate;
 }
 
+/** Throws unless it has groups with learning rates. */
+export function requireOptimizer(op: string, optimizer: unknown): void {
+  const groups = (optimizer as { groups?: unknown } | null | undefined)?.groups;
+  requireArgument(
+    Array.isArray(groups),
+    op,
+    () => `optimizer must be an optimizer, got ${show(optimizer)}`,
+  );
+}
+
 /**
  * Sets the learning rate of each group of an optimizer from the number of steps so far. Call step() after
  * the optimizer's: once for each batch or once for each epoch, in whichever unit the options are meant.
@@ -40,6 +50,7 @@ export abstract class Scheduler {
     /** @internal */
     readonly lastStep = Infinity,
   ) {
+    requireOptimizer(new.target.name, optimizer);
     this.apply();
   }
 
@@ -215,6 +226,7 @@ export class OneCycleLR extends Scheduler {
       baseMomentum: 0.85,
       maxMomentum: 0.95,
     });
+    requireOptimizer('OneCycleLR', optimizer);
     requireCount('OneCycleLR', 'totalSteps', o.totalSteps);
     checkOneCycle(maxLearningRate, o);
     requireArgument(

@@ -67,7 +67,7 @@ struct BackendApi {
   int (*has_kernel)(OpId op);                                   // 0: the op cannot run there
   void* (*alloc)(void* device, size_t bytes);                   // null: out of memory
   void (*release_memory)(void* device, void* memory, size_t bytes);
-  // Returns the ticket; 0: nothing was enqueued, and take_fault says why.
+  // Returns the ticket; 0: nothing was enqueued, for the reason that take_fault has, else for want of scratch memory.
   uint64_t (*launch)(void* device, const LaunchArgs* args);
   // Host to device; the host memory may be reused when the call returns.
   uint64_t (*write)(void* device, void* to, const void* from, size_t bytes);

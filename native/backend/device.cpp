@@ -174,10 +174,15 @@ void Device::release_cache() {
 }
 
 uint64_t Device::launch(const LaunchArgs& args) {
-  const uint64_t ticket = api_->launch(handle_, &args);
+  uint64_t ticket = api_->launch(handle_, &args);
   if (ticket == 0) {
-    check_faults();
-    fail(ErrorCode::BackendFailure, kOps[static_cast<int>(args.op)].name, "was not enqueued");
+    check_faults();  // where the op was refused
+    release_cache();
+    ticket = api_->launch(handle_, &args);
+    if (ticket == 0) {
+      fail(ErrorCode::OutOfMemory, kOps[static_cast<int>(args.op)].name,
+           "no memory for " + std::to_string(args.scratch) + " bytes of scratch for each thread");
+    }
   }
   last_ticket_ = ticket;
   if (capturing_) ++capturing_->launches;

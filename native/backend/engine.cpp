@@ -255,8 +255,15 @@ void Engine::launch(OpId op, const void* params, std::span<const TensorView> inp
   args.workspace = workspace;
   args.scratch = infer.scratch;
   args.work = infer.work;
+  struct Workspace {
+    Device& device;
+    void* memory;
+    size_t bytes;
+    ~Workspace() {
+      if (memory) device.free(memory, bytes);  // stream-ordered: reusable from now on
+    }
+  } const held{device_, workspace, infer.workspace};
   device_.launch(args);
-  if (workspace) device_.free(workspace, infer.workspace);  // stream-ordered: reusable from now on
 }
 
 }  // namespace fluxion

@@ -129,6 +129,7 @@ template <class T>
 static void convolution_weight_vjp(const Kernel& kernel, const ConvGeometry& geometry, const T* g,
                                    const T* x, T* out) {
   const ConvWeightPlan plan(geometry, sizeof(T));
+  if (plan.rows * plan.pitch == 0) return;  // no weights
   const WeightVjp<T> c{geometry, plan, x, g};
   T* partial = kernel.workspace<T>();
   const int64_t groups = geometry.groups, all = groups * plan.rows * plan.pitch;

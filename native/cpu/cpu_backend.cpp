@@ -53,11 +53,12 @@ class CpuDevice {
   }
 
   uint64_t launch(const LaunchArgs& args) {
+    if (args.scratch > scratch_room_ && !grow_scratch(args.scratch)) return 0;
     KernelFn kernel = kKernels[isa_][static_cast<int>(args.op)];
     if (args.work <= kInlineWork && idle()) {
       const Kernel call = make_call(args.op, args.inputs, args.n_inputs, args.outputs,
-                                    args.n_outputs, args.workspace, args.scratch, serial_);
-      run_kernel(kernel, args.params, call, args.scratch);
+                                    args.n_outputs, args.workspace, serial_);
+      run_kernel(kernel, args.params, call);
       return finish_inline();
     }
     Task* task = take_task();
@@ -67,7 +68,6 @@ class CpuDevice {
     task->n_inputs = args.n_inputs;
     task->n_outputs = args.n_outputs;
     task->workspace = args.workspace;
-    task->scratch = args.scratch;
     std::memcpy(task->params, args.params, args.params_bytes);
     copy_inputs(*task, args);
     std::copy(args.outputs, args.outputs + args.n_outputs, task->outputs);
@@ -152,21 +152,27 @@ class CpuDevice {
     return submitted_;
   }
 
-  // Scratch is grown between ops, when no kernel runs. Whole pages, and one left free before each thread's: where a
-  // thread reads, its core asks for lines ahead in the page and for the first of the next, and takes them away from
-  // the core that writes there (pointwise convolutions on two threads took 40 % more time beside each other).
+  // By the owner, when no kernel runs; false where there is no memory for it. Whole pages, and one left free before each
+  // thread's: where a thread reads, its core asks for lines ahead in the page and for the first of the next, and takes
+  // them away from the core that writes there (pointwise convolutions on two threads took 40 % more time beside each
+  // other).
+  bool grow_scratch(size_t bytes) {
+    wait(submitted_);
+    release_scratch();
+    const size_t room = (bytes + kPage - 1) / kPage * kPage, stride = room + kPage;
+    scratch_bytes_ = stride * static_cast<size_t>(pool_.threads()) + 2 * kPage;
+    scratch_block_ = allocate_block(scratch_bytes_);
+    if (!scratch_block_) return false;
+    const uintptr_t begin = reinterpret_cast<uintptr_t>(scratch_block_);
+    scratch_ = reinterpret_cast<char*>((begin + 2 * kPage - 1) / kPage * kPage);
+    scratch_stride_ = stride;
+    scratch_room_ = room;
+    return true;
+  }
+
   Kernel make_call(OpId op, const TensorView* inputs, int n_inputs, const TensorView* outputs,
-                   int n_outputs, void* workspace, size_t scratch, ThreadPool& pool) {
+                   int n_outputs, void* workspace, ThreadPool& pool) {
     plans_.trim();
-    const size_t stride = (scratch + kPage - 1) / kPage * kPage + kPage;
-    if (stride > scratch_stride_) {
-      release_scratch();
-      scratch_bytes_ = stride * static_cast<size_t>(pool_.threads()) + 2 * kPage;
-      scratch_block_ = allocate_block(scratch_bytes_);
-      const uintptr_t begin = reinterpret_cast<uintptr_t>(scratch_block_);
-      scratch_ = reinterpret_cast<char*>((begin + 2 * kPage - 1) / kPage * kPage);
-      scratch_stride_ = scratch_block_ ? stride : 0;
-    }
     return Kernel{inputs,          n_inputs, outputs, n_outputs, workspace, scratch_,
                   scratch_stride_, &pool,    &plans_, &fault_,   op};
   }
@@ -174,14 +180,11 @@ class CpuDevice {
   void release_scratch() {
     if (scratch_block_) release_block(scratch_block_, scratch_bytes_);
     scratch_block_ = nullptr;
-    scratch_stride_ = 0;
+    scratch_ = nullptr;
+    scratch_room_ = scratch_stride_ = 0;
   }
 
-  void run_kernel(KernelFn kernel, const void* params, const Kernel& call, size_t scratch) {
-    if (scratch > call.scratch_stride) {
-      call.fault(ErrorCode::OutOfMemory, "no memory for %zu bytes of scratch", scratch);
-      return;
-    }
+  void run_kernel(KernelFn kernel, const void* params, const Kernel& call) {
     const int64_t begin = profile_.now();
     kernel(params, call);
     if (profile_.on()) profile_.add(call, begin, call.pool == &serial_);
@@ -244,8 +247,8 @@ class CpuDevice {
     switch (task.kind) {
       case Task::Kind::launch: {
         const Kernel call = make_call(task.op, task.input_views(), task.n_inputs, task.outputs,
-                                      task.n_outputs, task.workspace, task.scratch, pool_);
-        run_kernel(task.kernel, task.params, call, task.scratch);
+                                      task.n_outputs, task.workspace, pool_);
+        run_kernel(task.kernel, task.params, call);
         task.many_inputs.clear();
         return;
       }
@@ -302,11 +305,12 @@ class CpuDevice {
   ThreadPool serial_;
   int isa_;
   Fault fault_;
-  // Touched by whoever runs kernels: the executor, or the owner when idle.
+  // Changed by the owner with an empty queue, read by who runs kernels.
   void* scratch_block_ = nullptr;
   char* scratch_ = nullptr;  // its first whole page
+  size_t scratch_room_ = 0;  // of a thread
   size_t scratch_stride_ = 0, scratch_bytes_ = 0;
-  PlanCache plans_;  // likewise
+  PlanCache plans_;  // touched by whoever runs kernels: the executor, or the owner when idle
   Profile profile_;  // likewise
 
   uint64_t submitted_ = 0;  // the owner's count

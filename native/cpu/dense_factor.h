@@ -25,22 +25,33 @@ struct Coefficients {
   }
 };
 
-// C -= a X for kRows rows and the columns of a packed X.
+// `left` numbers at p, at most a vector of them; zeros in the place of the others.
+template <class T>
+inline Vec<T> load_left(const T* p, int64_t left) {
+  if (left >= kLanes<T>) return load(p);
+  return left > 0 ? load_partial(p, static_cast<int>(left)) : Vec<T>{};
+}
+
+// C -= a X for kRows rows and the columns of a packed X. Products are taken from C one by one, not from their sum:
+// where a large one cancels C, those after it are rounded as small numbers.
 template <int kRows, class T>
 inline __attribute__((always_inline)) void update_tile(const Coefficients<T>& a, const T* packed,
                                                        int64_t depth, T* c, int64_t pitch,
                                                        int64_t columns) {
   constexpr int64_t w = kLanes<T>;
-  Vec<T> sum[kRows][kUpdateVectors];
+  Vec<T> rest[kRows][kUpdateVectors];
 #pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i) sum[i][0] = sum[i][1] = Vec<T>{};
+  for (int i = 0; i < kRows; ++i) {
+    rest[i][0] = load_left(c + i * pitch, columns);
+    rest[i][1] = load_left(c + i * pitch + w, columns - w);
+  }
   for (int64_t k = 0; k < depth; ++k, packed += kUpdateVectors * w) {
     const Vec<T> x0 = load(packed), x1 = load(packed + w);
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i) {
       const Vec<T> factor = broadcast(a(i, k));
-      sum[i][0] += factor * x0;
-      sum[i][1] += factor * x1;
+      rest[i][0] -= factor * x0;
+      rest[i][1] -= factor * x1;
     }
   }
 #pragma GCC unroll 8
@@ -50,10 +61,9 @@ inline __attribute__((always_inline)) void update_tile(const Coefficients<T>& a,
     for (int v = 0; v < kUpdateVectors; ++v) {
       const int64_t left = columns - v * w;
       if (left >= w) {
-        store(row + v * w, load(row + v * w) - sum[i][v]);
+        store(row + v * w, rest[i][v]);
       } else if (left > 0) {
-        const int n = static_cast<int>(left);
-        store_partial(row + v * w, load_partial(row + v * w, n) - sum[i][v], n);
+        store_partial(row + v * w, rest[i][v], static_cast<int>(left));
       }
     }
   }

@@ -114,8 +114,7 @@ struct GroupBackward {
 template <class Pass>
 void for_groups(const Kernel& kernel, const Groups& s, const Pass& pass) {
   const int64_t all = s.images * s.groups;
-  const int64_t step = std::max<int64_t>(1, kElementsPerBlock / std::max<int64_t>(1, s.count));
-  if (s.count == 0) return;
+  const int64_t step = std::max<int64_t>(1, kElementsPerBlock / s.count);
   kernel.parallel_for(blocks_of(all, step), [&](int64_t block, int) {
     for (int64_t i = block * step; i < std::min(all, (block + 1) * step); ++i) pass(i);
   });
@@ -127,9 +126,19 @@ const T* optional(const TensorView& view) {
 }
 
 template <class T>
+void zeros(const TensorView& view) {
+  if (view.data) std::fill_n(view.as<T>(), view.size(), T(0));
+}
+
+template <class T>
 void group_norm(const GroupNormParams& params, const Kernel& kernel) {
   const Groups s(kernel.in(0).shape, params.groups);
   T* const y = kernel.out(0).as<T>();
+  if (s.count == 0) {  // statistics of nothing
+    zeros<T>(kernel.out(1));
+    zeros<T>(kernel.out(2));
+    return;
+  }
   for_groups(kernel, s,
              GroupForward<T>{s, params, kernel.in(0).as<T>(), optional<T>(kernel.in(1)),
                              optional<T>(kernel.in(2)), y, kernel.out(1).as<T>(),
@@ -139,10 +148,14 @@ void group_norm(const GroupNormParams& params, const Kernel& kernel) {
 template <class T>
 void group_norm_vjp(const GroupNormParams& params, const Kernel& kernel) {
   const Groups s(kernel.in(1).shape, params.groups);
+  if (s.count == 0) {
+    zeros<T>(kernel.out(1));
+    zeros<T>(kernel.out(2));
+    return;
+  }
   SumPair* const sums = kernel.workspace<SumPair>();
   T* const gx = kernel.out(0).as<T>();
   const T* variance = kernel.in(5).as<T>();
-  std::fill_n(sums, s.count ? 0 : s.images * s.channels, SumPair{});
   for_groups(kernel, s,
              GroupBackward<T>{s, params, kernel.in(0).as<T>(), kernel.in(1).as<T>(),
                               optional<T>(kernel.in(2)), optional<T>(kernel.in(3)),

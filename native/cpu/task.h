@@ -15,7 +15,6 @@ struct Task {
   OpId op{};
   int n_inputs = 0, n_outputs = 0;
   void* workspace = nullptr;
-  size_t scratch = 0;
   void* to = nullptr;  // read and write
   const void* from = nullptr;
   size_t bytes = 0;

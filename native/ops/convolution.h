@@ -126,7 +126,7 @@ inline ConvAxis conv_input_vjp_axis(int64_t size, int64_t kernel, int64_t stride
 // One input channel per output: no sum over channels, so no GEMM. Of a few kernels per channel, that is;
 // many of them are a product again.
 inline bool conv_is_depthwise(const Shape& weight, int64_t groups) {
-  return weight[1] == 1 && groups > 1 && weight[0] <= 4 * groups;
+  return weight[1] == 1 && groups > 1 && weight[0] > 0 && weight[0] <= 4 * groups;
 }
 
 // A product of matrices: every pixel by itself.

@@ -4,9 +4,10 @@ import * as fluxion from '../../lib';
 import { FluxionError, type Tensor, isTensor, manualSeed, memory, tidy } from '../../lib';
 import { ERROR_CODES } from '../../lib/errors';
 import { native } from '../../lib/native';
+import { randomStream } from '../cases/case';
 import type { TensorArgument } from './recorded-calls';
-import { type Call, describe, thawed } from './recorded-calls';
-import { type ViewPlan, contiguousOf, shownValues, viewOf } from './views';
+import { type Call, thawed } from './recorded-calls';
+import { type ViewPlan, contiguousOf, moved, shownValues, viewOf } from './views';
 
 /** Codes that a wrong call may end in; FLUXION_INTERNAL and the like are faults of the library. */
 const EXPECTED = new Set<string>(
@@ -19,13 +20,13 @@ export class Violation extends Error {}
 /** Values of the tensors in a result, or the code of the error. */
 export type Outcome = { code: string } | { values: Values[] };
 
-interface Values {
+export interface Values {
   shape: readonly number[];
   dtype: string;
   data: ArrayLike<number>;
 }
 
-type Make = (argument: TensorArgument) => Tensor;
+export type Make = (argument: TensorArgument) => Tensor;
 
 function tensorsOf(value: unknown): Tensor[] {
   if (isTensor(value)) return [value];
@@ -125,6 +126,17 @@ export function copiesBy(plan: ViewPlan, withGradients: boolean): Make {
     prepared(argument, withGradients, contiguousOf(shownValues(argument.content, plan)));
 }
 
+/** As {@link copiesBy}, with other last bits. */
+export function perturbedBy(plan: ViewPlan, withGradients: boolean, seed: number): Make {
+  const random = randomStream(seed);
+  return (argument) =>
+    prepared(
+      argument,
+      withGradients,
+      contiguousOf(moved(shownValues(argument.content, plan), random)),
+    );
+}
+
 function prepared({ content }: TensorArgument, withGradients: boolean, t: Tensor): Tensor {
   if (!withGradients || !FLOATING.test(content.dtype)) return t;
   const leaf = t.detach();
@@ -134,34 +146,4 @@ function prepared({ content }: TensorArgument, withGradients: boolean, t: Tensor
 
 export function setInstructionSet(name: string): void {
   native.setInstructionSet(name);
-}
-
-const PRECISION: Record<string, number> = {
-  ...{ float32: 1e-3, complex64: 1e-3, float64: 1e-8, complex128: 1e-8, number: 1e-8 },
-  ...{ int32: 0, uint8: 0 },
-};
-
-/** Throws where two outcomes of what should be the same calculation differ. */
-export function requireSame(a: Outcome, b: Outcome, what: string, call: Call): void {
-  const fail = (detail: string) => {
-    throw new Violation(`${what}: ${detail} in ${describe(call)}`);
-  };
-  if ('code' in a || 'code' in b) {
-    const [first, second] = [a, b].map((o) => ('code' in o ? o.code : 'values'));
-    if (first !== second) fail(`${first} and ${second}`);
-    return;
-  }
-  if (a.values.length !== b.values.length) fail('another number of results');
-  a.values.forEach((x, i) => {
-    const y = b.values[i]!;
-    if (String(x.shape) !== String(y.shape) || x.dtype !== y.dtype) fail('shapes or dtypes differ');
-    let scale = 1;
-    for (let k = 0; k < x.data.length; k++)
-      if (Number.isFinite(x.data[k])) scale = Math.max(scale, Math.abs(x.data[k]!));
-    for (let k = 0; k < x.data.length; k++) {
-      const [p, q] = [x.data[k]!, y.data[k]!];
-      if (Object.is(p, q) || p === q || Math.abs(p - q) <= PRECISION[x.dtype]! * scale) continue;
-      fail(`result ${i}, element ${k} is ${p} and ${q}`);
-    }
-  });
 }

@@ -89,7 +89,7 @@ async function main(): Promise<Outcome> {
       executions: total((r) => r.executions),
       'files refused with a code': total(refused),
       'files read': total((r) => r.accepted),
-      'slowest execution, ms': largest((r) => r.slowest),
+      'slowest execution, ms of the processor': largest((r) => r.slowest),
       'largest growth of the process, MB': largest((r) => r.peak / 1e6),
       ...Object.fromEntries(
         reports.map((r) => [

@@ -1,5 +1,5 @@
 // A training run with a checkpoint after every step and a log, in the folder of the first argument; prints a hash of
-// all it leaves. Says when it begins and after each step, so that the parent knows how far it was when it killed it.
+// all it leaves. Says so after each step: the parent knows how far it was when it killed it.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -17,7 +17,6 @@ async function main(): Promise<void> {
   const folder = process.argv[2]!;
   const { model, loader, options } = makeRun({ epochs: 3 });
   const file = path.join(folder, 'log.jsonl');
-  process.send?.(0);
   const { losses } = await fit(model, loader, {
     ...options,
     checkpoint: { path: path.join(folder, 'checkpoint'), every: { steps: 1 } },

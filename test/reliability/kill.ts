@@ -1,7 +1,7 @@
-// npm run reliability:kill -- --kills=200 --seed=1
+// npm run reliability:kill -- --kills=230 --seed=1
 //
-// Trains in a child process that is killed (SIGKILL) at random moments: while it loads, between steps, while it
-// writes a checkpoint or a log. After each kill the checkpoint that is named must be whole and no older than the
+// Trains in a child process that is killed (SIGKILL) at random moments: in seven of eight cases after its first step
+// (between steps, while it writes a checkpoint or a log), in the eighth while it loads. After each kill the checkpoint that is named must be whole and no older than the
 // one before, and each run that comes to its end must leave the bits of one that was never killed: weights, losses,
 // lines of the log.
 import { type ChildProcess, fork } from 'node:child_process';
@@ -19,11 +19,12 @@ interface Attempt {
   /** Steps that it reported. */
   first: number;
   last: number;
-  /** Milliseconds from the first step to the last. */
+  /** Milliseconds from the start to the first step, and from there to the last. */
+  loading: number;
   training: number;
 }
 
-type Plan = 'never' | { after: 'start' | 'step'; milliseconds: number };
+type Plan = 'never' | { after: 'start' | 'first step'; milliseconds: number };
 
 function start(folder: string): ChildProcess {
   return fork(path.join(__dirname, 'kill-child.ts'), [folder], {
@@ -35,17 +36,18 @@ function start(folder: string): ChildProcess {
 
 async function attempt(folder: string, plan: Plan): Promise<Attempt> {
   const child = start(folder);
-  const result: Attempt = { hash: '', killed: false, first: 0, last: 0, training: 0 };
+  const result: Attempt = { hash: '', killed: false, first: 0, last: 0, loading: 0, training: 0 };
+  const begun = performance.now();
   const killLater = (milliseconds: number) => setTimeout(() => child.kill('SIGKILL'), milliseconds);
   if (plan !== 'never' && plan.after === 'start') killLater(plan.milliseconds);
   let firstAt = 0;
-  let planned = plan !== 'never' && plan.after === 'step';
+  let planned = plan !== 'never' && plan.after === 'first step';
   child.stdout!.on('data', (text: Buffer) => (result.hash += text.toString()));
   child.on('message', (step: number) => {
     if (planned && plan !== 'never') killLater(plan.milliseconds);
     planned = false;
-    if (step === 0) return;
     if (result.first === 0) firstAt = performance.now();
+    result.loading = firstAt - begun;
     result.first ||= step;
     result.last = step;
     result.training = performance.now() - firstAt;
@@ -77,23 +79,21 @@ async function main(kills: number, seed: number): Promise<Outcome> {
   const random = randomStream(seed);
   const root = mkdtempSync(path.join(tmpdir(), 'fluxion-kill-'));
   const details: string[] = [];
-  const counts = { survived: 0, resumed: 0, runs: 0, loading: 0, steps: 0, leftovers: 0 };
+  const counts = { survived: 0, resumed: 0, runs: 0, early: 0, steps: 0, leftovers: 0 };
   try {
     const { hash: expected, last } = await attempt(path.join(root, 'whole'), 'never');
-    const begun = performance.now();
-    const { training } = await attempt(path.join(root, 'timed'), 'never');
-    const whole = performance.now() - begun;
+    const { training, loading } = await attempt(path.join(root, 'timed'), 'never');
     while (counts.survived < kills && details.length < 20) {
       const folder = path.join(root, `run-${counts.runs}`);
       let before = 0;
       for (;;) {
-        // One in four at any moment of the process, the others while it trains; at last it may finish.
+        // At last it may finish. A quarter of the run from the first step on, that most runs are killed several times.
         const plan: Plan =
           counts.survived >= kills
             ? 'never'
-            : random() < 0.25
-              ? { after: 'start', milliseconds: random() * whole }
-              : { after: 'step', milliseconds: (random() * training) / 4 };
+            : random() < 1 / 8
+              ? { after: 'start', milliseconds: random() * loading }
+              : { after: 'first step', milliseconds: (random() * training) / 4 };
         const { hash, killed, first, last: reached } = await attempt(folder, plan);
         if (first > 1) counts.resumed++;
         if (!killed) {
@@ -101,7 +101,7 @@ async function main(kills: number, seed: number): Promise<Outcome> {
           break;
         }
         counts.survived++;
-        if (reached === 0) counts.loading++;
+        if (reached === 0) counts.early++;
         counts.steps += reached === 0 ? 0 : reached - first + 1;
         const now = await completedSteps(folder);
         if (!(now >= before)) details.push(`step ${now} after step ${before} was complete`);
@@ -115,7 +115,8 @@ async function main(kills: number, seed: number): Promise<Outcome> {
     return {
       figures: {
         'kills survived': counts.survived,
-        'of them before the first step': counts.loading,
+        'of them in training, after a step': counts.survived - counts.early,
+        'of them before the first step': counts.early,
         'steps of a run': last,
         'runs that came to their end': counts.runs,
         'processes that resumed': counts.resumed,
@@ -132,5 +133,5 @@ async function main(kills: number, seed: number): Promise<Outcome> {
   }
 }
 
-const { kills, seed } = argumentsOf({ kills: 200, seed: 1 });
+const { kills, seed } = argumentsOf({ kills: 230, seed: 1 });
 void runRecorded('kill', () => main(kills, seed));

@@ -1,5 +1,7 @@
 // What the properties and the fuzzers found, once each.
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import * as fluxion from '../../lib';
 import { type FluxionError, data, ones, tensor } from '../../lib';
@@ -90,4 +92,93 @@ test('a small image that claims many pixels takes no memory', async () => {
   bytes.writeUInt32BE(16384, 16);
   bytes.writeUInt32BE(16384, 20);
   await expectCorrupt(data.loadImage, at('b.png'), bytes, /must hold its 268435456 pixels/);
+});
+
+test('a JPEG whose second frame claims many pixels takes no memory', async () => {
+  await data.saveImage(tensor([[0, 0.5, 1]]), at('a.jpg'));
+  const bytes = readFileSync(at('a.jpg'));
+  const end = bytes.subarray(-2);
+  // Baseline, 8 bits, 37121 x 4360, one component.
+  const frame = Buffer.from([0xff, 0xc0, 0, 11, 8, 0x11, 0x08, 0x91, 0x01, 1, 1, 0x11, 0]);
+  const two = Buffer.concat([bytes.subarray(0, -2), frame, end]);
+  await expectCorrupt(data.loadImage, at('b.jpg'), two, /maxMemoryUsageInMB/);
+});
+
+test('names of HDF5 such as __proto__ are names like others', () => {
+  const program = path.join(__dirname, '../data/programs/hdf5-names.cjs');
+  const { stdout, stderr } = spawnSync(process.execPath, [program, at('n.h5')], {
+    encoding: 'utf8',
+  });
+  expect({ stdout: stdout.trim(), stderr }).toEqual({
+    stdout: '["__proto__","constructor"] [1,2]',
+    stderr: '',
+  });
+});
+
+test.each([{ p: Symbol.iterator }, { p: null }, { p: '0.5' }, { p: [0.5] }, { training: 1 }])(
+  'dropout with %p',
+  (options) => {
+    expect(errorOf(() => fluxion.dropout(ones([2]), options as never)).code).toBe(
+      'FLUXION_INVALID_ARGUMENT',
+    );
+  },
+);
+
+test('options that every object has', () => {
+  const options = { constructor: 1 } as never;
+  expect(errorOf(() => fluxion.dropout(ones([2]), options)).message).toMatch(/no option/);
+  expect(errorOf(() => new fluxion.nn.Activation('constructor' as never)).message).toMatch(/name/);
+});
+
+test('modules and optimizers of values that are none', () => {
+  const { nn, optim } = fluxion;
+  const wrong = Symbol.iterator as never;
+  const optimizer = new optim.SGD([nn.parameter(ones([2]))], { learningRate: 0.1 });
+  for (const run of [
+    () => new nn.Activation(wrong),
+    () => new nn.Diffusion2d(2, { initial: wrong }),
+    () => new nn.Diffusion2d(2 ** 53),
+    () => new nn.LayerNorm(wrong),
+    () => new nn.MeshFreeConv2d(1, 1, { length: wrong }),
+    () => new nn.ModuleList(wrong),
+    () => nn.parameter(wrong),
+    () => new optim.StepLR(wrong, 2),
+    () => new optim.OneCycleLR(wrong, 1, { totalSteps: 2 }),
+    () => new optim.SequentialLR(optimizer, wrong, []),
+    () => optim.clipGradNorm(wrong, 1),
+    () => optim.clipGradNorm([ones([1])], wrong),
+    () => fluxion.layerNorm(ones([2, 2]), [{}, 2] as never),
+  ])
+    expect(errorOf(run).code).toBe('FLUXION_INVALID_ARGUMENT');
+});
+
+test('a list that holds itself, in a message', () => {
+  const list: unknown[] = [];
+  list.push(list);
+  expect(errorOf(() => fluxion.fftfreq(list as never)).code).toBe('FLUXION_INVALID_ARGUMENT');
+});
+
+test('gradients of convolutions with no outputs', () => {
+  const [x, w] = [ones([1, 4, 100]), ones([0, 2, 5])];
+  for (const t of [x, w]) t.requiresGrad = true;
+  const y = fluxion.conv1d(x, w, { stride: 3, padding: 16, dilation: 2, groups: 2 });
+  y.backward(fluxion.onesLike(y));
+  expect(w.grad!.shape).toEqual([0, 2, 5]);
+  expect(new Set(x.grad!.dataSync())).toEqual(new Set([0]));
+});
+
+test('a transposed convolution of no channels, one output of each group', () => {
+  const y = ones([1, 0, 16]).convTranspose1d(ones([0, 1, 3]), { groups: 2 });
+  expect(y.shape).toEqual([1, 2, 18]);
+  expect(new Set(y.dataSync())).toEqual(new Set([0]));
+});
+
+test('Cholesky takes products from small numbers once a large one has cancelled', () => {
+  // v v^T + 1, of which all but the first column of the factor is small beside the entries.
+  const n = 200;
+  const v = tensor(Float32Array.from({ length: n }, (_, i) => Math.sin(i * i) * 9));
+  const a = fluxion.add(fluxion.matmul(v.reshape([n, 1]), v.reshape([1, n])), fluxion.eye(n));
+  const exact = fluxion.cholesky(a.to('float64'));
+  const error = fluxion.sub(fluxion.cholesky(a).to('float64'), exact).abs().max().dataSync()[0]!;
+  expect(error).toBeLessThan(1e-4);
 });

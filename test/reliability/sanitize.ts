@@ -25,18 +25,19 @@ interface Result {
 }
 
 function run(command: string, args: readonly string[], env: Record<string, string> = {}) {
-  const { status, stdout, stderr } = spawnSync(command, args, {
+  const { status, signal, error, stdout, stderr } = spawnSync(command, args, {
     cwd: ROOT,
     encoding: 'utf8',
     env: { ...process.env, ...env },
     maxBuffer: 1 << 28,
   });
-  return { status, output: `${stdout}${stderr}` };
+  const ended = error ? String(error) : (signal ?? `status ${status}`);
+  return { status, ended, output: `${stdout}${stderr}` };
 }
 
-function built(folder: string, options: readonly string[]): void {
+function built(folder: string, options: readonly string[], target: string): void {
   const configure = ['-S', ROOT, '-B', folder, ...options];
-  for (const args of [configure, ['--build', folder, '--parallel', '2']]) {
+  for (const args of [configure, ['--build', folder, '--parallel', '2', '--target', target]]) {
     const { status, output } = run('cmake', args);
     if (status !== 0) throw new Error(`cmake ${args.join(' ')} failed:\n${output.slice(-2000)}`);
   }
@@ -48,13 +49,17 @@ const runtime = (library: string) =>
 /** The addon with sanitizers, in a folder that FLUXION_PREBUILD can name. */
 function sanitizedAddon(sanitize: string): string {
   const folder = path.join(ROOT, 'build', `sanitize-addon-${sanitize.replaceAll(',', '-')}`);
-  built(folder, [
-    '-DFLUXION_SANITIZE_ADDON=ON',
-    `-DFLUXION_SANITIZE=${sanitize}`,
-    '-DFLUXION_BASELINE_ONLY=ON',
-    '-DCMAKE_BUILD_TYPE=RelWithDebInfo',
-    `-DCMAKE_LIBRARY_OUTPUT_DIRECTORY=${path.join(folder, 'build/Release')}`,
-  ]);
+  built(
+    folder,
+    [
+      '-DFLUXION_SANITIZE_ADDON=ON',
+      `-DFLUXION_SANITIZE=${sanitize}`,
+      '-DFLUXION_BASELINE_ONLY=ON',
+      '-DCMAKE_BUILD_TYPE=RelWithDebInfo',
+      `-DCMAKE_LIBRARY_OUTPUT_DIRECTORY=${path.join(folder, 'build/Release')}`,
+    ],
+    'fluxion',
+  );
   return folder;
 }
 
@@ -74,9 +79,12 @@ function jestUnder(name: string, sanitize: string, libraries: readonly string[])
     `--outputFile=${json}`,
     ...settings.tests.split(' '),
   ];
+  // Else jest would build it, with the runtime of the sanitizer in the compiler.
+  const compiled = run('npm', ['run', 'build:ts']);
+  if (compiled.status !== 0) throw new Error(`npm run build:ts failed: ${compiled.output}`);
   // ThreadSanitizer's fixed shadow memory collides with the address randomisation of recent kernels.
   const command = ['setarch', '-R', process.execPath, ...node];
-  const { output } = run(command[0]!, command.slice(1), {
+  const { status, ended, output } = run(command[0]!, command.slice(1), {
     FLUXION_PREBUILD: folder,
     LD_PRELOAD: libraries.map(runtime).join(':'),
     ASAN_OPTIONS: `detect_leaks=0:log_path=${reports}`,
@@ -88,13 +96,16 @@ function jestUnder(name: string, sanitize: string, libraries: readonly string[])
     (file) => `${name}: ${readFileSync(path.join(folder, file), 'utf8').slice(0, 1500)}`,
   );
   if (!existsSync(json)) {
-    return { figures: {}, failures: [...failures, `${name}: jest ended: ${output.slice(-1500)}`] };
+    return {
+      figures: {},
+      failures: [...failures, `${name}: jest ended with ${ended}: ${output.slice(-1500)}`],
+    };
   }
   const { numPassedTests, numFailedTests, numRuntimeErrorTestSuites } = JSON.parse(
     readFileSync(json, 'utf8'),
   ) as Record<string, number>;
-  if (numFailedTests! + numRuntimeErrorTestSuites! > 0)
-    failures.push(`${name}: ${numFailedTests} tests failed: ${output.slice(-1500)}`);
+  if (status !== 0 || numPassedTests === 0 || numFailedTests! + numRuntimeErrorTestSuites! > 0)
+    failures.push(`${name}: ${ended}, ${numFailedTests} tests failed: ${output.slice(-1500)}`);
   return {
     figures: {
       [`jest tests passed, ${name}`]: numPassedTests!,
@@ -107,11 +118,15 @@ function jestUnder(name: string, sanitize: string, libraries: readonly string[])
 /** Valgrind over the native test of queue, memory and threads: no error, nothing lost. */
 function valgrind(): Result {
   const folder = path.join(ROOT, 'build/valgrind');
-  built(folder, [
-    '-DFLUXION_TESTS=ON',
-    '-DFLUXION_BASELINE_ONLY=ON', // valgrind knows no AVX-512
-    '-DCMAKE_BUILD_TYPE=RelWithDebInfo',
-  ]);
+  built(
+    folder,
+    [
+      '-DFLUXION_TESTS=ON',
+      '-DFLUXION_BASELINE_ONLY=ON', // valgrind knows no AVX-512
+      '-DCMAKE_BUILD_TYPE=RelWithDebInfo',
+    ],
+    'test_engine_test',
+  );
   const { status, output } = run('valgrind', [
     ...['--error-exitcode=99', '--leak-check=full', '--show-leak-kinds=definite,possible'],
     ...['--errors-for-leak-kinds=definite,possible', path.join(folder, 'test_engine_test')],
@@ -138,7 +153,11 @@ const RUNS: Record<string, () => Result> = {
 };
 
 function main(): Outcome {
-  const results = settings.sanitizers.split(',').map((name) => RUNS[name]!());
+  const results = settings.sanitizers.split(',').map((name) => {
+    const result = RUNS[name]!();
+    console.error(name, JSON.stringify(result, null, 1));
+    return result;
+  });
   const failures = results.flatMap((result) => result.failures);
   return {
     figures: Object.assign({}, ...results.map((result) => result.figures)) as Outcome['figures'],

@@ -104,3 +104,15 @@ export function viewOf({ shape, dtype, data }: Content, plan: ViewPlan): Tensor 
 export function contiguousOf({ shape, dtype, data }: Content): Tensor {
   return tensor(data, { shape, dtype });
 }
+
+/** The last bit of a number, relative to it. */
+const UNITS: Partial<Record<DType, number>> = {
+  ...{ float32: 2 ** -23, complex64: 2 ** -23, float64: 2 ** -52, complex128: 2 ** -52 },
+};
+
+/** Each number moved up or down by its last bit; integers stay. */
+export function moved(content: Content, random: () => number): Content {
+  const unit = UNITS[content.dtype] ?? 0;
+  const data = content.data.map((x) => x * (random() < 0.5 ? 1 - unit : 1 + unit));
+  return { ...content, data };
+}

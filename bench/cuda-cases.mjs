@@ -172,6 +172,31 @@ function products(n) {
   });
 }
 
+/** Systems of n unknowns that have their diagonals each. */
+function tridiagonal(systems, n) {
+  const shape = [systems, n];
+  return pair(`tridiagonal [${shape.join(',')}]`, 'tridiagonal', {
+    shape,
+    make: (f, grad) => {
+      const between = (low, high) => {
+        const t = f.tidy(() =>
+          f
+            .rand(shape, { device: 'cuda' })
+            .mul(high - low)
+            .add(low),
+        );
+        t.requiresGrad = grad;
+        return t;
+      };
+      return { lower: between(-1, 0), diag: between(2, 3), upper: between(-1, 0), rhs: between(0, 1) }; // prettier-ignore
+    },
+    forward: (f, { lower, diag, upper, rhs }) => f.tridiagonalSolve(lower, diag, upper, rhs),
+    bytes: 5 * F32,
+    backward: 14 * F32,
+    flops: 8 * systems * n,
+  });
+}
+
 /** Training steps, operation by operation and as a captured graph. */
 function trainingSteps(small) {
   const rdnn = small ? { batch: 2, side: 8, layers: 1 } : { batch: 64, side: 28, layers: 4 };
@@ -228,6 +253,7 @@ export function cases(small) {
     ...shapes.flatMap(operators),
     ...products(small ? 32 : 4096),
     ...(small ? [] : products(1024)),
+    ...(small ? [[8, 16]] : [[64 * 64 * 128, 128], [16 * 64 * 64, 64]]).flatMap((size) => tridiagonal(...size)), // prettier-ignore
     ...trainingSteps(small),
   ];
 }

@@ -1,18 +1,20 @@
-// Benchmarks on a GPU:   npm run bench:cuda [-- filter... --small --no-peers --samples N --out FOLDER]
+// Benchmarks on a GPU:   npm run bench:cuda [-- filter... --small --no-peers --samples N --out FOLDER --host]
 //
 // Every operation of bench/cuda-cases.mjs: time of a call with the queue kept full, GB/s against the copy
 // measured in the same run, TFLOP/s; and, where a Python with PyTorch for CUDA is found (FLUXION_BENCH_PYTHON, else
 // python3), the best formulation of PyTorch in a process of its own: eager, channels-last and torch.compile, TF32
-// off and on. Inputs rotate through more memory than the L2 cache has. Writes <date>-cuda-<gpu>.json and a table
-// beside it.
+// off and on; tridiagonal systems by cuSPARSE where it has CuPy. Inputs rotate through more memory than the L2 cache has.
+// Writes <date>-cuda-<gpu>.json, a table and charts (.svg, .png) beside it. --host: on the host execution layer that
+// FLUXION_CUDA_PLUGIN names, to try the program; its times mean nothing.
 
-import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import * as f from '../dist/index.mjs';
 import { cases } from './cuda-cases.mjs';
+import { timesOfPeers } from './cuda-peers.mjs';
+import { savePlots } from './cuda-plots.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const ROTATED_BYTES = 512e6;
@@ -23,6 +25,7 @@ const { values, positionals } = parseArgs({
   options: {
     small: { type: 'boolean', default: false },
     'no-peers': { type: 'boolean', default: false },
+    host: { type: 'boolean', default: false },
     samples: { type: 'string', default: '9' },
     out: { type: 'string', default: path.join(here, 'results') },
   },
@@ -53,31 +56,6 @@ async function time(definition, samples) {
   return { ms: median(times), best: Math.min(...times), calls, sets };
 }
 
-function peers(definitions) {
-  const python = process.env.FLUXION_BENCH_PYTHON ?? 'python3';
-  const probe = spawnSync(python, [
-    '-c',
-    'import sys, torch; sys.exit(0 if torch.cuda.is_available() else 3)',
-  ]);
-  if (values['no-peers'] || probe.status !== 0) {
-    const reason = probe.status === 3 ? 'PyTorch sees no GPU' : 'no Python with PyTorch was found';
-    return { reason: values['no-peers'] ? 'not asked for' : reason, rows: {} };
-  }
-  const asked = definitions.map(({ name, peer, shape, settings }) => ({
-    name,
-    peer,
-    shape,
-    settings,
-  }));
-  const output = execFileSync(python, [path.join(here, 'peers/torch_cuda.py')], {
-    input: JSON.stringify({ cases: asked, samples: Number(values.samples) }),
-    encoding: 'utf8',
-    maxBuffer: 2 ** 26,
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  return JSON.parse(output);
-}
-
 function tableOf(rows) {
   const cell = (value, digits = 3) => (value === null ? '' : value.toPrecision(digits));
   const lines = rows.map(({ name, ms, gbPerSecond, copyShare, tflops, peer }) =>
@@ -87,11 +65,11 @@ function tableOf(rows) {
       cell(gbPerSecond),
       copyShare === null ? '' : `${(100 * copyShare).toFixed(0)} %`,
       cell(tflops),
-      peer ? `${cell(peer.ms, 4)} (${peer.formulation})` : '',
+      peer ? `${cell(peer.ms, 4)} (${peer.peer}: ${peer.formulation})` : '',
       peer ? `${cell(peer.ms / ms)}x` : '',
     ].join(' | '),
   );
-  const head = 'case | ms | GB/s | of copy | TFLOP/s | PyTorch, ms | ratio';
+  const head = 'case | ms | GB/s | of copy | TFLOP/s | peer, ms | ratio';
   return [head, head.replace(/[^|]+/g, ' --- '), ...lines].map((line) => `| ${line} |`).join('\n');
 }
 
@@ -99,6 +77,12 @@ const gpu = f.devices().find(({ device }) => device === 'cuda:0');
 if (!gpu) {
   const { reason } = f.devices().find(({ device }) => device.startsWith('cuda'));
   console.error(`bench:cuda needs a GPU: ${reason}`);
+  process.exit(1);
+}
+if (gpu.name === 'host execution layer' && !values.host) {
+  console.error(
+    'bench:cuda needs a GPU: FLUXION_CUDA_PLUGIN names the host execution layer (--host runs on it)',
+  );
   process.exit(1);
 }
 const chosen = cases(values.small).filter(
@@ -113,19 +97,21 @@ for (const definition of chosen) {
   console.error(`${definition.name}: ${ms.toPrecision(4)} ms`);
 }
 const copy = Math.max(0, ...rows.filter(({ name }) => name.startsWith('copy')).map((r) => r.gbPerSecond)); // prettier-ignore
-const { rows: others, ...peerState } = peers(chosen);
+const peers = timesOfPeers(chosen, Number(values.samples), !values['no-peers']);
 const results = rows.map((row) => ({
   ...row,
   copyShare: copy > 0 && row.gbPerSecond ? row.gbPerSecond / copy : null,
-  peer: others[row.name] ?? null,
+  peer: peers.rows[row.name] ?? null,
 }));
 const { version } = f.config();
 const date = new Date().toISOString();
-const record = { date, version, gpu, copyGBPerSecond: copy, peers: peerState, rows: results };
+const record = { date, version, gpu, copyGBPerSecond: copy, peers: peers.about, rows: results };
 mkdirSync(values.out, { recursive: true });
 const stamp = date.slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
 const slug = gpu.name.toLowerCase().replace(/[^a-z0-9]+/g, '-');
 const file = path.join(values.out, `${stamp}-cuda-${slug}`);
 writeFileSync(`${file}.json`, `${JSON.stringify(record, null, 1)}\n`);
 writeFileSync(`${file}.md`, `${tableOf(results)}\n`);
+const plots = await savePlots(f, results, file);
 console.log(tableOf(results));
+console.log([`${file}.json`, `${file}.md`, ...plots].join('\n'));

@@ -47,6 +47,10 @@ const BackendApi* api() {
 #endif
     device_count,
     describe,
+    [](char* reason, size_t bytes) -> int {
+      Settings settings;
+      return read_settings(&settings, reason, bytes);
+    },
     [](int index, char* reason, size_t bytes) -> void* {
       return Queue::open(index, reason, bytes);
     },
@@ -73,6 +77,11 @@ const BackendApi* api() {
       return as_queue(device).update(as_graph(graph), index, params);
     },
     [](void* device, void* graph) { as_queue(device).release_graph(as_graph(graph)); },
+    [](void* device, size_t capacity) { as_queue(device).profile_start(capacity); },
+    [](void* device, size_t* count, uint64_t* dropped) {
+      return as_queue(device).profile_records(count, dropped);
+    },
+    [](void* device) { as_queue(device).profile_stop(); },
   };
   return &table;
 }

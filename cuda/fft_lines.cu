@@ -5,8 +5,9 @@
 // runs of kFftRunBytes are read and written. Bytes moved: the input once and the output once.
 //
 // Longer lines, in global memory: N = n1 n2 in four steps (Bailey): transforms of n1 points with stride n2, in
-// place, times e^(-2 pi i j2 k1 / N); transforms of n2 points, stored transposed. Lengths that do not split
-// into two that fit become a convolution with a chirp over a power of two. Six times the bytes of a point for
+// place, times e^(-2 pi i j2 k1 / N); transforms of n2 points, stored transposed. Where n2 does not fit either
+// (beyond 2^24 points), its transforms are made the same way and a pass of its own transposes them. Lengths with
+// a large prime factor become a convolution with a chirp over a power of two. Six times the bytes of a point for
 // the maps and the steps, fourteen for a convolution.
 // Sources: Bailey, J. Supercomputing 4 (1990); Bluestein (1970).
 #include "fft_lines.h"
@@ -29,6 +30,7 @@ struct Twist {
   }
 };
 constexpr int64_t kTwistLow = 1024;
+constexpr int64_t kLongestLine = int64_t{1} << 29;
 
 // How a block walks over its tile, and how many lines that has.
 struct Tile {
@@ -134,6 +136,27 @@ __global__ void long_scatter(LineMap<T> map, FftLines space, int64_t first, int6
   }
 }
 
+// to [lines, n2, n1] = from [lines, n1, n2]; a block takes kWarp x kWarp points.
+template <class T>
+__global__ void transpose_points(int64_t n1, int64_t n2, const Point<T>* from, Point<T>* to) {
+  SharedMemory memory;
+  const auto tile = memory.take<Point<T>>(kWarp * (kWarp + 1));
+  const int64_t tiles1 = (n1 + kWarp - 1) / kWarp, tiles2 = (n2 + kWarp - 1) / kWarp;
+  const int64_t line = blockIdx.x / (tiles1 * tiles2), at = blockIdx.x % (tiles1 * tiles2);
+  const int64_t first1 = at / tiles2 * kWarp, first2 = at % tiles2 * kWarp;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int rows = static_cast<int>(blockDim.x) / kWarp;
+  for (int r = static_cast<int>(threadIdx.x) / kWarp; r < kWarp; r += rows) {
+    const int64_t i = first1 + r, j = first2 + lane;
+    if (i < n1 && j < n2) tile[r * (kWarp + 1) + lane] = from[(line * n1 + i) * n2 + j];
+  }
+  __syncthreads();
+  for (int r = static_cast<int>(threadIdx.x) / kWarp; r < kWarp; r += rows) {
+    const int64_t i = first1 + lane, j = first2 + r;
+    if (i < n1 && j < n2) to[(line * n2 + j) * n1 + i] = tile[lane * (kWarp + 1) + r];
+  }
+}
+
 template <class T>
 LineMap<T> plain_map(int64_t n) {
   const int size = static_cast<int>(n);
@@ -174,28 +197,40 @@ void launch_tiles(const Kernel& call, const LineMap<T>& map, const FftLines& spa
               space, twist, tile, in, out);
 }
 
-// n = n1 n2, both held by blocks, n1 as near to the root as possible; 0: there are none.
+// n = n1 n2, where blocks hold both, n1 as near to the root as possible; else they hold n1, which is as large as
+// possible. 0: there are none.
 int64_t split(const Kernel& call, int64_t n, size_t element) {
   if (!fft_is_smooth(n)) return 0;
-  int64_t best = 0;
-  for (int64_t d = 1; d * d <= n; ++d) {
-    if (n % d == 0 && fft_fits_block(call, n / d, element)) best = d;
+  int64_t both = 0, one = 0;
+  for (int64_t d = 2; d * d <= n; ++d) {
+    if (n % d != 0) continue;
+    if (fft_fits_block(call, n / d, element)) both = d;
+    if (fft_fits_block(call, d, element)) one = d;
   }
-  return best;
+  return both != 0 ? both : one;
 }
 
-// `lines` lines of n points in a, transformed into b; a is used.
+// `lines` lines of n = n1 n2 points in a, transformed: in `a` or in `b`, as is returned.
 template <class T>
-void four_steps(const Kernel& call, int64_t n, int64_t n1, int64_t lines, Point<T>* a,
-                Point<T>* b) {
+Point<T>* four_steps(const Kernel& call, int64_t n, int64_t n1, int64_t lines, Point<T>* a,
+                     Point<T>* b) {
   const int64_t n2 = n / n1;
   const Twist<T> twist{root_table<T>(call, n, 1, std::min(kTwistLow, n)),
                        root_table<T>(call, n, kTwistLow, blocks_of(n, kTwistLow))};
   T* from = reinterpret_cast<T*>(a);
   launch_tiles<T>(call, plain_map<T>(n1), {lines, n2, 2 * n, 2, 2 * n2, 2 * n, 2, 2 * n2}, twist,
                   from, from);
-  launch_tiles<T>(call, plain_map<T>(n2), {lines, n1, 2 * n, 2 * n2, 2, 2 * n, 2, 2 * n1}, {}, from,
-                  reinterpret_cast<T*>(b));
+  if (fft_fits_block(call, n2, sizeof(T))) {
+    launch_tiles<T>(call, plain_map<T>(n2), {lines, n1, 2 * n, 2 * n2, 2, 2 * n, 2, 2 * n1}, {},
+                    from, reinterpret_cast<T*>(b));
+    return b;
+  }
+  Point<T>* const made = four_steps(call, n2, split(call, n2, sizeof(T)), lines * n1, a, b);
+  Point<T>* const other = made == a ? b : a;
+  const int64_t blocks = lines * blocks_of(n1, kWarp) * blocks_of(n2, kWarp);
+  call.launch(transpose_points<T>, {blocks, kFftBlock, shared_bytes<Point<T>>(kWarp * (kWarp + 1))},
+              n1, n2, made, other);
+  return other;
 }
 
 template <class T>
@@ -208,6 +243,7 @@ void long_lines(const Kernel& call, const LineMap<T>& map, const FftLines& space
     while (length < 2 * int64_t{map.points} - 1) length *= 2;
     n1 = split(call, length, sizeof(T));
   }
+  if (n1 == 0) return call.refuse("the GPU's shared memory is too small for this transform");
   const Point<T>* chirp = convolution ? chirp_table<T>(call, map.points) : nullptr;
   const Point<T>* spectrum = convolution ? chirp_spectrum<T>(call, map.points, length) : nullptr;
   const int64_t bytes = 2 * length * static_cast<int64_t>(sizeof(Point<T>));
@@ -220,14 +256,15 @@ void long_lines(const Kernel& call, const LineMap<T>& map, const FftLines& space
     const int64_t lines = std::min(chunk, space.lines() - first), count = lines * length;
     call.launch(long_gather<T>, {blocks_of(count, kThreads), kThreads}, map, space, first, lines,
                 length, chirp, in, a);
-    four_steps(call, length, n1, lines, a, b);
+    const Point<T>* made = four_steps(call, length, n1, lines, a, b);
     if (convolution) {
+      Point<T>* const points = made == a ? a : b;
       call.launch(times_spectrum<T>, {blocks_of(count, kThreads), kThreads}, count, length,
-                  spectrum, b);
-      four_steps(call, length, n1, lines, b, a);
+                  spectrum, points);
+      made = four_steps(call, length, n1, lines, points, made == a ? b : a);
     }
     call.launch(long_scatter<T>, {blocks_of(lines * map.to, kThreads), kThreads}, map, space, first,
-                lines, length, chirp, convolution ? a : b, out);
+                lines, length, chirp, made, out);
   }
 }
 
@@ -273,6 +310,11 @@ FftLines line_space(int64_t outer, int64_t inner, int64_t from, int64_t to, int 
 template <class T>
 LineMap<T> line_map(const Kernel& call, LineKind kind, bool inverse, int64_t n, int64_t from,
                     int64_t to) {
+  if (std::max({n, from, to}) >
+      kLongestLine) {  // positions, and those of twice the period, fit 31 bits
+    call.refuse("lines of more than 2^29 points have no transform on a GPU");
+    return plain_map<T>(1);
+  }
   LineMap<T> map = plain_map<T>(n);
   map.kind = kind;
   map.inverse = inverse;

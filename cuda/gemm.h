@@ -12,10 +12,6 @@
 
 namespace fluxion::cuda {
 
-// Terms of a product of float32 on tensor cores (device/gemm_tensor.cuh), as FLUXION_CUDA_TF32 says when the
-// first product is launched: 1 is TF32, 3 nearly float32; 0, the default, is the exact product elsewhere.
-int tensor_terms();
-
 // act(sum + bias + residual) from inputs 2 and 3 of the op, where it has them.
 template <class T>
 GemmEpilogue<T> gemm_epilogue(const Kernel& call, Activation activation, bool bias_of_columns,
@@ -87,7 +83,7 @@ void launch_gemm(const Kernel& call, const GemmSizes& s, const GemmNumbers& numb
                         blocks_of(s.columns, Tile::kN),
                         slices,
                         slice};
-  Problem problem{shape, a, b, output, epilogue, nullptr, tensor_terms()};
+  Problem problem{shape, a, b, output, epilogue, nullptr, call.tensor_terms()};
   const int64_t sums = s.batch * s.rows * s.columns;
   if (slices > 1) problem.partial = call.scratch<T>(slices * sums);
   call.launch(gemm_kernel<Problem>,
@@ -114,7 +110,7 @@ void multiply(const Kernel& call, const GemmSizes& s, const A& a, const B& b, co
   } else {
     const int tile = gemm_tile(call, s, kGemmTilesF32);
     if (tile == 2) return with(std::integral_constant<int, 2>{});
-    if (tensor_terms() != 0) {
+    if (call.tensor_terms() != 0) {
       constexpr GemmNumbers kNumbers = kGemmTensorTile;
       using Tile = TensorTile<kNumbers.m, kNumbers.n, kNumbers.blocks>;
       return launch_gemm<Tile>(call, s, kNumbers, a, b, output, epilogue);

@@ -70,8 +70,10 @@ Graph* Queue::end_capture(char* reason, size_t reason_bytes) {
 
 uint64_t Queue::replay(Graph* graph) {
   cudaSetDevice(index_);
+  profile_.begin(stream_);
   check(cudaGraphLaunch(graph->executable, stream_), "a captured step");
-  if (synchronous_) check(cudaStreamSynchronize(stream_), "a captured step");
+  if (ProfileRecord* record = profile_.end(stream_, kProfileReplay)) record->describe_copy(0);
+  if (settings_.synchronous) check(cudaStreamSynchronize(stream_), "a captured step");
   return ++submitted_;
 }
 

@@ -71,9 +71,15 @@ struct Kernel {
   // For kernels that meet a fault in the data: see device/fault.cuh. The pattern takes two long longs.
   FaultSite fault_site(ErrorCode code, const char* pattern) const;
 
+  // Refuses the call with FLUXION_UNSUPPORTED, before anything has been launched.
+  void refuse(const char* message) const;
+
   int multiprocessors() const;
   // Shared memory that one block may have, in bytes.
   size_t shared_limit() const;
+  // Terms of a product of float32 on tensor cores (device/gemm_tensor.cuh): 1 or 3 where FLUXION_CUDA_TF32 asks
+  // for them; 0: it stays exact.
+  int tensor_terms() const;
 
   // Fills device memory with a byte.
   void fill(void* memory, int byte, size_t bytes) const;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 
 #include "graph.h"
 #include "kernel_table.h"
@@ -69,6 +68,15 @@ Queue* Queue::open(int index, char* reason, size_t reason_bytes) {
   return queue->initialise(index, reason, reason_bytes) ? queue.release() : nullptr;
 }
 
+// The instruction for products in TF32 is there from sm_80 on.
+bool Queue::allowed(const cudaDeviceProp& properties, char* reason, size_t reason_bytes) const {
+  if (settings_.tensor_terms == 0 || properties.major >= 8) return true;
+  std::snprintf(reason, reason_bytes,
+                "FLUXION_CUDA_TF32 needs a GPU of sm_80 or newer, this is sm_%d%d",
+                properties.major, properties.minor);
+  return false;
+}
+
 bool Queue::initialise(int index, char* reason, size_t reason_bytes) {
   index_ = index;
   cudaDeviceProp properties{};
@@ -89,9 +97,8 @@ bool Queue::initialise(int index, char* reason, size_t reason_bytes) {
   fault_device_ = static_cast<FaultSlot*>(device_slot);
   multiprocessors_ = properties.multiProcessorCount;
   shared_limit_ = properties.sharedMemPerBlockOptin;
-  const char* text = std::getenv("FLUXION_CUDA_SYNC");
-  synchronous_ = text && std::atoi(text) != 0;
-  return true;
+  return read_settings(&settings_, reason, reason_bytes) &&
+         allowed(properties, reason, reason_bytes);
 }
 
 Queue::~Queue() {
@@ -133,7 +140,7 @@ bool Queue::check(cudaError_t error, const char* what) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (!failed_.load(std::memory_order_relaxed)) {
     failure_ = std::string(what) + ": " + cudaGetErrorString(error);
-    if (!synchronous_) failure_ += "; FLUXION_CUDA_SYNC=1 finds the operation";
+    if (!settings_.synchronous) failure_ += "; FLUXION_CUDA_SYNC=1 finds the operation";
     failed_.store(true, std::memory_order_release);
   }
   return false;
@@ -225,6 +232,21 @@ void Queue::wait(uint64_t ticket) {
   done();
 }
 
+// --- profiles
+
+void Queue::profile_start(size_t capacity) {
+  wait(submitted_.load());
+  profile_.start(stream_, capacity);
+}
+
+const ProfileRecord* Queue::profile_records(size_t* count, uint64_t* dropped) {
+  wait(submitted_.load());
+  const std::vector<ProfileRecord>& records = profile_.records();
+  *count = records.size();
+  *dropped = profile_.dropped();
+  return records.data();
+}
+
 // --- launches
 
 uint64_t Queue::launch(const LaunchArgs& args) {
@@ -234,7 +256,7 @@ uint64_t Queue::launch(const LaunchArgs& args) {
     run(args, capturing_->arena);
     Graph::Captured& captured = capturing_->launches.back();
     captured.kernels = capturing_->kernels - captured.first_kernel;
-    return ++submitted_;
+    return refused_ ? 0 : ++submitted_;
   }
   if (arena_.fragmented()) {  // one block that is large enough for what was asked
     const size_t total = arena_.total();
@@ -242,8 +264,13 @@ uint64_t Queue::launch(const LaunchArgs& args) {
     arena_.release();
     arena_.take(total);
   }
+  profile_.begin(stream_);
   run(args, arena_);
-  if (synchronous_) {
+  if (ProfileRecord* record = profile_.end(stream_, static_cast<int32_t>(args.op))) {
+    record->describe(args.inputs, args.n_inputs, args.outputs, args.n_outputs);
+  }
+  if (refused_) return 0;
+  if (settings_.synchronous) {
     check(cudaStreamSynchronize(stream_), "the operation");
   }
   return ++submitted_;
@@ -251,7 +278,7 @@ uint64_t Queue::launch(const LaunchArgs& args) {
 
 void Queue::run(const LaunchArgs& args, Arena& arena) {
   if (!failed_.load(std::memory_order_relaxed)) op_ = args.op;
-  op_failed_ = false;
+  op_failed_ = refused_ = false;
   current_arena_ = &arena;
   arena.rewind();
   const Kernel call{args.inputs, args.n_inputs, args.outputs, args.n_outputs, args.op, this};
@@ -268,6 +295,11 @@ void* Queue::scratch(size_t bytes) {
     record(static_cast<int>(ErrorCode::OutOfMemory), text);
   }
   return memory;
+}
+
+void Queue::refuse(const char* message) {
+  op_failed_ = refused_ = true;
+  record(static_cast<int>(ErrorCode::Unsupported), message);
 }
 
 // Device memory with a copy of host values, written at once: not part of a graph that is being captured.
@@ -325,87 +357,5 @@ void Queue::copy(void* to, const void* from, size_t bytes) {
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream_),
         kOps[static_cast<int>(op_)].name);
 }
-
-// --- what kernel.h declares
-
-FaultSite Kernel::fault_site(ErrorCode code, const char* pattern) const {
-  return {queue->fault_slot(), static_cast<int>(code), static_cast<int>(op), pattern};
-}
-int Kernel::multiprocessors() const { return queue->multiprocessors(); }
-size_t Kernel::shared_limit() const { return queue->shared_limit(); }
-void Kernel::fill(void* memory, int byte, size_t bytes) const { queue->fill(memory, byte, bytes); }
-void Kernel::copy(void* to, const void* from, size_t bytes) const { queue->copy(to, from, bytes); }
-void* Kernel::scratch_bytes(size_t bytes) const { return queue->scratch(bytes); }
-const void* Kernel::table_bytes(const std::string& key, size_t bytes,
-                                const std::function<void(void*)>& fill_table) const {
-  return queue->table(key, bytes, fill_table);
-}
-const void* Kernel::list_bytes(const void* values, size_t bytes) const {
-  return queue->list(values, bytes);
-}
-
-#if defined(__CUDACC__)
-
-void Kernel::enqueue(const Grid& grid, const void* kernel, void** args) const {
-  queue->enqueue(grid, kernel, args);
-}
-
-void Queue::enqueue(const Grid& grid, const void* kernel, void** args) {
-  if (op_failed_) return;
-  const char* name = kOps[static_cast<int>(op_)].name;
-  constexpr size_t kAlwaysAllowed = size_t{48} << 10;
-  if (grid.shared > kAlwaysAllowed &&
-      !check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  static_cast<int>(grid.shared)),
-             name)) {
-    return;
-  }
-  const dim3 blocks(static_cast<unsigned>(grid.blocks), static_cast<unsigned>(grid.blocks_y), 1);
-  const dim3 threads(static_cast<unsigned>(grid.threads), 1, 1);
-  if (updating_) {
-    cudaKernelNodeParams params{};
-    params.func = const_cast<void*>(kernel);
-    params.gridDim = blocks;
-    params.blockDim = threads;
-    params.sharedMemBytes = static_cast<unsigned>(grid.shared);
-    params.kernelParams = args;
-    check(cudaGraphExecKernelNodeSetParams(updating_->executable, updating_->nodes[update_at_++],
-                                           &params),
-          name);
-    return;
-  }
-  if (!check(cudaLaunchKernel(kernel, blocks, threads, args, grid.shared, stream_), name)) return;
-  if (!capturing_) return;
-  cudaStreamCaptureStatus status;
-  const cudaGraphNode_t* last = nullptr;
-  size_t count = 0;
-  if (check(cudaStreamGetCaptureInfo(stream_, &status, nullptr, nullptr, &last, nullptr, &count),
-            name)) {
-    capturing_->nodes.push_back(count == 1 ? last[0] : nullptr);
-  }
-  ++capturing_->kernels;
-}
-
-#else
-
-void Kernel::enqueue(const Grid& grid, std::function<void()> kernel) const {
-  queue->enqueue(grid, std::move(kernel));
-}
-
-void Queue::enqueue(const Grid& grid, std::function<void()> kernel) {
-  if (op_failed_) return;
-  const char* name = kOps[static_cast<int>(op_)].name;
-  if (updating_) {
-    check(host::replace_kernel(updating_->executable, update_at_++, std::move(kernel)), name);
-    return;
-  }
-  check(host::launch(stream_, static_cast<unsigned>(grid.blocks),
-                     static_cast<unsigned>(grid.blocks_y), static_cast<unsigned>(grid.threads),
-                     grid.shared, std::move(kernel)),
-        name);
-  if (capturing_) ++capturing_->kernels;
-}
-
-#endif
 
 }  // namespace fluxion::cuda

@@ -15,6 +15,8 @@
 #include <vector>
 
 #include "kernel.h"
+#include "profile.h"
+#include "settings.h"
 
 namespace fluxion::cuda {
 
@@ -63,7 +65,13 @@ class Queue {
   bool update(Graph* graph, int index, const void* params);
   void release_graph(Graph* graph);
 
+  // --- profiles
+  void profile_start(size_t capacity);
+  const ProfileRecord* profile_records(size_t* count, uint64_t* dropped);
+  void profile_stop() { profile_.stop(); }
+
   // --- for kernels (kernel.h)
+  void refuse(const char* message);
   void* scratch(size_t bytes);
   const void* table(const std::string& key, size_t bytes, const std::function<void(void*)>& fill);
   const void* list(const void* values, size_t bytes);
@@ -77,6 +85,7 @@ class Queue {
   FaultSlot* fault_slot() const { return fault_device_; }
   int multiprocessors() const { return multiprocessors_; }
   size_t shared_limit() const { return shared_limit_; }
+  int tensor_terms() const { return settings_.tensor_terms; }
 
  private:
   struct Mark {
@@ -92,9 +101,11 @@ class Queue {
 
   Queue() = default;
   bool initialise(int index, char* reason, size_t reason_bytes);
+  bool allowed(const cudaDeviceProp& properties, char* reason, size_t reason_bytes) const;
   uint64_t mark();  // a ticket with an event behind everything enqueued
   void run(const LaunchArgs& args, Arena& arena);
   void record(int code, const char* message);
+  bool fits(const Grid& grid);
   bool check(cudaError_t error, const char* what);
   char* staging(size_t bytes);
   bool upload(void* to, const void* from, size_t bytes);
@@ -107,13 +118,16 @@ class Queue {
   cudaStream_t side_ = nullptr;  // uploads of tables: not part of a captured graph
   int multiprocessors_ = 0;
   size_t shared_limit_ = 0;
-  bool synchronous_ = false;  // FLUXION_CUDA_SYNC: each op is waited for, so that errors name it
+  Settings settings_;
 
   std::atomic<uint64_t> submitted_{0};
   std::atomic<uint64_t> done_{0};
-  std::mutex mutex_;  // of marks_, spare_events_ and pinned_
+  std::mutex mutex_;  // of marks_, spare_events_ and failure_
   std::deque<Mark> marks_;
   std::vector<cudaEvent_t> spare_events_;
+  // A mutex of its own: the thread of the driver that gives memory back must not wait for `mark`, which itself
+  // may wait, in the driver, for room in a stream that does not go on before that thread is done.
+  std::mutex pinned_mutex_;
   std::unordered_map<size_t, std::vector<char*>> pinned_;  // of downloads, by size
   std::atomic<bool> failed_{false};
   std::string failure_;
@@ -129,8 +143,10 @@ class Queue {
 
   Arena arena_;
   Arena* current_arena_ = &arena_;
-  bool op_failed_ = false;
+  bool op_failed_ = false, refused_ = false;
   std::unordered_map<std::string, void*> tables_;
+
+  Profile profile_;
 
   std::unique_ptr<Graph> capturing_;
   Graph* updating_ = nullptr;

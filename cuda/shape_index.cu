@@ -46,20 +46,40 @@ struct Axis {
   }
 };
 
+// What kernels number in 31 bits; the host execution layer refuses early, so that its tests see it.
+#if defined(__CUDACC__)
+constexpr int64_t kNumbers = int64_t{1} << 31;
+#else
+constexpr int64_t kNumbers = int64_t{1} << 22;
+#endif
+
+bool numbered(const Kernel& call, int64_t count, const char* message) {
+  if (count < kNumbers) return true;
+  call.refuse(message);
+  return false;
+}
+constexpr const char* kTooManyPlaces =
+    "an index of 2^31 or more elements has no kernel on a GPU; split it";
+constexpr const char* kTooLongRows =
+    "rows of 2^31 or more elements have no kernel on a GPU; split them";
+
 void select_rows(const Kernel& call, const TensorView& x, const TensorView& index, int64_t dim) {
   const Axis axis(x.shape, dim);
   const TensorView& out = call.out(0);
   const int64_t count = index.size();
   if (out.size() == 0) return;
+  if (!numbered(call, count, kTooManyPlaces) || !numbered(call, axis.inner, kTooLongRows)) return;
   dispatch_any(out.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const int64_t rows = axis.outer * count;
-    // Whole places of the outer dimension, where one fits.
-    int64_t run = std::max<int64_t>(1, kPieceElements / (axis.inner * count)) * count;
+    // The last row of a piece, counted from the place where its first one stands, has a number of 31 bits too.
+    const int64_t run =
+        std::clamp<int64_t>(kPieceElements / axis.inner, 1, (int64_t{1} << 31) - count);
     for (int64_t row = 0; row < rows; row += run) {
       const int64_t n = std::min(run, rows - row) * axis.inner;
       call.launch(select_words<T>, {blocks_of(n, kElementThreads), kElementThreads},
-                  Divisor(axis.inner), Divisor(count), row, static_cast<uint32_t>(n), axis.size,
+                  Divisor(axis.inner), Divisor(count), row / count,
+                  static_cast<uint32_t>(row % count), static_cast<uint32_t>(n), axis.size,
                   index.as<int32_t>(), poison_of<T>(), index_site(call, dim), x.as<T>(),
                   out.as<T>());
     }
@@ -103,6 +123,13 @@ void k_embedding(const NoParams&, const Kernel& call) {
 void k_index_select_vjp(const IndexSelectVjpParams& p, const Kernel& call) {
   const TensorView &g = call.in(0), &index = call.in(1), &out = call.out(0);
   if (out.size() == 0 && index.size() == 0) return;
+  if (!numbered(call, index.size(), kTooManyPlaces) ||
+      !numbered(
+          call, p.size * Axis(g.shape, p.dim).inner,
+          "a gradient of 2^31 or more elements for one place of the dimensions before `dim` has "
+          "no kernel on a GPU; split it")) {
+    return;
+  }
   const int* bad = checked(call, index, p.size, p.dim);
   if (out.size() == 0) return;
   const Axis axis(g.shape, p.dim);
@@ -130,6 +157,7 @@ void k_gather(const GatherParams& p, const Kernel& call) {
   if (out.size() == 0) return;
   const IndexedLines lines = lines_of(index.shape, x.shape, p.dim);
   const int64_t n = out.size();
+  if (!numbered(call, n, kTooManyPlaces)) return;
   dispatch_any(out.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     call.launch(gather_words<T>, {blocks_of(n, kElementThreads), kElementThreads}, lines,
@@ -140,22 +168,34 @@ void k_gather(const GatherParams& p, const Kernel& call) {
 
 namespace {
 
+int bits_of(int64_t count) {
+  int bits = 0;
+  while (int64_t{1} << bits < count) ++bits;
+  return bits;
+}
+
 // out = base (or 0) + values at the positions of the index.
 void add_at(const Kernel& call, const TensorView& index, const TensorView& values,
             const TensorView* base, int64_t dim) {
   const TensorView& out = call.out(0);
   if (out.size() == 0) return;
-  const IndexedLines lines = lines_of(index.shape, out.shape, dim);
   const int64_t places = index.size(), keys_size = sorted_keys(places);
+  const int bits = bits_of(places);
+  if (!numbered(call, places, kTooManyPlaces)) return;
+  if (bits + bits_of(out.size() + 1) > 64) {  // one more target: no key is all ones
+    return call.refuse(
+        "the product of the sizes of the index and of the result must be at most 2^63 on a GPU");
+  }
+  const IndexedLines lines = lines_of(index.shape, out.shape, dim);
   const int* bad = checked(call, index, lines.target_size, dim);
   uint64_t* keys = call.scratch<uint64_t>(keys_size);
   call.launch(line_keys, {keys_size / kSortThreads, kSortThreads}, lines,
-              static_cast<uint32_t>(places), index.as<int32_t>(), bad, keys);
+              static_cast<uint32_t>(places), bits, index.as<int32_t>(), bad, keys);
   sort_keys(call, keys, keys_size);
   dispatch_any(out.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     call.launch(add_places<T>, {blocks_of(out.size(), kElementThreads), kElementThreads},
-                out.size(), keys, static_cast<uint32_t>(places), bad, poison_of<T>(),
+                out.size(), keys, static_cast<uint32_t>(places), bits, bad, poison_of<T>(),
                 values.as<T>(), base ? base->as<T>() : nullptr, out.as<T>());
   });
 }

@@ -65,7 +65,10 @@ uint64_t Queue::write(void* to, const void* from, size_t bytes) {
     }
     return ++submitted_;
   }
+  profile_.begin(stream_);
   upload(to, from, bytes);
+  if (ProfileRecord* record = profile_.end(stream_, kProfileWrite))
+    record->describe_copy(2 * bytes);
   return ++submitted_;
 }
 
@@ -81,7 +84,7 @@ struct Queue::Download {
 void Queue::finish_download(void* data) {
   std::unique_ptr<Download> download(static_cast<Download*>(data));
   std::memcpy(download->to, download->pinned, download->bytes);
-  std::lock_guard<std::mutex> lock(download->queue->mutex_);
+  std::lock_guard<std::mutex> lock(download->queue->pinned_mutex_);
   download->queue->pinned_[download->pinned_bytes].push_back(download->pinned);
 }
 
@@ -90,7 +93,7 @@ uint64_t Queue::read(void* to, const void* from, size_t bytes) {
   const size_t rounded = (bytes + kPinnedStep - 1) / kPinnedStep * kPinnedStep;
   char* pinned = nullptr;
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<std::mutex> lock(pinned_mutex_);
     auto& spare = pinned_[rounded];
     if (!spare.empty()) {
       pinned = spare.back();
@@ -98,6 +101,7 @@ uint64_t Queue::read(void* to, const void* from, size_t bytes) {
     }
   }
   void* memory = pinned;
+  profile_.begin(stream_);
   if (!pinned && cudaHostAlloc(&memory, rounded, cudaHostAllocDefault) != cudaSuccess) {
     cudaGetLastError();  // the runtime's own way, which waits
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "a copy from the GPU");
@@ -109,6 +113,7 @@ uint64_t Queue::read(void* to, const void* from, size_t bytes) {
       delete download;
     }
   }
+  if (ProfileRecord* record = profile_.end(stream_, kProfileRead)) record->describe_copy(2 * bytes);
   ++submitted_;
   return mark();
 }

@@ -21,6 +21,7 @@ const STEPS = [
   ['workflows', ['run', 'check:workflows']],
   ['package', ['run', 'check:package']],
   ['native tests', ['run', 'test:native']],
+  ['CUDA plug-in', ['run', 'check:cuda']],
   ['CUDA kernels on the host', ['run', 'test:cuda-host', '--', '--json', cudaReport]],
   ['tests', ['test', '--', '--json', `--outputFile=${jestReport}`]],
 ];

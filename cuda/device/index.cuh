@@ -23,20 +23,21 @@ static __global__ void check_index(const int32_t* index, int64_t n, int64_t size
   record_fault(site, size, index[i]);
 }
 
-// Rows of x, [outer, size, width] words, at `count` indices.
+// Rows of x, [outer, size, width] words, at `count` indices: those from place `phase` of the outer place
+// `first_outer` on.
 template <class W>
-__global__ void select_words(Divisor width, Divisor count, int64_t first_row, uint32_t n,
-                             int64_t size, const int32_t* index, W poison, FaultSite site,
-                             const W* x, W* out) {
+__global__ void select_words(Divisor width, Divisor count, int64_t first_outer, uint32_t phase,
+                             uint32_t n, int64_t size, const int32_t* index, W poison,
+                             FaultSite site, const W* x, W* out) {
   const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= n) return;
-  const uint32_t row = width.quotient(i), at = i - row * width.by;
+  const uint32_t line = width.quotient(i), at = i - line * width.by, row = line + phase;
   const uint32_t outer = count.quotient(row), chosen = row - outer * count.by;
   const int64_t from = index[chosen];
   const bool valid = from >= 0 && from < size;
   if (!valid && at == 0) record_fault(site, size, from);
-  out[first_row * width.by + i] =
-      valid ? x[((first_row / count.by + outer) * size + from) * width.by + at] : poison;
+  out[(first_outer * count.by + phase) * width.by + i] =
+      valid ? x[((first_outer + outer) * size + from) * width.by + at] : poison;
 }
 
 // Keys (row, place) of an index of n places; the rest are all ones. Without `bad` only.
@@ -94,23 +95,25 @@ __global__ void gather_words(IndexedLines lines, uint32_t n, const int32_t* inde
   out[i] = valid ? x[lines.target(i, at)] : poison;
 }
 
-static __global__ void line_keys(IndexedLines lines, uint32_t n, const int32_t* index,
+// Keys (target, place) of an index of n places, which have `bits` bits; the rest are all ones.
+static __global__ void line_keys(IndexedLines lines, uint32_t n, int bits, const int32_t* index,
                                  const int* bad, uint64_t* keys) {
   const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
   const bool counts = i < n && *bad == 0;
-  keys[i] = counts ? (static_cast<uint64_t>(lines.target(i, index[i])) << 32 | i) : ~uint64_t{0};
+  keys[i] = counts ? (static_cast<uint64_t>(lines.target(i, index[i])) << bits | i) : ~uint64_t{0};
 }
 
 // out = base + the values of the places that point here; base may be null.
 template <class T>
-__global__ void add_places(int64_t n, const uint64_t* keys, uint32_t places, const int* bad,
-                           T poison, const T* values, const T* base, T* out) {
+__global__ void add_places(int64_t n, const uint64_t* keys, uint32_t places, int bits,
+                           const int* bad, T poison, const T* values, const T* base, T* out) {
   const int64_t e = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (e >= n) return;
   T sum = base != nullptr ? base[e] : T{};
-  for (uint32_t p = lower_bound(keys, places, static_cast<uint64_t>(e) << 32);
-       p < places && keys[p] >> 32 == static_cast<uint64_t>(e); ++p) {
-    sum = Sum{}(sum, values[keys[p] & 0xffffffffu]);
+  const auto target = static_cast<uint64_t>(e);
+  for (uint32_t p = lower_bound(keys, places, target << bits);
+       p < places && keys[p] >> bits == target; ++p) {
+    sum = Sum{}(sum, values[keys[p] - (target << bits)]);
   }
   out[e] = *bad ? poison : sum;
 }

@@ -13,12 +13,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "backend/profile_record.h"
 #include "core/tensor_view.h"
 #include "ops/op.h"
 
 namespace fluxion {
 
-inline constexpr uint32_t kBackendAbi = 2;
+inline constexpr uint32_t kBackendAbi = 3;
 
 // Flags of a back end.
 inline constexpr uint32_t kHostMemory =
@@ -59,12 +60,15 @@ struct BackendApi {
   // Number of devices; 0 with the reason why there is none.
   int (*device_count)(char* reason, size_t reason_bytes);
   int (*describe)(int index, DeviceDescription* out);
+  // 0, with the reason, where the environment gives a setting of the device a value that is not allowed.
+  int (*check_settings)(char* reason, size_t reason_bytes);
   void* (*open)(int index, char* reason, size_t reason_bytes);  // null with the reason
   void (*close)(void* device);                                  // ends the queue, joins its threads
   int (*has_kernel)(OpId op);                                   // 0: the op cannot run there
   void* (*alloc)(void* device, size_t bytes);                   // null: out of memory
   void (*release_memory)(void* device, void* memory, size_t bytes);
-  uint64_t (*launch)(void* device, const LaunchArgs* args);  // the ticket; 0: no scratch memory
+  // Returns the ticket; 0: nothing was enqueued, for the reason that take_fault has, else for want of scratch memory.
+  uint64_t (*launch)(void* device, const LaunchArgs* args);
   // Host to device; the host memory may be reused when the call returns.
   uint64_t (*write)(void* device, void* to, const void* from, size_t bytes);
   // Device to host; the host memory must live until the ticket is done.
@@ -81,6 +85,13 @@ struct BackendApi {
   // Gives launch number `index` of the graph other parameters; 0 where that is not possible.
   int (*update)(void* device, void* graph, int index, const void* params);
   void (*release_graph)(void* device, void* graph);
+
+  // --- profiles: a record of each op and copy between start and stop. Each call waits for the queue; not
+  // while a graph is captured.
+  void (*profile_start)(void* device, size_t capacity);
+  // So far, in the order of execution, valid until the device is used again; `dropped` did not fit.
+  const ProfileRecord* (*profile_records)(void* device, size_t* count, uint64_t* dropped);
+  void (*profile_stop)(void* device);
 };
 
 // The entry point that a plug-in exports with C linkage: const BackendApi* fluxion_backend(void).

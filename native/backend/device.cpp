@@ -176,6 +176,7 @@ void Device::release_cache() {
 uint64_t Device::launch(const LaunchArgs& args) {
   uint64_t ticket = api_->launch(handle_, &args);
   if (ticket == 0) {
+    check_faults();  // where the op was refused
     release_cache();
     ticket = api_->launch(handle_, &args);
     if (ticket == 0) {
@@ -199,6 +200,22 @@ void Device::check_faults() const {
   Fault fault;
   if (!api_->take_fault(handle_, &fault)) return;
   fail(static_cast<ErrorCode>(fault.code), kOps[fault.op].name, fault.message);
+}
+
+void Device::profile_start(size_t capacity) {
+  if (capturing_) {
+    fail(ErrorCode::InvalidArgument, "profile", "a profile cannot begin while a step is captured");
+  }
+  api_->profile_start(handle_, capacity);
+}
+
+std::span<const ProfileRecord> Device::profile_records(uint64_t* dropped) const {
+  if (capturing_) {
+    fail(ErrorCode::InvalidArgument, "profile", "a profile cannot end while a step is captured");
+  }
+  size_t count = 0;
+  const ProfileRecord* first = api_->profile_records(handle_, &count, dropped);
+  return {first, count};
 }
 
 void Device::set_checked(bool on) {

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -66,6 +67,11 @@ class Device {
   bool takes_workspace() const { return (api_->flags & kTakesWorkspace) != 0; }
   bool has_kernel(OpId op) const { return api_->has_kernel(op) != 0; }
   void* handle() const { return handle_; }
+
+  // --- profiles; not while a step is captured
+  void profile_start(size_t capacity);
+  std::span<const ProfileRecord> profile_records(uint64_t* dropped) const;
+  void profile_stop() { api_->profile_stop(handle_); }
 
   // --- graphs: what is launched between begin and end is recorded and not run.
   bool has_graphs() const { return api_->begin_capture != nullptr; }

@@ -58,6 +58,9 @@ void Addon::open_device(size_t index, const std::string& plugin, const char* op)
                   report.devices.size() - 1));
   }
   char reason[256] = {};
+  if (!report.api->check_settings(reason, sizeof reason)) {
+    fail(ErrorCode::InvalidArgument, op, reason);
+  }
   void* handle = report.api->open(static_cast<int>(index - 1), reason, sizeof reason);
   if (!handle) refuse(reason);
   if (places_.size() <= index) places_.resize(index + 1);
@@ -65,6 +68,7 @@ void Addon::open_device(size_t index, const std::string& plugin, const char* op)
   place.device =
       std::make_unique<Device>(report.api, handle, name, report.devices[index - 1].memory_bytes);
   place.engine = std::make_unique<Engine>(*place.device);
+  recording_.add(*place.device, index);
 }
 
 MemoryFigures Addon::memory() const {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "backend/engine.h"
+#include "bindings/recording.h"
 
 namespace fluxion::bindings {
 
@@ -75,6 +76,9 @@ class Addon {
   const OwnedGraph& graph(size_t id) const;
   void release_graph(size_t id);
 
+  // --- profiles (profiling.cpp)
+  Recording& recording() { return recording_; }
+
   int64_t live_tensors() const { return live_tensors_; }
 
   // --- errors (addon.cpp)
@@ -103,6 +107,7 @@ class Addon {
   };
   std::vector<Place> places_;
   std::vector<OwnedGraph> graphs_;
+  Recording recording_;
   double* frame_ = nullptr;
   Napi::Reference<Napi::ArrayBuffer> frame_buffer_;
   Napi::FunctionReference error_class_;

@@ -339,6 +339,10 @@ const BackendApi kApi = {
       out->memory_bytes = 0;
       return 1;
     },
+    [](char* reason, size_t bytes) -> int {
+      Settings settings;
+      return read_settings(&settings, reason, bytes);
+    },
     [](int, char* reason, size_t bytes) -> void* {
       Settings settings;
       if (!read_settings(&settings, reason, bytes)) return nullptr;
@@ -368,6 +372,14 @@ const BackendApi kApi = {
     nullptr,
     nullptr,
     nullptr,
+    [](void* device, size_t capacity) { as_cpu(device).profile().start(capacity); },
+    [](void* device, size_t* count, uint64_t* dropped) -> const ProfileRecord* {
+      const Profile& profile = as_cpu(device).profile();
+      *count = profile.records().size();
+      *dropped = profile.dropped();
+      return profile.records().data();
+    },
+    [](void* device) { as_cpu(device).profile().stop(); },
 };
 
 }  // namespace
@@ -384,6 +396,5 @@ bool select_instruction_set(void* device, const char* name) {
 const char* instruction_set(void* device) { return kIsaNames[as_cpu(device).isa()]; }
 int threads(void* device) { return as_cpu(device).threads(); }
 void set_threads(void* device, int count) { as_cpu(device).set_threads(count); }
-Profile& profile(void* device) { return as_cpu(device).profile(); }
 
 }  // namespace fluxion::cpu

@@ -7,8 +7,6 @@
 
 namespace fluxion::cpu {
 
-class Profile;
-
 const BackendApi* backend();
 
 // Instruction sets compiled in and present on this machine, widest last: "baseline avx2 avx512".
@@ -20,6 +18,5 @@ const char* instruction_set(void* device);
 int threads(void* device);
 // Drains the queue. A device starts with as many threads as the machine has, or FLUXION_NUM_THREADS.
 void set_threads(void* device, int count);
-Profile& profile(void* device);  // waits for the queue; the owner's until it enqueues the next item
 
 }  // namespace fluxion::cpu

@@ -9,22 +9,11 @@
 #include <cstdint>
 #include <vector>
 
+#include "backend/profile_record.h"
+
 namespace fluxion::cpu {
 
 struct Kernel;
-
-inline constexpr int32_t kProfileRead = -1, kProfileWrite = -2;  // in the place of an op
-
-struct ProfileRecord {
-  static constexpr int kShapes =
-      5;                 // of the first inputs and, last, of the first output that is computed
-  int32_t op;            // OpId, or one of the above
-  bool inlined;          // ran on the calling thread
-  int64_t begin, end;    // ns of the steady clock
-  uint64_t bytes;        // of distinct elements of all operands
-  int8_t ndim[kShapes];  // -1: absent
-  int32_t size[kShapes][8];
-};
 
 class Profile {
  public:
@@ -37,7 +26,6 @@ class Profile {
   void add_copy(int32_t kind, size_t bytes, int64_t begin, bool inlined);
 
   const std::vector<ProfileRecord>& records() const { return records_; }
-  int64_t started() const { return started_; }
   uint64_t dropped() const { return dropped_; }
 
  private:
@@ -45,7 +33,6 @@ class Profile {
   ProfileRecord* next(int32_t op, int64_t begin, bool inlined);
 
   bool on_ = false;
-  int64_t started_ = 0;
   uint64_t dropped_ = 0;
   size_t capacity_ = 0;
   std::vector<ProfileRecord> records_;  // never grows beyond what start() reserved

@@ -53,7 +53,16 @@ const fourier = (name: string, shape: Shape, run: (x: Tensor) => Tensor): Check 
 const complex = (run: (z: Tensor) => Tensor) => (x: Tensor) => viewAsReal(run(viewAsComplex(x)));
 
 // 4096 points are the most that a block holds; 4099 is prime; 5000 and 4200 split; 8192 = 2 x 4096 / 64 x 128.
+// With FLUXION_CUDA_SHARED=2 a block of the host execution layer holds some 100: 30011 (prime) and 32768 are split
+// twice, as lines beyond 2^24 are with the memory of a GPU.
 const LINES: Check[] = [
+  ...[30011, 32768].map((n) =>
+    fourier(
+      'fft',
+      [1, n, 2],
+      complex((z) => fft(z, { dim: 1 })),
+    ),
+  ),
   ...[4096, 4099, 5000, 8192].map((n) =>
     fourier(
       'fft',

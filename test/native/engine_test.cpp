@@ -7,7 +7,6 @@
 #include "backend/plugin.h"
 #include "core/thread_pool.h"
 #include "cpu/cpu_backend.h"
-#include "cpu/profile.h"
 #include "ops/diffusion.h"
 #include "ops/shape.h"
 #include "ops/shape_index.h"
@@ -171,20 +170,20 @@ void test_checked_memory() {
 // Small ops run on this thread, large ones on the queue's: both write the same list, in their order.
 void test_profile() {
   Machine m;
-  void* device = m.device.handle();
+  uint64_t dropped = 0;
   Tensor small = m.upload({1, 2, 3}, {3});
-  cpu::profile(device).start(9);
+  m.device.profile_start(9);
   Tensor large = m.engine.empty(DType::f32, {400000}, "test");
   for (int round = 0; round < 3; ++round) {
     Tensor a = m.run(OpId::neg, {&small});
     Tensor b = m.run(OpId::neg, {&large});
     Tensor c = m.run(OpId::abs, {&b});
   }
-  const auto& records = cpu::profile(device).records();
-  CHECK(records.size() == 9);
-  int64_t before = cpu::profile(device).started();
+  std::span<const ProfileRecord> records = m.device.profile_records(&dropped);
+  CHECK(records.size() == 9 && dropped == 0);
+  int64_t before = 0;
   for (size_t i = 0; i < records.size(); ++i) {
-    const cpu::ProfileRecord& r = records[i];
+    const ProfileRecord& r = records[i];
     const bool is_small = i % 3 == 0;
     CHECK(r.begin >= before && r.end >= r.begin);
     before = r.end;
@@ -195,14 +194,15 @@ void test_profile() {
   }
   CHECK(records[0].inlined);
   Tensor more = m.run(OpId::neg, {&large});
-  CHECK(cpu::profile(device).dropped() == 1 && records.size() == 9);
-  cpu::profile(device).stop();
+  records = m.device.profile_records(&dropped);
+  CHECK(dropped == 1 && records.size() == 9);
+  m.device.profile_stop();
   Tensor after = m.run(OpId::neg, {&large});
-  CHECK(!cpu::profile(device).on() && cpu::profile(device).records().empty());
-  cpu::profile(device).start(4);
+  CHECK(m.device.profile_records(&dropped).empty());
+  m.device.profile_start(4);
   m.read(after);
-  const auto& reads = cpu::profile(device).records();
-  CHECK(reads.size() == 1 && reads[0].op == cpu::kProfileRead && reads[0].bytes == 3200000u);
+  const std::span<const ProfileRecord> reads = m.device.profile_records(&dropped);
+  CHECK(reads.size() == 1 && reads[0].op == kProfileRead && reads[0].bytes == 3200000u);
 }
 
 void test_plugin() {

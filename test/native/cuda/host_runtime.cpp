@@ -1,8 +1,9 @@
 // The CUDA runtime's names over malloc and immediate calls. Two devices are reported, so that transfers and
 // mismatches between GPUs can be tested. FLUXION_CUDA_SCHEDULE seeds the schedules, FLUXION_CUDA_MEMORY
-// limits the memory of a device in MiB.
+// limits the memory of a device in MiB, FLUXION_CUDA_SHARED the shared memory of a block in KiB.
 #include "host_runtime.h"
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -31,11 +32,15 @@ struct Executable {
 struct Stream {
   Graph* capturing = nullptr;
 };
+struct Event {
+  std::chrono::steady_clock::time_point time;
+};
 
 namespace {
 
 constexpr int kDevices = 2;
 constexpr size_t kDefaultMemory = size_t{4} << 30;
+constexpr size_t kDefaultShared = size_t{227} << 10;
 
 std::mutex memory_mutex;
 std::unordered_map<void*, size_t> blocks;
@@ -43,15 +48,34 @@ size_t used = 0;
 thread_local std::string last_failure;
 thread_local cudaError_t last_error = cudaSuccess;
 
-size_t memory_limit() {
-  const char* text = std::getenv("FLUXION_CUDA_MEMORY");
-  return text ? static_cast<size_t>(std::atoll(text)) << 20 : kDefaultMemory;
+// A number of the environment; false where it is none in [least, most].
+bool read_number(const char* name, uint64_t least, uint64_t most, uint64_t* value) {
+  const char* text = std::getenv(name);
+  if (!text) return true;
+  char* end = nullptr;
+  const unsigned long long number = std::strtoull(text, &end, 10);
+  *value = number;
+  return text[0] >= '0' && text[0] <= '9' && *end == 0 && number >= least && number <= most;
 }
+
+struct Variable {
+  const char* name;
+  uint64_t least, most;
+};
+constexpr Variable kSchedule = {"FLUXION_CUDA_SCHEDULE", 0, UINT32_MAX};
+constexpr Variable kMemory = {"FLUXION_CUDA_MEMORY", 1, 1 << 20};
+constexpr Variable kShared = {"FLUXION_CUDA_SHARED", 1, 227};
+
+uint64_t number_of(const Variable& variable, uint64_t otherwise) {
+  uint64_t value = otherwise;
+  return read_number(variable.name, variable.least, variable.most, &value) ? value : otherwise;
+}
+
+size_t memory_limit() { return number_of(kMemory, kDefaultMemory >> 20) << 20; }
 
 cudaError_t run_now(const Launch& launch, const std::function<void()>& kernel) {
   static const bool seeded = [] {
-    const char* text = std::getenv("FLUXION_CUDA_SCHEDULE");
-    if (text) set_schedule(static_cast<uint64_t>(std::atoll(text)));
+    set_schedule(number_of(kSchedule, 0));
     return true;
   }();
   (void)seeded;
@@ -87,6 +111,18 @@ cudaError_t replace_kernel(Executable* graph, size_t n, std::function<void()> ke
   return cudaErrorLaunchFailure;
 }
 
+bool read_settings(char* reason, size_t reason_bytes) {
+  for (const Variable& each : {kSchedule, kMemory, kShared}) {
+    uint64_t value = 0;
+    if (read_number(each.name, each.least, each.most, &value)) continue;
+    std::snprintf(reason, reason_bytes, "%s must be a number in [%llu, %llu], got '%s'", each.name,
+                  static_cast<unsigned long long>(each.least),
+                  static_cast<unsigned long long>(each.most), std::getenv(each.name));
+    return false;
+  }
+  return true;
+}
+
 }  // namespace fluxion::cuda::host
 
 using namespace fluxion::cuda::host;
@@ -100,7 +136,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   std::snprintf(properties->name, sizeof properties->name, "host execution layer");
   properties->totalGlobalMem = memory_limit();
   properties->multiProcessorCount = 4;
-  properties->sharedMemPerBlockOptin = size_t{227} << 10;
+  properties->sharedMemPerBlockOptin = number_of(kShared, kDefaultShared >> 10) << 10;
   properties->major = 9;
   return cudaSuccess;
 }
@@ -185,14 +221,24 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void*
                          0});
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = new int(0);
+  return cudaEventCreate(event);
+}
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  *event = new Event;
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  event->time = std::chrono::steady_clock::now();
+  return cudaSuccess;
+}
+cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t from, cudaEvent_t to) {
+  *ms = std::chrono::duration<float, std::milli>(to->time - from->time).count();
+  return cudaSuccess;
+}
 cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
 cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
 cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }

@@ -28,15 +28,18 @@ namespace fluxion::cuda::host {
 struct Stream;
 struct Graph;
 struct Executable;
+struct Event;
 // Enqueues a grid: runs it, or appends it to the graph that is being captured.
 cudaError_t launch(Stream* stream, unsigned blocks_x, unsigned blocks_y, unsigned threads,
                    size_t shared, std::function<void()> kernel);
 // Gives the n-th kernel of a graph other arguments.
 cudaError_t replace_kernel(Executable* graph, size_t n, std::function<void()> kernel);
+// As settings.h, of the variables that this layer has of its own.
+bool read_settings(char* reason, size_t reason_bytes);
 }  // namespace fluxion::cuda::host
 
 using cudaStream_t = fluxion::cuda::host::Stream*;
-using cudaEvent_t = int*;
+using cudaEvent_t = fluxion::cuda::host::Event*;
 using cudaGraph_t = fluxion::cuda::host::Graph*;
 using cudaGraphExec_t = fluxion::cuda::host::Executable*;
 using cudaHostFn_t = void (*)(void*);
@@ -66,6 +69,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 cudaError_t cudaMemsetAsync(void* to, int byte, size_t bytes, cudaStream_t stream);
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventCreate(cudaEvent_t* event);
+cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t from, cudaEvent_t to);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventQuery(cudaEvent_t event);

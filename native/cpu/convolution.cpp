@@ -26,6 +26,7 @@
 #include "cpu/epilogue.h"
 #include "cpu/gemm.h"
 #include "cpu/next_rows.h"
+#include "cpu/pointwise_problem.h"
 #include "cpu/pointwise.h"
 #include "cpu/pointwise_weight.h"
 #include "cpu/depthwise_taps.h"
@@ -47,14 +48,6 @@ void winograd_conv2d_input_vjp(const Conv2dInputVjpParams& params, const Kernel&
 void winograd_conv2d_weight_vjp(const Conv2dWeightVjpParams& params, const Kernel& kernel);
 
 template <class T>
-static Epilogue<T> epilogue_of(Activation activation, const Kernel& kernel) {
-  const auto optional = [&](int i) {
-    return kernel.n_inputs > i && kernel.in(i).present ? kernel.in(i).as<T>() : nullptr;
-  };
-  return {optional(2), nullptr, optional(3), activation};
-}
-
-template <class T>
 static void conv2d(const Conv2dForwardParams& p, const Kernel& kernel) {
   const Shape &x = kernel.in(0).shape, &weight = kernel.in(1).shape;
   const T *in = kernel.in(0).as<T>(), *weights = kernel.in(1).as<T>();
@@ -66,9 +59,7 @@ static void conv2d(const Conv2dForwardParams& p, const Kernel& kernel) {
     return convolve_direct<T>(kernel, {{p, x, weight}, false, sizeof(T)}, in, weights, epilogue,
                               out);
   }
-  const int64_t rows = weight[0] / p.groups, channels = weight[1];
-  pointwise_planes<T>(kernel, {x[0], p.groups, rows, channels, x[2] * x[3], in, out, epilogue,
-                               weights, rows * channels, channels, 1});
+  pointwise_planes(kernel, pointwise_forward<T>(p, kernel));
 }
 
 template <class T>
@@ -76,7 +67,7 @@ static void conv2d_input_vjp(const Conv2dInputVjpParams& p, const Kernel& kernel
   const Shape &weight = kernel.in(1).shape, &x = p.inputShape;
   const T *g = kernel.in(0).as<T>(), *weights = kernel.in(1).as<T>();
   T* gx = kernel.out(0).as<T>();
-  const T* bias = kernel.n_inputs > 2 && kernel.in(2).present ? kernel.in(2).as<T>() : nullptr;
+  const T* bias = optional_input<T>(kernel, 2);
   if (conv_is_depthwise(weight, p.groups)) {
     return depthwise_vjp<T>(kernel, {{p, x, weight}, weights}, g, nullptr, gx, nullptr, bias);
   }
@@ -84,9 +75,7 @@ static void conv2d_input_vjp(const Conv2dInputVjpParams& p, const Kernel& kernel
   if (!conv_is_pointwise(p, weight)) {
     return convolve_direct<T>(kernel, {{p, x, weight}, true, sizeof(T)}, g, weights, epilogue, gx);
   }
-  const int64_t rows = weight[1], channels = weight[0] / p.groups;
-  pointwise_planes<T>(kernel, {x[0], p.groups, rows, channels, x[2] * x[3], g, gx, epilogue,
-                               weights, rows * channels, 1, rows});
+  pointwise_planes(kernel, pointwise_input_vjp<T>(p, kernel));
 }
 
 template <class T>

@@ -4,7 +4,7 @@
 //   input vjp    the same with the transposed weight
 //   weight vjp   gw[m, c] = sum over images and pixels of g[m, p] x[c, p]
 //
-// No include guard: read once per instruction set, after gemm.h and next_rows.h. One panel of kTileCols pixels of all channels
+// No include guard: read once per instruction set, after gemm.h, next_rows.h and pointwise_problem.h. One panel of kTileCols pixels of all channels
 // is copied to L1 and meets all rows of the packed weights. Its lines lie a plane apart, on as many pages as
 // there are channels, where no hardware prefetcher follows: each tile asks for some lines of the next panel.
 // Outputs larger than the cache are written around it. Parallel over (image, group, rows, pixels).
@@ -59,31 +59,27 @@ static void pointwise_block(const PointwiseBlock<T>& b, T* panel) {
 }
 
 template <class T>
-struct Pointwise {
-  int64_t images, groups, rows, channels, plane;  // rows and channels of a group
-  const T* in;
-  T* out;
-  Epilogue<T> epilogue;
-  const T* weights;  // weight(group, row, channel) = weights[.. * strides]
-  int64_t group_stride, row_stride, channel_stride;
-
-  int64_t padded_rows() const { return round_up(rows, kTileRows); }
-  int64_t depth_step() const { return fluxion::depth_step(channels, kConvDepthBytes, sizeof(T)); }
-};
+inline int64_t padded_rows(const Pointwise<T>& c) {
+  return round_up(c.rows, kTileRows);
+}
+template <class T>
+inline int64_t depth_step(const Pointwise<T>& c) {
+  return fluxion::depth_step(c.channels, kConvDepthBytes, sizeof(T));
+}
 
 // packed: of each group [depth step][row panel][depth][kTileRows]
 template <class T>
 static void pack_pointwise(const Kernel& kernel, const Pointwise<T>& c, T* packed) {
-  const int64_t panels = c.padded_rows() / kTileRows, step = c.depth_step();
+  const int64_t panels = padded_rows(c) / kTileRows, step = depth_step(c);
   kernel.parallel_for(c.groups * panels, [&](int64_t block, int) {
     const int64_t group = block / panels, row = block % panels * kTileRows;
     const int valid = static_cast<int>(std::min<int64_t>(kTileRows, c.rows - row));
     const T* from = c.weights + group * c.group_stride + row * c.row_stride;
-    T* to = packed + group * c.padded_rows() * c.channels;
+    T* to = packed + group * padded_rows(c) * c.channels;
     for (int64_t k = 0; k < c.channels; k += step) {
       const int64_t now = std::min(step, c.channels - k);
       pack_strided<T, kTileRows>(from + k * c.channel_stride, c.channel_stride, c.row_stride, valid,
-                                 now, to + k * c.padded_rows() + row * now);
+                                 now, to + k * padded_rows(c) + row * now);
     }
   });
 }
@@ -104,7 +100,7 @@ static void pointwise_planes(const Kernel& kernel, const Pointwise<T>& c) {
   const int64_t col_blocks = ceil_div(plane, col_step);
   const bool streaming = c.images * c.groups * c.rows * plane * bytes >= kPointwiseStreamBytes &&
                          reinterpret_cast<uintptr_t>(c.out) % FLUXION_VECTOR_BYTES == 0 &&
-                         plane * bytes % FLUXION_VECTOR_BYTES == 0 && c.channels <= c.depth_step();
+                         plane * bytes % FLUXION_VECTOR_BYTES == 0 && c.channels <= depth_step(c);
   const int64_t blocks = c.images * c.groups * row_blocks * col_blocks;
   const auto next_rows = [&](int64_t block) -> NextRows<T> {
     if (block == blocks) return {nullptr, 0, 0, 0};
@@ -124,7 +120,7 @@ static void pointwise_planes(const Kernel& kernel, const Pointwise<T>& c) {
     const int64_t out = (sample * c.rows + row) * plane + pixel;
     pointwise_block<T>(
         {std::min(row_step, c.rows - row), c.channels, cols, plane, c.in + in, c.out + out,
-         packed + group * c.padded_rows() * c.channels, row, c.padded_rows(), c.depth_step(),
+         packed + group * padded_rows(c) * c.channels, row, padded_rows(c), depth_step(c),
          c.epilogue.at(group * c.rows + row, 0, out), next_rows(block + 1), streaming},
         kernel.scratch<T>(thread));
     if (streaming) stream_fence();

@@ -49,6 +49,7 @@ void k_conv2d_input_vjp(const Conv2dInputVjpParams& params, const Kernel& kernel
 #include "cpu/activation.h"
 #include "cpu/epilogue.h"
 #include "cpu/next_rows.h"
+#include "cpu/pointwise_problem.h"
 #include "cpu/matrix_tiles.h"
 
 namespace fluxion::cpu::amx {
@@ -56,20 +57,11 @@ namespace fluxion::cpu::amx {
 constexpr int64_t kStripPixels = 512;               // what is asked for at a time
 constexpr int64_t kPiecePixels = 8 * kStripPixels;  // what a block of the pool has at most
 
-struct TiledPointwise {
-  int64_t images, groups, rows, channels, plane;  // rows and channels of a group
-  const float* in;
-  float* out;
-  Epilogue<float> epilogue;
-  const float* weights;  // weight(group, row, channel) = weights[.. * strides]
-  int64_t group_stride, row_stride, channel_stride;
-
-  MatrixTilePlan plan() const { return {rows, channels}; }
-};
+inline MatrixTilePlan plan_of(const Pointwise<float>& c) { return {c.rows, c.channels}; }
 
 // to: [row block][depth step][term][row / 16][16 rows][32 channels], zeros where there is none.
-void pack_weights(const Kernel& kernel, const TiledPointwise& c, Bfloat* packed) {
-  const MatrixTilePlan plan = c.plan();
+void pack_weights(const Kernel& kernel, const Pointwise<float>& c, Bfloat* packed) {
+  const MatrixTilePlan plan = plan_of(c);
   const int64_t steps = plan.row_blocks * plan.depth_steps;
   kernel.parallel_for(c.groups * steps, [&](int64_t block, int) {
     const int64_t row = block % steps / plan.depth_steps * kBlock;
@@ -108,8 +100,8 @@ struct Piece {
 };
 
 // Whether all that came out is finite.
-bool compute_piece(const TiledPointwise& c, const Piece& piece, Bfloat* scratch) {
-  const MatrixTilePlan plan = c.plan();
+bool compute_piece(const Pointwise<float>& c, const Piece& piece, Bfloat* scratch) {
+  const MatrixTilePlan plan = plan_of(c);
   Bfloat *panel = scratch, *next_panel = scratch + plan.panel_elements();
   float* sums = reinterpret_cast<float*>(scratch + 2 * plan.panel_elements());
   const int64_t rounds = kRounds * plan.depth_steps;
@@ -165,7 +157,7 @@ bool compute_piece(const TiledPointwise& c, const Piece& piece, Bfloat* scratch)
 }
 
 // False where something that is not finite came out; the output is then to be computed by other means.
-bool pointwise_tiles(const Kernel& kernel, const TiledPointwise& c) {
+bool pointwise_tiles(const Kernel& kernel, const Pointwise<float>& c) {
   Bfloat* weights = kernel.workspace<Bfloat>();
   pack_weights(kernel, c, weights);
   const int64_t wanted = ceil_div(kConvMinBlocks, c.images * c.groups);
@@ -186,7 +178,7 @@ bool pointwise_tiles(const Kernel& kernel, const TiledPointwise& c) {
     const int64_t group = sample % c.groups, out = sample * c.rows * c.plane + pixel;
     const Piece piece{c.in + sample * c.channels * c.plane + pixel,
                       c.out + out,
-                      weights + group * c.plan().weight_elements(),
+                      weights + group * plan_of(c).weight_elements(),
                       c.epilogue.at(group * c.rows, 0, out),
                       std::min(piece_pixels, c.plane - pixel),
                       next_rows(block + 1),
@@ -199,45 +191,23 @@ bool pointwise_tiles(const Kernel& kernel, const TiledPointwise& c) {
   return finite.load(std::memory_order_relaxed);
 }
 
-// Whether a correlation of [images, groups * channels, height, width] with these weights is one for the unit.
-bool takes(const Conv2dParams& p, const Shape& weight, DType dtype, const Shape& x, int64_t rows,
-           int64_t channels) {
-  return dtype == DType::f32 && conv_is_pointwise(p, weight) &&
+// False where it is none for the unit, or something that is not finite came out.
+template <class Params>
+bool compute(const Params& p, const Kernel& kernel, const Pointwise<float>& c) {
+  const Shape& weight = kernel.in(1).shape;
+  return kernel.in(0).dtype == DType::f32 && conv_is_pointwise(p, weight) &&
          !conv_is_depthwise(weight, p.groups) &&
-         MatrixTilePlan::takes(x[0], rows, channels, x[2] * x[3]);
-}
-
-const float* optional_input(const Kernel& kernel, int i) {
-  return kernel.n_inputs > i && kernel.in(i).present ? kernel.in(i).as<float>() : nullptr;
+         MatrixTilePlan::takes(c.images, c.rows, c.channels, c.plane) && pointwise_tiles(kernel, c);
 }
 
 void k_conv2d(const Conv2dForwardParams& p, const Kernel& kernel) {
-  const Shape &x = kernel.in(0).shape, &weight = kernel.in(1).shape;
-  const int64_t rows = weight[0] / p.groups, channels = weight[1];
-  if (takes(p, weight, kernel.in(0).dtype, x, rows, channels)) {
-    const Epilogue<float> epilogue{optional_input(kernel, 2), nullptr, optional_input(kernel, 3),
-                                   p.activation};
-    if (pointwise_tiles(kernel, {x[0], p.groups, rows, channels, x[2] * x[3],
-                                 kernel.in(0).as<float>(), kernel.out(0).as<float>(), epilogue,
-                                 kernel.in(1).as<float>(), rows * channels, channels, 1})) {
-      return;
-    }
-  }
-  avx512::k_conv2d(p, kernel);
+  if (!compute(p, kernel, pointwise_forward<float>(p, kernel))) avx512::k_conv2d(p, kernel);
 }
 
 void k_conv2d_input_vjp(const Conv2dInputVjpParams& p, const Kernel& kernel) {
-  const Shape &x = p.inputShape, &weight = kernel.in(1).shape;
-  const int64_t rows = weight[1], channels = weight[0] / p.groups;
-  if (takes(p, weight, kernel.in(0).dtype, x, rows, channels)) {
-    const Epilogue<float> epilogue{optional_input(kernel, 2), nullptr, nullptr, Activation::none};
-    if (pointwise_tiles(kernel, {x[0], p.groups, rows, channels, x[2] * x[3],
-                                 kernel.in(0).as<float>(), kernel.out(0).as<float>(), epilogue,
-                                 kernel.in(1).as<float>(), rows * channels, 1, rows})) {
-      return;
-    }
+  if (!compute(p, kernel, pointwise_input_vjp<float>(p, kernel))) {
+    avx512::k_conv2d_input_vjp(p, kernel);
   }
-  avx512::k_conv2d_input_vjp(p, kernel);
 }
 
 }  // namespace fluxion::cpu::amx

@@ -6,7 +6,8 @@ import { makeRun, weightsOf } from '../train/small-run';
 
 const MIB = 1 << 18; // float32 elements
 
-interface Report {
+/** What it prints, as JSON. */
+export interface Report {
   errors: number;
   codes: string[];
   others: string[];

@@ -5,15 +5,8 @@
 // never ran out.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
+import type { Report } from './memory-child';
 import { type Outcome, ROOT, argumentsOf, runRecorded } from './record';
-
-interface Report {
-  errors: number;
-  codes: string[];
-  others: string[];
-  left: number;
-  hash: string;
-}
 
 interface Scene {
   name: string;
